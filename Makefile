@@ -1,0 +1,24 @@
+# naas-dr: `make demo` runs the main job on the embedded lab, `make test` passes the tests.
+
+APT := python3-venv postgresql-15 pgbackrest etcd-server etcd-client haproxy redis-server redis-sentinel \
+       pgbouncer iproute2 chromium procps util-linux
+BIN := .venv/bin
+
+.PHONY: setup lock demo down lint test
+
+setup: .venv/installed
+
+# Debian starts what it installs unless policy-rc.d refuses; the lab starts its own servers.
+.venv/installed: requirements.txt pyproject.toml
+	@missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(APT) 2>/dev/null | \
+	  awk '$$1 == "installed" {have[$$2] = 1} END {n = split("$(APT)", want, " "); \
+	       for (i = 1; i <= n; i++) if (!(want[i] in have)) print want[i]}'); \
+	if [ -n "$$missing" ]; then infra/lab/install-apt $$missing; fi
+	/usr/bin/python3 -m venv .venv
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock:
+	uv pip compile --quiet --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
+	  --extra lab --extra dev pyproject.toml -o requirements.txt

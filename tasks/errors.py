@@ -1,0 +1,37 @@
+"""The errors every floor speaks: what failed, the facts, the next action."""
+
+
+class DrError(Exception):
+    """A failure told to a tired person.
+
+    Attributes:
+        message: what failed, in lower case.
+        detail: the facts that were seen.
+        hint: the next action.
+    """
+
+    def __init__(self, message: str, detail: str = "", hint: str = "") -> None:
+        super().__init__(message, detail, hint)
+        self.message = message
+        self.detail = detail
+        self.hint = hint
+
+    def __str__(self) -> str:
+        parts = [self.message]
+        if self.detail:
+            parts.append(f"detail: {self.detail}")
+        if self.hint:
+            parts.append(f"hint: {self.hint}")
+        return "\n".join(parts)
+
+
+class Transient(DrError):
+    """The same call may succeed later; retried until the step's deadline."""
+
+
+class Permanent(DrError):
+    """The same call fails again until something changes; never retried."""
+
+
+class Refused(Permanent):
+    """Nothing was touched: the request, or the state of the world, forbids it."""
