@@ -1,0 +1,38 @@
+"""What a run's own process does: say who it is, load the flow, and hand the run to Prefect's engine."""
+
+from typing import Any
+from uuid import UUID
+
+from prefect import Flow, State
+from prefect.context import SyncClientContext
+from prefect.engine import handle_engine_signals
+from prefect.flow_engine import run_flow
+from prefect.flows import load_flow_from_entrypoint
+from prefect.states import Crashed
+from prefect.utilities.engine import propose_state_sync
+
+from deployments.reclaim import own_identity
+
+
+def execute(run_id: UUID, entrypoint: str) -> None:
+    """Run a claimed flow run to its end.
+
+    Args:
+        run_id: the flow run, in Pending.
+        entrypoint: where its flow is, as `package.module.function`.
+
+    Raises:
+        Exception: the flow cannot be loaded; the run is CRASHED and says why.
+    """
+    with SyncClientContext.get_or_create() as context:
+        # Recorded before the run is Running: whoever sees it Running can tell whether it is alive.
+        context.client.update_flow_run(run_id, infrastructure_pid=own_identity())
+        run = context.client.read_flow_run(run_id)
+        try:
+            flow: Flow[..., Any] = load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
+        except Exception as error:
+            state: State[Any] = Crashed(message=f"{entrypoint} cannot be loaded: {error!r}")
+            propose_state_sync(context.client, state, flow_run_id=run_id)
+            raise
+        with handle_engine_signals(run_id):
+            run_flow(flow, flow_run=run)
