@@ -1,18 +1,120 @@
 """The whole plan: the service's description and the seed's blocks, frozen."""
 
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import PrivateAttr
+
+from tasks.plan.availability import HighAvailability, PatroniTimings, PostgresqlHa, SlaTier, SlaTiers
+from tasks.plan.backup import BackupStrategy
 from tasks.plan.base import Block
-from tasks.plan.sites import Access, Name, Recovery, Role, Secrets, Service, Site
+from tasks.plan.communication import Alerting, CommunicationTemplates, Notifications
+from tasks.plan.mesh import Mesh
+from tasks.plan.monitoring import Monitoring
+from tasks.plan.procedures import ContinuityStrategies, DisasterRecovery, DrTesting
+from tasks.plan.references import Credentials, path_of, read_credentials, read_secret
+from tasks.plan.schedule import Schedule
+from tasks.plan.sites import Access, Recovery, Role, Secrets, Service, Site
+from tasks.plan.values import Name
+
+
+class NamedSchedule(NamedTuple):
+    """When a flow runs, and in which variant where it has several."""
+
+    flow: str
+    variant: str
+    schedule: Schedule
+
+    @property
+    def name(self) -> str:
+        """The flow and its variant, hyphenated."""
+        return "-".join(part.replace("_", "-") for part in (self.flow, self.variant) if part)
 
 
 class Plan(Block):
-    """One service over three regions; everything else is rendered or scheduled from it."""
+    """One service over three regions; everything else is rendered or scheduled from it.
+
+    Read one with `tasks.plan.load.load_plan`, which also checks the blocks against each other.
+    """
 
     service: Service
     sites: dict[Name, Site]
     secrets: Secrets
     access: Access
     recovery: Recovery
+    notifications: Notifications
+    mesh: Mesh
+    high_availability: HighAvailability
+    postgresql_ha: PostgresqlHa
+    sla_tiers: SlaTiers
+    backup_strategy: BackupStrategy
+    disaster_recovery: DisasterRecovery
+    continuity_strategies: ContinuityStrategies
+    communication_templates: CommunicationTemplates
+    dr_testing: DrTesting
+    monitoring: Monitoring
+    alerting: Alerting
+
+    _folder: Path = PrivateAttr(default_factory=Path)
+
+    def model_post_init(self, context: Any) -> None:
+        """Remember the plan's own folder, given as `context={"folder": ...}`."""
+        if context and "folder" in context:
+            self._folder = context["folder"]
+
+    @property
+    def folder(self) -> Path:
+        """Where the plan lies; what relative references start from."""
+        return self._folder
+
+    @property
+    def tier(self) -> SlaTier:
+        """What the service is promised."""
+        return self.sla_tiers[self.service.tier]
+
+    @property
+    def patroni_timings(self) -> PatroniTimings:
+        """Patroni's timings in seconds, for both clusters."""
+        return self.postgresql_ha.failover.patroni_timings
 
     def site_of(self, role: Role) -> str:
         """The name of the site that the plan gives a role."""
         return next(name for name, site in self.sites.items() if site.role == role)
+
+    def secret(self, name: str) -> str:
+        """The text of one of the plan's `secrets`, by its key; read anew each time.
+
+        Raises:
+            Permanent: it cannot be read.
+        """
+        return read_secret(self._folder, getattr(self.secrets, name))
+
+    def secret_path(self, name: str) -> Path:
+        """The file of one of the plan's `secrets`, for programs that read it themselves.
+
+        Raises:
+            Permanent: the plan names no file for it.
+        """
+        return path_of(self._folder, getattr(self.secrets, name))
+
+    def credentials(self, reference: str) -> Credentials:
+        """The object store credentials behind a reference such as `sites[name].storage.owner`.
+
+        Raises:
+            Permanent: they cannot be read.
+        """
+        return read_credentials(self._folder, reference)
+
+    def schedules(self) -> tuple[NamedSchedule, ...]:
+        """Everything that runs by itself, in the order in which a day needs it."""
+        backups = self.backup_strategy
+        drills = self.dr_testing.drills().items()
+        return (
+            NamedSchedule("backup_database", "full", backups.database.full_backup.schedule),
+            NamedSchedule("backup_database", "incremental", backups.database.incremental_backup.schedule),
+            NamedSchedule("backup_files", "", backups.filesystem.schedule),
+            NamedSchedule("backup_configuration", "", backups.configuration.schedule),
+            NamedSchedule("check_wal_archiving", "", self.recovery.wal_check),
+            NamedSchedule("replicate_backups", "", self.recovery.replication),
+            *(NamedSchedule("drill", name, drill.frequency) for name, drill in drills),
+        )

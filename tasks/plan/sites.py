@@ -1,24 +1,60 @@
 """The plan's own blocks: what the seed leaves open about one service in several regions."""
 
-from ipaddress import IPv4Address
+from string import Formatter
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tasks.plan.base import Block
-from tasks.plan.values import Duration
+from tasks.plan.schedule import Schedule
+from tasks.plan.values import Address, Duration, Integer, Name, SecretRef, matching, refusal
 
 Role = Literal["primary", "dr", "archive"]
-Program = Literal["postgres", "etcd", "gateway", "pgbouncer", "redis", "sentinel", "storage", "service", "control"]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
-SecretRef = Annotated[str, Field(pattern=r"^(file|env):\S+$")]
+Program = Literal[
+    "postgres", "etcd", "gateway", "pgbouncer", "redis", "sentinel", "storage", "service", "control"
+]
+Port = Annotated[Integer, Field(ge=1, le=65535)]
+Database = Annotated[
+    str, matching(r"[a-z_][a-z0-9_]{0,62}", "lower-case letters, digits and underscores, 63 at most")
+]
+Bucket = Annotated[
+    str,
+    matching(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "3 to 63 lower-case letters, digits, dots and hyphens"),
+]
+AbsolutePath = Annotated[str, matching(r"/\S*", "an absolute path")]
+_COMMAND_FIELDS = {"site", "host", "address"}
+
+
+def _storage_url(value: str) -> str:
+    parts = urlsplit(value)
+    try:
+        complete = parts.hostname and parts.port
+    except ValueError:
+        complete = None
+    if parts.scheme != "https" or not complete or parts.path or parts.query or parts.username:
+        raise refusal("not the address of an object store", "https://HOST:PORT, nothing after it")
+    return value
+
+
+def _command(value: str) -> str:
+    try:
+        fields = {name for _, name, _, _ in Formatter().parse(value) if name is not None}
+    except ValueError:
+        fields = {value}
+    if not fields <= _COMMAND_FIELDS:
+        raise refusal("not a command template", "a command in which only {site}, {host} and {address} vary")
+    return value
+
+
+StorageUrl = Annotated[str, AfterValidator(_storage_url)]
+Command = Annotated[str, AfterValidator(_command)]
 
 
 class Endpoint(Block):
     """Where users arrive; outside every site."""
 
-    address: IPv4Address
+    address: Address
     port: Port
     admin_port: Port
 
@@ -33,14 +69,14 @@ class Service(Block):
 
     name: Name
     tier: str
-    database: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+    database: Database
     endpoint: Endpoint
 
 
 class Host(Block):
     """One machine: an address, a zone, and the programs it runs."""
 
-    address: IPv4Address
+    address: Address
     zone: Name
     runs: Annotated[tuple[Program, ...], Field(min_length=1)]
 
@@ -52,8 +88,8 @@ class Storage(Block):
     pulls with.
     """
 
-    endpoint: Annotated[str, Field(pattern=r"^https://[^/\s]+$")]
-    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    endpoint: StorageUrl
+    bucket: Bucket
     owner: SecretRef
     reader: SecretRef
     object_lock: Duration | None = None
@@ -91,15 +127,19 @@ class Secrets(Block):
 class Access(Block):
     """How the flows reach a host, and where things lie on one."""
 
-    shell: str
-    root: str
-    postgres_bin: str
+    shell: Command
+    root: AbsolutePath
+    postgres_bin: AbsolutePath
 
 
 class Recovery(Block):
-    """How closely the recovery is prepared."""
+    """How closely the recovery is prepared.
+
+    WAL is pulled every `pull_interval` without end; `wal_check` and `replication` are runs on a schedule.
+    """
 
     pull_interval: Duration
     observe_interval: Duration
     archive_timeout: Duration
-
+    wal_check: Schedule
+    replication: Schedule

@@ -1,0 +1,54 @@
+"""How the service mesh keeps failures apart: the values of the seed's two Istio manifests."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tasks.plan.base import Block
+from tasks.plan.values import Duration, Integer, Name, Percentage
+
+Count = Annotated[Integer, Field(ge=1)]
+RetryOn = Literal["5xx", "gateway-error", "reset", "connect-failure", "refused-stream", "retriable-4xx"]
+
+
+class OutlierDetection(Block):
+    """When an instance is taken out, and for how long."""
+
+    consecutive_errors: Count
+    interval: Duration
+    base_ejection_time: Duration
+    max_ejection: Percentage
+
+
+class ConnectionPool(Block):
+    """How much one client may ask for."""
+
+    max_connections: Count
+    http1_max_pending_requests: Count
+    max_requests_per_connection: Count
+
+
+class CircuitBreaker(Block):
+    """Seed, "Circuit Breaker Configuration"."""
+
+    name: Name
+    outlier_detection: OutlierDetection
+    connection_pool: ConnectionPool
+
+
+class RetryPolicy(Block):
+    """Seed, "Retry and Timeout Policies"."""
+
+    name: Name
+    attempts: Count
+    per_try_timeout: Duration
+    retry_on: Annotated[tuple[RetryOn, ...], Field(min_length=1)]
+    timeout: Duration
+
+
+class Mesh(Block):
+    """The mesh's policies for one host, the service's name inside the mesh."""
+
+    host: Name
+    circuit_breaker: CircuitBreaker
+    retry_policy: RetryPolicy
