@@ -1,17 +1,25 @@
 """What a run's own process does: say who it is, load the flow, and hand the run to Prefect's engine."""
 
+import signal
+from types import FrameType
 from typing import Any
 from uuid import UUID
 
 from prefect import Flow, State
 from prefect.context import SyncClientContext
 from prefect.engine import handle_engine_signals
+from prefect.exceptions import Abort
 from prefect.flow_engine import run_flow
 from prefect.flows import load_flow_from_entrypoint
 from prefect.states import Crashed
 from prefect.utilities.engine import propose_state_sync
 
-from deployments.reclaim import own_identity
+from deployments.reclaim import CANCEL_SIGNAL, own_identity
+
+
+def _abort(_signal: int, _frame: FrameType | None) -> None:
+    # SIGTERM would make Prefect call the run crashed; an abort leaves its state to whoever cancels it.
+    raise Abort("cancelled")
 
 
 def execute(run_id: UUID, entrypoint: str) -> None:
@@ -34,5 +42,6 @@ def execute(run_id: UUID, entrypoint: str) -> None:
             state: State[Any] = Crashed(message=f"{entrypoint} cannot be loaded: {error!r}")
             propose_state_sync(context.client, state, flow_run_id=run_id)
             raise
+        signal.signal(CANCEL_SIGNAL, _abort)
         with handle_engine_signals(run_id):
             run_flow(flow, flow_run=run)

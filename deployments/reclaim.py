@@ -1,6 +1,7 @@
 """What becomes of a run whose process is gone or that is to be cancelled: a pure decision over one look."""
 
 import os
+import signal
 import socket
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -11,13 +12,14 @@ from prefect.client.schemas.objects import StateType
 PENDING_GRACE_SECONDS = 60.0
 CANCEL_GRACE_SECONDS = 30.0
 MAXIMUM_ATTEMPTS = 3
+CANCEL_SIGNAL = signal.SIGUSR1
 
 
 class Verdict(Enum):
     """What the warm runner does about one unfinished run."""
 
     LEAVE = auto()
-    TERMINATE = auto()
+    CANCEL = auto()
     KILL = auto()
     CANCELLED = auto()
     AGAIN = auto()
@@ -62,7 +64,7 @@ def judge(attempt: Attempt) -> Verdict:
 
 
 def _stop(attempt: Attempt) -> Verdict:
-    return Verdict.TERMINATE if attempt.seconds < CANCEL_GRACE_SECONDS else Verdict.KILL
+    return Verdict.CANCEL if attempt.seconds < CANCEL_GRACE_SECONDS else Verdict.KILL
 
 
 def identity(pid: int) -> str:

@@ -114,7 +114,7 @@ class WarmRunner:
         self._context.Process(target=execute, args=(run.id, entrypoint), name=str(run.name)).start()
 
 
-_SIGNALS = {Verdict.TERMINATE: signal.SIGTERM, Verdict.KILL: signal.SIGKILL}
+_SIGNALS = {Verdict.CANCEL: reclaim.CANCEL_SIGNAL, Verdict.KILL: signal.SIGKILL}
 _STATES: dict[Verdict, Callable[[], State[Any]]] = {
     Verdict.CANCELLED: lambda: Cancelled(message="cancelled; its process has ended"),
     Verdict.AGAIN: lambda: Scheduled(name="AwaitingRetry", message="its process is gone; started again"),
