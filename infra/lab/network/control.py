@@ -1,0 +1,98 @@
+"""The link's process seen from outside: found by its argv, never by a number someone wrote down."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from infra.lab.network.state import State
+from infra.lab.network.topology import Cut
+from tasks.clients import command
+from tasks.errors import Refused, Transient
+
+_MODULE = "infra.lab.network.link"
+_ROOT = Path(__file__).resolve().parents[3]
+_PATIENCE_SECONDS = 5.0
+
+
+def links(state: State) -> list[psutil.Process]:
+    """The running link processes of one network; more than one after a crash of `up`."""
+    argv = ["-m", _MODULE, str(state.directory)]
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if (process.info["cmdline"] or [])[-3:] == argv
+    ]
+
+
+def start(state: State) -> None:
+    """Start the link, and return once it forwards.
+
+    Raises:
+        Permanent: it could not open its devices.
+        Transient: it did not start in time.
+    """
+    command.run([sys.executable, "-m", _MODULE, str(state.directory)], timeout=20, cwd=_ROOT)
+
+
+def stop(state: State) -> None:
+    """Kill every link of this network, and wait until they are gone.
+
+    Raises:
+        Transient: one of them is still there.
+    """
+    kill_all(lambda: links(state), "the link")
+
+
+def kill_all(find: Callable[[], list[psutil.Process]], what: str) -> None:
+    """Kill what `find` finds until it finds nothing, children born meanwhile included.
+
+    Raises:
+        Transient: something is still there after five seconds.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while found := find():
+        for process in found:
+            _kill(process)
+        while alive := [process for process in found if not _has_ended(process)]:
+            if time.monotonic() > deadline:
+                raise Transient(f"{what} does not end", f"process {alive[0].pid}", "run `dr lab down` again")
+            time.sleep(0.005)
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Whether a process has closed its files; its argv is gone before that."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def partition(state: State, cuts: dict[str, Cut]) -> None:
+    """Have the link enforce these partitions, and return once it does.
+
+    Raises:
+        Refused: no link runs.
+        Transient: the link did not answer within five seconds.
+    """
+    running = links(state)
+    if not running:
+        raise Refused("the lab's network is not up", f"no link runs for {state.directory}", "dr lab up")
+    state.want(cuts)
+    for process in running:
+        process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while state.applied() != cuts:
+        if time.monotonic() > deadline:
+            raise Transient("the link did not take the partition", f"see {state.log}", "dr lab up")
+        time.sleep(0.002)
