@@ -46,3 +46,12 @@ class BackupStrategy(Block):
     database: DatabaseBackup
     filesystem: FilesystemBackup
     configuration: ConfigurationBackup
+
+    def scheduled(self) -> dict[str, ScheduledBackup]:
+        """Every scheduled backup by its path in this block."""
+        return {
+            "database.full_backup": self.database.full_backup,
+            "database.incremental_backup": self.database.incremental_backup,
+            "filesystem": self.filesystem,
+            "configuration": self.configuration,
+        }

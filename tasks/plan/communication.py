@@ -97,6 +97,8 @@ class EscalationLevel(Phrase):
         if len(levels) != 1 or not isinstance(value[levels[0][0]], str):
             raise refusal("who is told is missing", "one of level_1, level_2, level_3 and so on, with a name")
         rest = {key: item for key, item in value.items() if key != levels[0][0]}
+        if rest.keys() - {"timeout"}:
+            raise refusal("an unknown key", f"{levels[0][0]} and timeout")
         return {"level": int(levels[0][1]), "recipient": value[levels[0][0]], **rest}
 
     def written(self) -> dict[str, Any]:
@@ -123,6 +125,10 @@ class EscalationPolicies(Block):
 
     critical: EscalationPolicy
     warning: EscalationPolicy
+
+    def by_severity(self) -> dict[Severity, tuple[EscalationLevel, ...]]:
+        """The levels of each severity, the most severe first."""
+        return {"critical": self.critical, "warning": self.warning}
 
 
 class NotificationChannel(Phrase):

@@ -1,0 +1,96 @@
+"""`dr plan`: check a plan before anything is touched, and show what it means."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tasks.errors import Refused
+from tasks.plan.load import load_fragment, load_plan
+from tasks.plan.mistakes import PlanRefused
+from tasks.plan.plan import Plan
+
+app = typer.Typer(name="plan", help="Check and show the plan.", no_args_is_help=True)
+
+REFUSED = 2
+TIMES_SHOWN = 3
+
+
+def plan_path() -> Path:
+    """The plan in force: the one that DR_PLAN names, else the one beside this package."""
+    return Path(os.environ.get("DR_PLAN") or Path(__file__).with_name("plan.yaml"))
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="The plan to check.")],
+    *,
+    fragment: Annotated[bool, typer.Option("--fragment", help="FILE holds only some of the blocks.")] = False,
+) -> None:
+    """Print every mistake of a plan at once, as `path: what is wrong; what is allowed`; exit 2 if any."""
+    try:
+        blocks = load_fragment(file) if fragment else tuple(type(load_plan(file)).model_fields)
+    except Refused as refused:
+        raise _told(refused) from None
+    typer.echo(f"{file.name} is good: {', '.join(blocks)}")
+
+
+@app.command()
+def show(
+    file: Annotated[
+        Path | None, typer.Argument(help="The plan; default: $DR_PLAN, or the shipped one.")
+    ] = None,
+) -> None:
+    """Print the effective plan, and every schedule as cron with its next three times."""
+    try:
+        plan = load_plan(file or plan_path())
+    except Refused as refused:
+        raise _told(refused) from None
+    console = Console()
+    console.print(_effective(plan))
+    console.print(_schedules(plan, datetime.now(UTC)))
+
+
+def _told(refused: Refused) -> typer.Exit:
+    lines = map(str, refused.mistakes) if isinstance(refused, PlanRefused) else [str(refused)]
+    typer.echo("\n".join(lines))
+    return typer.Exit(REFUSED)
+
+
+def _effective(plan: Plan) -> Table:
+    table = Table(title="plan", title_justify="left", box=SIMPLE)
+    table.add_column("key", overflow="fold")
+    table.add_column("value", overflow="fold")
+    for key, value in _leaves("", plan.model_dump(mode="json", exclude_none=True)):
+        table.add_row(key, escape(value))
+    return table
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    items = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    )
+    if items is None:
+        yield path, str(value).strip()
+        return
+    for key, item in items:
+        yield from _leaves(f"{path}.{key}" if path else str(key), item)
+
+
+def _schedules(plan: Plan, now: datetime) -> Table:
+    table = Table(title="schedules", title_justify="left", box=SIMPLE)
+    table.add_column("in words", overflow="fold")
+    for heading in ("schedule", "cron", "time zone", "next"):
+        table.add_column(heading, no_wrap=True)
+    for name, schedule in ((named.name, named.schedule) for named in plan.schedules()):
+        times = "\n".join(f"{time:%Y-%m-%d %H:%M}" for time in schedule.next_times(now, TIMES_SHOWN))
+        zone = schedule.timezone if schedule.cron else ""
+        table.add_row(schedule.words, name, schedule.cron or f"on {schedule.event}", zone, times)
+    return table

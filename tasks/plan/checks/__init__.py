@@ -1,0 +1,16 @@
+"""What a plan must hold beyond the form of each value: references, addresses, and time that fits."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tasks.plan.checks import database, policy, sites
+from tasks.plan.mistakes import Mistake
+
+
+def cross_check(blocks: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Run every check whose blocks are all there; a check's parameters name the blocks it needs."""
+    for check in (*sites.CHECKS, *database.CHECKS, *policy.CHECKS):
+        needed = inspect.signature(check).parameters
+        if needed.keys() <= blocks.keys():
+            yield from check(**{name: blocks[name] for name in needed})
