@@ -48,7 +48,7 @@ def client_environment(control: Control) -> dict[str, str]:
         "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
         "DO_NOT_TRACK": "1",
@@ -71,7 +71,7 @@ def server_environment(control: Control, database_url: str, encryption_key: str)
         # The default keeps leases in memory: a server restart would fail every running flow that has a limit.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         # The UI sends the password in a header of its own; no other origin is let in.
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{control.address}:{control.port}",
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://{control.address}:{control.port}",
         "PREFECT_SERVER_UI_API_URL": control.api_url,
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     }

@@ -44,15 +44,16 @@ from prefect.utilities.engine import propose_state_sync
 
 from deployments import reclaim
 from deployments.child import execute
+from deployments.control import RECOVERY_POOL
 from deployments.reclaim import Attempt, Verdict
+from deployments.register import recovery_modules
 from tasks.errors import Refused
 
-TAG = "recovery"
 POLL_SECONDS = 0.25
 RECLAIM_SECONDS = 2.0
 RETRY_SECONDS = 1.0
 
-_URGENT = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+_URGENT = DeploymentFilter(tags=DeploymentFilterTags(all_=[RECOVERY_POOL]))
 _UNFINISHED = FlowRunFilter.model_validate(
     {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}
 )
@@ -60,7 +61,7 @@ _logger = get_logger("warm-runner")
 
 
 class WarmRunner:
-    """Claims the due runs of the deployments tagged `recovery`, and forks a child for each."""
+    """Claims the due runs of the deployments tagged with the recovery pool, and forks a child for each."""
 
     def __init__(self, client: SyncPrefectClient, context: ForkServerContext) -> None:
         self._client = client
@@ -171,4 +172,4 @@ def main(modules: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1:] or recovery_modules())

@@ -1,0 +1,122 @@
+"""What Prefect runs, and when: every flow as a deployment, its schedules taken from the plan."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.flows import load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
+
+from deployments.control import RECOVERY_POOL, ROUTINE_POOL
+from tasks.plan.plan import NamedSchedule, Plan
+
+# On every deployment that is ours, so that `register` knows which ones to remove.
+OWNER_TAG = "naas-dr"
+REFUSED, QUEUED = ConcurrencyLimitStrategy.CANCEL_NEW, ConcurrencyLimitStrategy.ENQUEUE
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One flow as Prefect runs it: never two runs of it at once.
+
+    Attributes:
+        entrypoint: the flow, as `package.module.function`.
+        pool: whose worker runs it; the recovery pool's deployments are also the warm runner's.
+        collision: what becomes of a run that is started while another one runs.
+        variants: the flow's parameters for each variant that the plan schedules.
+    """
+
+    entrypoint: str
+    pool: str
+    collision: ConcurrencyLimitStrategy
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def function(self) -> str:
+        """The flow's function, which is its name in the plan's schedules."""
+        return self.entrypoint.rpartition(".")[2]
+
+    def schedules(self, planned: Sequence[NamedSchedule]) -> list[DeploymentScheduleCreate]:
+        """Its own among the plan's schedules; those that an event triggers are not the scheduler's."""
+        return [
+            DeploymentScheduleCreate(
+                schedule=CronSchedule(cron=item.schedule.cron, timezone=item.schedule.timezone),
+                parameters=dict(self.variants.get(item.variant, {})),
+                slug=item.name,
+            )
+            for item in planned
+            if item.flow == self.function and item.schedule.cron
+        ]
+
+
+DEPLOYMENTS = (
+    # pgBackRest takes one backup at a time; the second one waits for the first.
+    Deployment(
+        "flows.backup_database.backup_database",
+        ROUTINE_POOL,
+        QUEUED,
+        {"full": {"kind": "full"}, "incremental": {"kind": "incr"}},
+    ),
+    Deployment("flows.check_wal_archiving.check_wal_archiving", ROUTINE_POOL, REFUSED),
+    Deployment("flows.replicate_backups.replicate_backups", ROUTINE_POOL, REFUSED),
+    Deployment("flows.fail_over.fail_over", RECOVERY_POOL, REFUSED),
+    Deployment("flows.validate_recovery.validate_recovery", RECOVERY_POOL, QUEUED),
+    Deployment("flows.bring_back.bring_back", RECOVERY_POOL, REFUSED),
+)
+
+
+def recovery_modules() -> list[str]:
+    """The modules that the warm runner imports ahead of time."""
+    urgent = (item for item in DEPLOYMENTS if item.pool == RECOVERY_POOL)
+    return [item.entrypoint.rpartition(".")[0] for item in urgent]
+
+
+def register(plan: Plan, deployments: Sequence[Deployment] = DEPLOYMENTS) -> None:
+    """Make Prefect's deployments exactly these; the same again changes nothing.
+
+    Args:
+        plan: where the schedules come from.
+        deployments: all of ours; any other deployment with our tag is removed.
+
+    Raises:
+        httpx.HTTPError: the Prefect server does not answer or refuses.
+    """
+    with get_client(sync_client=True) as client:
+        for pool in sorted({item.pool for item in deployments}):
+            _ensure_pool(client, pool)
+        kept = {_create(client, item, plan.schedules()) for item in deployments}
+        ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[OWNER_TAG]))
+        for found in client.read_deployments(deployment_filter=ours):
+            if found.id not in kept:
+                client.delete_deployment(found.id)
+
+
+def _ensure_pool(client: SyncPrefectClient, name: str) -> None:
+    try:
+        client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+    except ObjectAlreadyExists:
+        return
+
+
+def _create(client: SyncPrefectClient, item: Deployment, planned: Sequence[NamedSchedule]) -> Any:
+    flow: Flow[..., Any] = load_flow_from_entrypoint(item.entrypoint, use_placeholder_flow=False)
+    return client.create_deployment(
+        flow_id=client.create_flow(flow),
+        name=flow.name,
+        entrypoint=item.entrypoint,
+        description=flow.description,
+        parameter_openapi_schema=parameter_schema(flow).model_dump(),
+        enforce_parameter_schema=True,
+        work_pool_name=item.pool,
+        tags=[OWNER_TAG, item.pool],
+        schedules=item.schedules(planned),
+        concurrency_limit=1,
+        concurrency_options=ConcurrencyOptions(collision_strategy=item.collision),
+    )

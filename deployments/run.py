@@ -1,0 +1,93 @@
+"""`dr run FLOW`: any flow in this process, with no Prefect server at all (break-glass)."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from prefect import Flow
+from prefect.events.clients import NullEventsClient
+from prefect.events.worker import EventsWorker
+from prefect.flows import load_flow_from_entrypoint
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_CSRF_SUPPORT_ENABLED,
+    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    PREFECT_LOGGING_TO_API_ENABLED,
+    PREFECT_SERVER_ANALYTICS_ENABLED,
+    temporary_settings,
+)
+
+from deployments.offline import offline_api
+from deployments.register import DEPLOYMENTS
+from tasks.errors import Refused
+
+
+def entrypoint_of(name: str) -> str:
+    """The flow that a person means by "fail_over" or "fail-over".
+
+    Raises:
+        Refused: there is no such flow.
+    """
+    known = {item.function: item.entrypoint for item in DEPLOYMENTS}
+    try:
+        return known[name.replace("-", "_")]
+    except KeyError:
+        raise Refused(f"there is no flow {name}", hint=f"one of: {', '.join(sorted(known))}") from None
+
+
+def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read "name=value" pairs; a value that is JSON is taken as such, any other is text.
+
+    Raises:
+        Refused: a pair without a name or without "=".
+    """
+    parameters: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise Refused(f"{pair} is not a parameter", hint="--param name=value")
+        try:
+            parameters[name] = json.loads(value)
+        except ValueError:
+            parameters[name] = value
+    return parameters
+
+
+def run(entrypoint: str, parameters: Mapping[str, Any]) -> Any:
+    """Run a flow here and return its result: same engine, same retries, same kept results, no server.
+
+    Args:
+        entrypoint: the flow, as `package.module.function`.
+        parameters: its parameters; Prefect checks them against the flow's signature.
+
+    Raises:
+        Exception: what the flow raised.
+    """
+    with without_server():
+        flow: Flow[..., Any] = load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
+        return flow(**parameters)
+
+
+@contextmanager
+def without_server() -> Iterator[None]:
+    """Let Prefect's engine work here whatever PREFECT_API_URL says, with nothing leaving this process."""
+    EventsWorker.set_client_override(NullEventsClient)
+    try:
+        with offline_api() as url, temporary_settings({PREFECT_API_URL: url, **_OFFLINE}):
+            yield
+    finally:
+        EventsWorker.set_client_override(None)
+
+
+_OFFLINE: dict[Any, Any] = {
+    PREFECT_API_AUTH_STRING: None,
+    PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False,
+    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False,
+    # Nobody listens; and a flow waits a second for this thread at its end.
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+    PREFECT_LOGGING_TO_API_ENABLED: False,
+    PREFECT_SERVER_ANALYTICS_ENABLED: False,
+}
