@@ -1,15 +1,14 @@
 """`dr plan`: check a plan before anything is touched, and show what it means."""
 
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+import yaml
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from tasks.errors import Refused
@@ -53,9 +52,8 @@ def show(
         plan = load_plan(file or plan_path())
     except Refused as refused:
         raise _told(refused) from None
-    console = Console()
-    console.print(_effective(plan))
-    console.print(_schedules(plan, datetime.now(UTC)))
+    typer.echo(_effective(plan))
+    Console().print(_schedules(plan, datetime.now(UTC)))
 
 
 def _told(refused: Refused) -> typer.Exit:
@@ -64,33 +62,19 @@ def _told(refused: Refused) -> typer.Exit:
     return typer.Exit(REFUSED)
 
 
-def _effective(plan: Plan) -> Table:
-    table = Table(title="plan", title_justify="left", box=SIMPLE)
-    table.add_column("key", overflow="fold")
-    table.add_column("value", overflow="fold")
-    for key, value in _leaves("", plan.model_dump(mode="json", exclude_none=True)):
-        table.add_row(key, escape(value))
-    return table
-
-
-def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
-    items = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    )
-    if items is None:
-        yield path, str(value).strip()
-        return
-    for key, item in items:
-        yield from _leaves(f"{path}.{key}" if path else str(key), item)
+def _effective(plan: Plan) -> str:
+    words = plan.model_dump(mode="json", exclude_none=True)
+    return yaml.safe_dump(words, sort_keys=False, allow_unicode=True)
 
 
 def _schedules(plan: Plan, now: datetime) -> Table:
-    table = Table(title="schedules", title_justify="left", box=SIMPLE)
-    table.add_column("in words", overflow="fold")
-    for heading in ("schedule", "cron", "time zone", "next"):
+    table = Table("schedule", title="schedules", title_justify="left", box=SIMPLE)
+    for heading in ("cron", "next"):
         table.add_column(heading, no_wrap=True)
     for name, schedule in ((named.name, named.schedule) for named in plan.schedules()):
-        times = "\n".join(f"{time:%Y-%m-%d %H:%M}" for time in schedule.next_times(now, TIMES_SHOWN))
-        zone = schedule.timezone if schedule.cron else ""
-        table.add_row(schedule.words, name, schedule.cron or f"on {schedule.event}", zone, times)
+        times = schedule.next_times(now, TIMES_SHOWN)
+        cron = f"{schedule.cron}\n{schedule.timezone}" if schedule.cron else f"on {schedule.event}"
+        table.add_row(
+            f"{name}\n{schedule.words}", cron, "\n".join(f"{time:%Y-%m-%d %H:%M %Z}" for time in times)
+        )
     return table

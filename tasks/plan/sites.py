@@ -122,6 +122,8 @@ class Secrets(Block):
     redis: SecretRef
     repository_cipher: SecretRef
     prefect_api: SecretRef
+    prefect_database: SecretRef
+    prefect_encryption: SecretRef
 
 
 class Access(Block):
@@ -132,12 +134,24 @@ class Access(Block):
     postgres_bin: AbsolutePath
 
 
+class Ledger(Block):
+    """The clients' own record of acknowledged writes, to hold the reported loss against.
+
+    `file` lies beside the plan, a JSON object a line with `id` and `acknowledged_at`; `query` takes an
+    array of such ids and gives those of them that the database has, as `id`.
+    """
+
+    file: str
+    query: str
+
+
 class Recovery(Block):
     """How closely the recovery is prepared.
 
     WAL is pulled every `pull_interval` without end; `wal_check` and `replication` are runs on a schedule.
     """
 
+    ledger: Ledger | None = None
     pull_interval: Duration
     observe_interval: Duration
     archive_timeout: Duration

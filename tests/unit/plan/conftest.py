@@ -1,0 +1,38 @@
+"""Plans to read and to spoil."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from deployments.plan_commands import app
+
+HERE = Path(__file__).parent
+SHIPPED = HERE.parents[2] / "deployments" / "plan.yaml"
+
+
+@pytest.fixture(scope="session")
+def _shipped():
+    return yaml.safe_load(SHIPPED.read_text())
+
+
+@pytest.fixture
+def good(_shipped):
+    """The shipped plan as plain data, to be spoilt."""
+    return copy.deepcopy(_shipped)
+
+
+@pytest.fixture
+def check(tmp_path):
+    """`dr plan check` on plain data or raw bytes: its exit code and its lines."""
+
+    def run(content, *options):
+        file = tmp_path / "plan.yaml"
+        raw = content if isinstance(content, bytes) else yaml.safe_dump(content, sort_keys=False).encode()
+        file.write_bytes(raw)
+        result = CliRunner().invoke(app, ["check", *options, str(file)])
+        return result.exit_code, result.output.splitlines()
+
+    return run
