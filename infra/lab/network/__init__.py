@@ -1,4 +1,10 @@
 """The lab's networks: plain loopback, or one network namespace a site joined by a user-space link.
 
-Nothing is imported here, because the link's process starts through this package and must start fast.
+The link's process starts through this package, so nothing slow (the plan's models) is imported here.
 """
+
+from infra.lab.network.base import Network
+from infra.lab.network.loopback import Loopback
+from infra.lab.network.namespaces import Namespaces
+
+__all__ = ["Loopback", "Namespaces", "Network"]

@@ -3,15 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from tasks.plan.plan import Plan
-
 
 class Network(Protocol):
     """Sites, the world around them (users, the public endpoint, the `dr` command), and partitions."""
-
-    def addressed(self, plan: Plan) -> Plan:
-        """The plan with the addresses its hosts have on this network."""
-        ...
 
     def prefix(self, site: str) -> list[str]:
         """The argv prefix that runs a program inside a site; empty where sites share one network."""

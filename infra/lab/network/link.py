@@ -38,7 +38,10 @@ def _enter(namespace: int) -> None:
 def _open_tun(device: str) -> int:
     """Open a TUN device in the present namespace; reads do not wait."""
     tun = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-    fcntl.ioctl(tun, _TUNSETIFF, struct.pack("16sH22x", device.encode(), _IFF_TUN_NO_PI))
+    try:
+        fcntl.ioctl(tun, _TUNSETIFF, struct.pack("16sH22x", device.encode(), _IFF_TUN_NO_PI))
+    except OSError as error:
+        sys.exit(f"the link's device {device} cannot be made: {error.strerror}")
     return tun
 
 

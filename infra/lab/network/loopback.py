@@ -3,15 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from tasks.errors import Refused
-from tasks.plan.plan import Plan
 
 
 class Loopback:
     """The default network: no privileges, no latency, no partitions."""
-
-    def addressed(self, plan: Plan) -> Plan:
-        """The plan itself."""
-        return plan
 
     def prefix(self, site: str) -> list[str]:  # noqa: ARG002 - the protocol's; every site is this machine
         """Nothing: programs run where they are started."""

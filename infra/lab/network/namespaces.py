@@ -12,23 +12,17 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
-from infra.lab.network import addresses, commands, control
+from infra.lab.network import commands, control
 from infra.lab.network.state import State
 from infra.lab.network.topology import NAMESPACES, WORLD, Cut, Topology
 from tasks.clients import command
 from tasks.errors import DrError, Refused
-from tasks.plan.plan import Plan
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,14}")
-
-
-def lab_name(directory: Path) -> str:
-    """A lab's name from its directory, so that two labs do not collide; fits a device's name."""
-    return f"dr-{hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)
@@ -36,8 +30,8 @@ class Namespaces:
     """The network that can be cut; Linux, root and TUN devices needed.
 
     Attributes:
-        name: the lab's, at most 15 of a-z, 0-9 and dash: also the world's TUN device; see `lab_name`.
-        state_dir: the directory it keeps a directory of its own in, `network`.
+        name: the lab's, at most 15 of a-z, 0-9 and dash: also the world's TUN device; see `beside`.
+        state_dir: a directory that is this network's alone; `down` removes it.
         delay_ms: one-way latency between two sites.
         world_delay_ms: one-way latency between a site and the world.
     """
@@ -50,12 +44,20 @@ class Namespaces:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise Refused(
-                f"{self.name!r} does not name a network", "a-z, 0-9 and dash, at most 15", "use lab_name"
+                f"{self.name!r} does not name a network",
+                "a-z, 0-9 and dash, at most 15",
+                "use Namespaces.beside",
             )
+
+    @classmethod
+    def beside(cls, state_dir: Path, **delays: float) -> Self:
+        """The network of a state directory, named after it so that two labs do not collide."""
+        digest = hashlib.sha256(str(state_dir.resolve()).encode()).hexdigest()
+        return cls(f"dr-{digest[:8]}", state_dir, **delays)
 
     @property
     def _state(self) -> State:
-        return State(self.state_dir.resolve() / "network")
+        return State(self.state_dir.resolve())
 
     @staticmethod
     def available() -> str | None:
@@ -65,10 +67,6 @@ class Namespaces:
         except DrError as error:
             return f"namespaces and TUN devices need root and /dev/net/tun: {error.detail}"
         return None
-
-    def addressed(self, plan: Plan) -> Plan:
-        """The plan with its 127.A.B.C addresses as 10.A.B.C."""
-        return addresses.namespace_plan(plan)
 
     def prefix(self, site: str) -> list[str]:
         """The argv prefix that runs a program in a site's namespace, as root, without a process between."""

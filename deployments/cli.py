@@ -1,0 +1,46 @@
+"""The `dr` command."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deployments.lab_commands import lab
+from deployments.plan_commands import app as plan
+from deployments.plan_commands import plan_path
+from deployments.recovery_commands import add_recovery_commands
+from deployments.report_commands import report
+from infra.render import write_all
+from tasks.errors import DrError, Refused
+from tasks.plan.load import load_plan
+
+app = typer.Typer(
+    help="Disaster recovery that a team can run, watch and prove.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(plan, name="plan")
+app.add_typer(lab, name="lab")
+app.add_typer(report, name="report")
+add_recovery_commands(app)
+
+
+@app.command()
+def render(
+    folder: Annotated[Path, typer.Argument(help="where to write the files")],
+    plan_file: Annotated[Path | None, typer.Option("--plan", help="the plan (else DR_PLAN)")] = None,
+    secrets: Annotated[bool, typer.Option("--secrets", help="also the files that hold secrets")] = False,
+) -> None:
+    """Write every configuration file from the plan."""
+    written = write_all(load_plan(plan_file or plan_path()), folder, secrets=secrets)
+    print(f"{written} files in {folder}")
+
+
+def main() -> None:
+    """Run the command; an error becomes its own lines and an exit code: 2 refused, 1 failed."""
+    try:
+        app()
+    except DrError as error:
+        print(f"dr: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, Refused) else 1)

@@ -1,0 +1,80 @@
+"""`dr lab`: the embedded lab."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra.lab import lab as embedded
+from infra.lab.home import DEFAULT_PLAN, Home, default_directory
+from tasks.errors import Refused
+
+lab = typer.Typer(
+    help="The embedded lab: real servers for every site, on this machine.", no_args_is_help=True
+)
+
+_console = Console(highlight=False)
+Directory = Annotated[Path | None, typer.Option("--dir", help="the lab's home (else DR_LAB)")]
+Site = Annotated[str, typer.Argument(help="a site of the plan")]
+
+
+@lab.command()
+def up(
+    directory: Directory = None,
+    plan: Annotated[Path, typer.Option(help="the plan to run")] = DEFAULT_PLAN,
+    network: Annotated[str, typer.Option(help="loopback or namespaces")] = "loopback",
+) -> None:
+    """Start the lab, or repair what is missing of it."""
+    if network not in {"loopback", "namespaces"}:
+        raise Refused("unknown network", network, "allowed: loopback, namespaces")
+    with _console.status("starting") as status:
+        ready = embedded.up(_home(directory), plan, network, status.update)
+    _console.print(f"the lab is up: {len(ready.sites)} sites, users arrive at {ready.service.endpoint.url}")
+
+
+@lab.command()
+def down(directory: Directory = None) -> None:
+    """End every process of the lab and remove everything it left."""
+    embedded.down(_home(directory))
+    _console.print("the lab is gone")
+
+
+@lab.command()
+def status(directory: Directory = None) -> None:
+    """Show each site's servers as they are now; exit 1 where one is dead."""
+    told = embedded.status(_home(directory))
+    table = Table("site", "running", "dead")
+    for site, servers in told.items():
+        dead = [name for name, state in servers.items() if state == "dead"]
+        table.add_row(site, str(len(servers) - len(dead)), ", ".join(dead))
+    _console.print(table)
+    if any(state == "dead" for servers in told.values() for state in servers.values()):
+        raise typer.Exit(1)
+
+
+@lab.command("break")
+def break_site(site: Site, directory: Directory = None) -> None:
+    """Kill a whole site with SIGKILL."""
+    killed = embedded.break_site(_home(directory), site)
+    _console.print(f"{site} is dead: {killed} processes killed")
+
+
+@lab.command()
+def cut(site: Site, directory: Directory = None) -> None:
+    """Isolate a site from the other sites while it keeps running."""
+    embedded.cut(_home(directory), site)
+    _console.print(f"{site} is cut off from the other sites")
+
+
+@lab.command()
+def heal(site: Site, directory: Directory = None) -> None:
+    """Bring a broken or cut site back."""
+    with _console.status(f"healing {site}") as shown:
+        embedded.heal(_home(directory), site, shown.update)
+    _console.print(f"{site} is back")
+
+
+def _home(directory: Path | None) -> Home:
+    return Home((directory or default_directory()).resolve())

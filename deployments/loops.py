@@ -1,0 +1,55 @@
+"""The control plane's loops: too frequent for a schedule, too simple for a flow.
+
+`observe` writes down where the active primary stands; `pull` copies new WAL to the other sites.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+
+from tasks.current import current_plan
+from tasks.errors import DrError
+from tasks.observe import observe
+from tasks.plan.plan import Plan
+from tasks.replicate import pull_wal
+
+_log = logging.getLogger("dr.loop")
+
+
+def repeat(act: Callable[[], object], interval_s: float) -> None:
+    """Do one thing again and again; a failure is told once, and its end too.
+
+    Args:
+        act: the thing.
+        interval_s: seconds from one start to the next.
+    """
+    failing = ""
+    while True:
+        began = time.monotonic()
+        try:
+            act()
+            if failing:
+                _log.warning("works again")
+            failing = ""
+        except DrError as error:
+            if error.message != failing:
+                _log.warning("%s", error)
+            failing = error.message
+        time.sleep(max(0.0, interval_s - (time.monotonic() - began)))
+
+
+def main() -> None:
+    """Run the loop that the first argument names."""
+    logging.basicConfig(format="%(asctime)s %(name)s %(message)s")
+    plan = current_plan()
+    loops: dict[str, tuple[Callable[[Plan], object], float]] = {
+        "observe": (observe, plan.recovery.observe_interval.total_seconds()),
+        "pull": (pull_wal, plan.recovery.pull_interval.total_seconds()),
+    }
+    act, interval_s = loops[sys.argv[1]]
+    repeat(lambda: act(plan), interval_s)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""Back the database up. Source: the seed's "Backup Schedule and Retention"."""
+
+from typing import Literal
+
+from prefect import flow
+
+from tasks.backup import take_backup, verify_backup
+from tasks.current import current_plan
+
+
+@flow(persist_result=False)
+def backup_database(kind: Literal["full", "incr"] = "full") -> str:
+    """Take a backup of the active site's database into its repository and see that it arrived.
+
+    Args:
+        kind: full, or incr for what changed since the last.
+
+    Returns:
+        the backup's label.
+    """
+    plan = current_plan()
+    label = take_backup(plan, kind)
+    verify_backup(plan, label)
+    return label

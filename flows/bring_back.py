@@ -1,0 +1,23 @@
+"""Bring a failed site back as a standby. Source: the seed's "Disaster Recovery Sites"."""
+
+from prefect import flow
+
+from tasks.current import current_plan
+from tasks.declare import finished_incident
+from tasks.facts.recovery import Report
+from tasks.rejoin import rejoin, save_divergence
+from tasks.report import complete_report
+
+
+@flow(persist_result=False)
+def bring_back(incident: str | None = None) -> Report:
+    """Save what only the old site has, let it rewind, and complete the incident's report.
+
+    Args:
+        incident: the incident whose failed site returned; the latest where empty.
+    """
+    plan = current_plan()
+    case, promotion = finished_incident(plan, incident)
+    divergence = save_divergence(plan, case, promotion)
+    rejoin(plan, case)
+    return complete_report(plan, case, promotion, divergence)

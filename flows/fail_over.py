@@ -1,0 +1,51 @@
+"""Fail over to the hot standby site. Source: the seed's "Disaster Recovery Procedures"."""
+
+from datetime import datetime
+
+from prefect import flow
+
+from tasks.close import close_incident
+from tasks.current import current_plan
+from tasks.declare import assess, declare
+from tasks.facts.recovery import Report
+from tasks.fence import fence
+from tasks.promote import promote_postgresql, promote_redis
+from tasks.redirect import redirect_traffic, smoke_before_traffic
+from tasks.report import write_report
+from tasks.validate import validate_public, validate_servers
+
+
+@flow(persist_result=False)
+def fail_over(
+    reason: str = "",
+    to_site: str | None = None,
+    incident: str | None = None,
+    detected_at: datetime | None = None,
+    force: bool = False,
+) -> Report:
+    """Move the service to the surviving site, with proof that the old one takes no more writes.
+
+    Args:
+        reason: why, in your words; it stands in the report.
+        to_site: the site that takes over; the hot standby where empty.
+        incident: an incident to resume; a new one where empty.
+        detected_at: when the disaster was detected; now where empty.
+        force: go on although the old primary still takes writes.
+    """
+    plan = current_plan()
+    case = declare(plan, reason, to_site, incident, detected_at)
+    assessment = assess(plan, case, force=force)
+
+    fenced = fence(plan, case)
+    redis = promote_redis.submit(plan, case)
+    promotion = promote_postgresql(plan, case, assessment)
+    redis.result()
+
+    smoke_before_traffic(plan, case)
+    redirect_traffic(plan, case)
+
+    validation = validate_public(plan, case)
+    validate_servers(plan, case)
+    report = write_report(plan, case, assessment, fenced, promotion, validation)
+    close_incident(plan, case)
+    return report

@@ -1,0 +1,132 @@
+"""The lab's home: one directory that holds everything the lab is."""
+
+import fcntl
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from infra.lab.network.base import Network
+from infra.lab.network.loopback import Loopback
+from infra.lab.network.namespaces import Namespaces
+from tasks.errors import Refused, Transient
+from tasks.plan.load import load_plan
+from tasks.plan.plan import Plan
+
+DEFAULT_PLAN = Path(__file__).parents[2] / "deployments" / "plan.yaml"
+_LOOPBACK = re.compile(r"\b127(\.\d+\.\d+\.\d+)\b")
+
+
+def default_directory() -> Path:
+    """DR_LAB where set; else a system directory for root, the user's state directory for others."""
+    if "DR_LAB" in os.environ:
+        return Path(os.environ["DR_LAB"])
+    if os.geteuid() == 0:
+        return Path("/var/lib/naas-dr-lab")
+    return Path.home() / ".local/state/naas-dr-lab"
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths of one lab."""
+
+    directory: Path
+
+    @property
+    def plan_file(self) -> Path:
+        """The plan the lab runs, with its own roots and shell."""
+        return self.directory / "plan.yaml"
+
+    @property
+    def exists(self) -> bool:
+        """Whether a lab was begun here."""
+        return self.plan_file.exists()
+
+    def plan(self) -> Plan:
+        """The plan the lab runs.
+
+        Raises:
+            Refused: there is no lab here.
+        """
+        if not self.exists:
+            raise Refused("there is no lab", str(self.directory), "start it with `dr lab up`")
+        return load_plan(self.plan_file)
+
+    def root(self, site: str, host: str) -> Path:
+        """The directory that a host takes for its `/`."""
+        return self.directory / "sites" / site / host
+
+    @property
+    def edge(self) -> Path:
+        """The public endpoint's directory; it belongs to no site."""
+        return self.directory / "edge"
+
+    def unreachable(self, site: str) -> Path:
+        """The mark of a site that is broken or cut; the lab's remote shell honours it."""
+        return self.directory / "unreachable" / site
+
+    def broken(self, site: str) -> bool:
+        """Whether the site was broken and not healed since."""
+        mark = self.unreachable(site)
+        return mark.exists() and mark.read_text() == "broken"
+
+    @property
+    def kind(self) -> str:
+        """The kind of network the lab was started with."""
+        return (self.directory / "network.kind").read_text()
+
+    def network(self) -> Network:
+        """The network the lab was started with."""
+        return Loopback() if self.kind == "loopback" else self.namespaces()
+
+    def namespaces(self) -> Namespaces:
+        """The network namespaces of this lab, whether made or not."""
+        return Namespaces.beside(self.directory / "network")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lab: one `dr lab` command changes it at a time.
+
+        Raises:
+            Transient: another command holds it.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.directory, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            raise Transient("another command is changing the lab", hint="wait for it to end") from error
+        finally:
+            os.close(handle)
+
+
+def write_plan(home: Home, source: Path, kind: str) -> None:
+    """Write the lab's plan: the given one, with hosts as directories and the lab's remote shell."""
+    text = source.read_text(encoding="utf-8")
+    if kind == "namespaces":
+        text = _LOOPBACK.sub(r"10\1", text)
+    document: dict[str, Any] = yaml.safe_load(text)
+    document["access"] |= {
+        "shell": f"{home.directory}/bin/on {{address}}",
+        "root": f"{home.directory}/sites/{{site}}/{{host}}",
+    }
+    document["recovery"]["ledger"] = {
+        "file": "ledger.jsonl",
+        "query": "select id::text as id from orders where id = any(%s::uuid[])",
+    }
+    (home.directory / "network.kind").write_text(kind)
+    partial = home.plan_file.with_suffix(".partial")
+    partial.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    partial.rename(home.plan_file)
+
+
+def program(name: str) -> str:
+    """The path of a program that came with the Python environment."""
+    return str(Path(sys.executable).parent / name)

@@ -1,0 +1,81 @@
+"""A lab host: a directory that stands for `/`, filled with rendered files and the secrets they name."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from infra.lab.home import Home
+from infra.lab.processes import own
+from infra.lab.secrets import certificate_paths
+from infra.lab.storage import storage_identities, storage_sockets
+from infra.render import endpoint_config, host_files
+from tasks.plan.plan import Plan
+from tasks.plan.sites import Program
+
+_FOLDERS = (
+    "etc", "run/postgresql", "run/pgbackrest", "var/log/pgbackrest", "var/spool/pgbackrest",
+    "var/lib/postgresql", "var/lib/etcd", "var/lib/redis", "var/lib/sentinel", "data",
+)  # fmt: skip
+
+
+def write_host(  # noqa: PLR0913 -- a host of a site of a plan, in a lab, in a role
+    home: Home, plan: Plan, site: str, host: str, active: str, programs: Collection[Program]
+) -> None:
+    """Write the files of some of a host's programs, owned by the account that runs them."""
+    root = home.root(site, host)
+    for folder in _FOLDERS:
+        _folder(root, folder)
+    files = host_files(plan, site, host, programs=programs, active=active, secrets=True)
+    for path, rendered in files.items():
+        _write(root, path, rendered.text, secret=rendered.secret)
+    if "service" in programs:
+        _write(root, "etc/service/database_password", plan.secret("database_service"), secret=True)
+        _write(root, "etc/service/redis_password", plan.secret("redis"), secret=True)
+    if "storage" in programs:
+        _write_store(home, plan, site, root)
+
+
+def write_edge(home: Home, plan: Plan, active: str) -> None:
+    """Write the public endpoint's configuration."""
+    _folder(home.edge, "etc")
+    _write(home.edge, "etc/haproxy/haproxy.cfg", endpoint_config(plan, active), secret=False)
+
+
+def remove_sockets(endpoint: str) -> None:
+    """Remove the sockets that a killed store left outside the lab's directory."""
+    for socket in storage_sockets(endpoint):
+        socket.unlink(missing_ok=True)
+
+
+def _write_store(home: Home, plan: Plan, site: str, root: Path) -> None:
+    storage = plan.sites[site].storage
+    remove_sockets(storage.endpoint)
+    identities = storage_identities(
+        storage.bucket, plan.credentials(storage.owner), plan.credentials(storage.reader)
+    )
+    _write(root, "identities.json", identities, secret=True)
+    certificate, key = certificate_paths(home.directory, site)
+    _write(root, "server.crt", certificate.read_text(), secret=False)
+    _write(root, "server.key", key.read_text(), secret=True)
+
+
+def _folder(root: Path, relative: str) -> None:
+    """Make a folder below a root, and give each level that is new to the account."""
+    path = root
+    for part in ("", *Path(relative).parts):
+        path = path / part
+        if not path.exists():
+            path.mkdir(parents=True)
+            own(path)
+    if relative == "var/lib/postgresql":
+        path.chmod(0o750)
+
+
+def _write(root: Path, relative: str, text: str, *, secret: bool) -> None:
+    _folder(root, str(Path(relative).parent))
+    path = root / relative
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600 if secret else 0o644)
+    partial.write_text(text)
+    own(partial)
+    partial.rename(path)

@@ -1,0 +1,218 @@
+"""The embedded lab: real servers for three sites on one machine, started from the rendered configuration."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from infra.lab import provision
+from infra.lab.control import prefect_home, prepare_database
+from infra.lab.home import Home, write_plan
+from infra.lab.hosts import remove_sockets, write_edge, write_host
+from infra.lab.network.namespaces import Namespaces
+from infra.lab.preflight import require_programs
+from infra.lab.processes import Server, kill_all, running, start
+from infra.lab.secrets import make_secrets
+from infra.lab.servers import endpoint_server, servers, servers_of
+from infra.lab.shell import write_shell
+from tasks.errors import Refused
+from tasks.plan.plan import Plan
+from tasks.plan.sites import Program
+
+Say = Callable[[str], None]
+_BASE: tuple[Program, ...] = ("storage", "etcd")
+_STACK: tuple[Program, ...] = (
+    "postgres", "redis", "sentinel", "gateway", "pgbouncer", "service", "control",
+)  # fmt: skip
+
+
+def up(home: Home, source: Path, kind: str, say: Say) -> Plan:
+    """Start the lab, or repair what is missing of it; what runs is left alone.
+
+    Args:
+        home: where the lab lives.
+        source: the plan to run; one that is there already is kept.
+        kind: "loopback" or "namespaces".
+        say: told of each stage.
+
+    Raises:
+        Refused: programs are missing, or the lab was started with another network.
+        Transient: something did not come up in time, or another command holds the lab.
+    """
+    require_programs(kind)
+    with home.locked():
+        _begin(home, source, kind)
+        plan = home.plan()
+        say("network")
+        home.network().up(*_addresses(plan))
+        broken = [site for site in plan.sites if home.broken(site)]
+        for site in broken:
+            home.unreachable(site).unlink()
+        _start_all(home, plan, say)
+    return plan
+
+
+def down(home: Home) -> None:
+    """End every process of the lab and remove everything it left.
+
+    Raises:
+        Permanent: something outlived SIGKILL.
+        Transient: another command holds the lab.
+    """
+    if not home.directory.exists():
+        return
+    with home.locked():
+        kill_all(home.directory, home.directory)
+        if home.exists:
+            plan = home.plan()
+            for site in plan.sites.values():
+                remove_sockets(site.storage.endpoint)
+        if Namespaces.available() is None:
+            home.namespaces().down()
+        kill_all(home.directory, home.directory)
+        shutil.rmtree(home.directory)
+
+
+def break_site(home: Home, site: str) -> int:
+    """Kill every process of a site with SIGKILL, at once, as a region's power loss does.
+
+    Returns:
+        how many processes died.
+
+    Raises:
+        Refused: there is no such site.
+    """
+    plan = home.plan()
+    _require_site(plan, site)
+    _mark(home, site, "broken")
+    return kill_all(home.directory, home.directory / "sites" / site, f"{site}/")
+
+
+def cut(home: Home, site: str) -> None:
+    """Isolate a site from the other sites while it keeps running.
+
+    Raises:
+        Refused: no such site, or the lab's network cannot be cut.
+    """
+    _require_site(home.plan(), site)
+    home.network().cut(site)
+    _mark(home, site, "cut")
+
+
+def heal(home: Home, site: str, say: Say) -> None:
+    """Bring a broken site's servers back, or rejoin a site that was cut.
+
+    Redis and Sentinel start in the role that the truth in etcd gives the site.
+
+    Raises:
+        Refused: there is no such site.
+        Transient: a server did not come up in time.
+    """
+    plan = home.plan()
+    _require_site(plan, site)
+    broken = home.broken(site)
+    if home.network().is_cut(site):
+        home.network().heal(site)
+    home.unreachable(site).unlink(missing_ok=True)
+    if broken:
+        with home.locked():
+            _start_site(home, plan, site, say)
+
+
+def status(home: Home) -> dict[str, dict[str, str]]:
+    """Each site's servers: "running" or "dead", as they are now."""
+    plan = home.plan()
+    alive = running(home.directory)
+    told: dict[str, dict[str, str]] = {}
+    for site in plan.sites:
+        for server in servers(home, plan, site, *_BASE, *_STACK):
+            told.setdefault(site, {})[server.key.partition("/")[2]] = (
+                "running" if server.key in alive else "dead"
+            )
+    edge = endpoint_server(home, plan)
+    told["edge"] = {"endpoint/haproxy": "running" if edge.key in alive else "dead"}
+    return told
+
+
+def _begin(home: Home, source: Path, kind: str) -> None:
+    if not home.exists:
+        write_plan(home, source, kind)
+    if home.kind != kind:
+        raise Refused(f"the lab runs on {home.kind}", f"asked for {kind}", "end it first with `dr lab down`")
+    plan = home.plan()
+    make_secrets(plan, home.directory)
+    write_shell(home, plan)
+
+
+def _start_all(home: Home, plan: Plan, say: Say) -> None:
+    say("stores and etcd")
+    for site in plan.sites:
+        _prepare(home, plan, site, plan.site_of("primary"), *_BASE)
+    _start(home, *(server for site in plan.sites for server in servers(home, plan, site, *_BASE)))
+    provision.stores(plan)
+    active = provision.truth(plan)
+    write_edge(home, plan, active)
+    _start(home, endpoint_server(home, plan))
+    # The active site first: the other one streams from it.
+    for site in sorted(plan.sites, key=lambda name: name != active):
+        _start_stack(home, plan, site, active, say)
+    provision.streaming(plan, active)
+
+
+def _start_site(home: Home, plan: Plan, site: str, say: Say) -> None:
+    _prepare(home, plan, site, plan.site_of("primary"), *_BASE)
+    _start(home, *servers(home, plan, site, *_BASE))
+    _start_stack(home, plan, site, provision.truth(plan), say)
+
+
+def _start_stack(home: Home, plan: Plan, site: str, active: str, say: Say) -> None:
+    if not plan.sites[site].running("postgres"):
+        return
+    say(f"{site}: PostgreSQL, Redis, gateway, service")
+    _prepare(home, plan, site, active, *_STACK)
+    database = servers(home, plan, site, "postgres")
+    if site == active:
+        _start(home, database[0])
+        provision.database(plan, site)
+    _start(home, *database, *servers(home, plan, site, "redis", "gateway", "pgbouncer"))
+    _start(home, *servers(home, plan, site, "sentinel", "service"))
+    for name in plan.sites[site].running("control"):
+        prepare_database(plan, home.root(site, name))
+        prefect_home(home.root(site, name))
+    for server in servers(home, plan, site, "control"):
+        _start(home, server)
+
+
+def _prepare(home: Home, plan: Plan, site: str, active: str, *programs: Program) -> None:
+    """Write the files of programs that do not run; Redis and Sentinel rewrite theirs while they do."""
+    alive = running(home.directory)
+    for name, host in plan.sites[site].hosts.items():
+        idle = {
+            program
+            for program in set(programs) & set(host.runs)
+            if not any(server.key in alive for server in servers_of(home, plan, site, name, program))
+        }
+        write_host(home, plan, site, name, active, idle)
+
+
+def _start(home: Home, *wanted: Server) -> None:
+    alive = running(home.directory)
+    for server in wanted:
+        if server.key not in alive:
+            start(home.directory, server)
+    provision.listening(wanted)
+
+
+def _addresses(plan: Plan) -> tuple[dict[str, list[str]], list[str]]:
+    sites = {name: [str(host.address) for host in site.hosts.values()] for name, site in plan.sites.items()}
+    return sites, [str(plan.service.endpoint.address)]
+
+
+def _mark(home: Home, site: str, how: str) -> None:
+    mark = home.unreachable(site)
+    mark.parent.mkdir(exist_ok=True)
+    mark.write_text(how)
+
+
+def _require_site(plan: Plan, site: str) -> None:
+    if site not in plan.sites:
+        raise Refused(f"there is no site {site}", f"the plan's sites: {', '.join(plan.sites)}")

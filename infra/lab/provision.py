@@ -1,0 +1,116 @@
+"""What a running lab is given once: buckets, the database with its roles, the backup stanza, the truth."""
+
+import socket
+import time
+from collections.abc import Callable, Iterable
+from importlib.resources import files
+
+from psycopg import sql
+
+from infra.lab.processes import Server
+from tasks.clients import patroni, pgbackrest, postgres
+from tasks.clients.buckets import ensure_bucket
+from tasks.clients.truth import read_truth
+from tasks.errors import Transient
+from tasks.plan.plan import Plan
+
+_HEARTBEAT = """
+create schema if not exists naas_dr;
+create table if not exists naas_dr.heartbeat (id int primary key, note text not null, at timestamptz not null);
+"""
+
+
+def listening(wanted: Iterable[Server], timeout: float = 40) -> None:
+    """Wait until every server accepts connections.
+
+    Raises:
+        Transient: one does not within `timeout` seconds; its log is named.
+    """
+    deadline = time.monotonic() + timeout
+    for server in wanted:
+        while server.port and not _accepts(server.address, server.port):
+            if time.monotonic() > deadline:
+                raise Transient(f"{server.key} does not listen", f"see {server.log}")
+            time.sleep(0.05)
+
+
+def stores(plan: Plan) -> None:
+    """Make each site's bucket, once its store answers."""
+    for site in plan.sites:
+        _until(lambda site=site: ensure_bucket(plan, site), f"the store of {site}")
+
+
+def truth(plan: Plan) -> str:
+    """The active site, once etcd has quorum."""
+    return _until(lambda: read_truth(plan)[0].active, "etcd")
+
+
+def database(plan: Plan, site: str) -> None:
+    """Make the service's database, its role and tables, and the backup stanza, on the site's leader."""
+    leader = _until(lambda: _writable_leader(plan, site), f"a PostgreSQL leader in {site}", timeout=60)
+    _create_database(plan, leader.host)
+    with postgres.connected(plan, leader.host, timeout=10) as connection:
+        connection.execute(files("infra.service").joinpath("schema.sql").read_text())
+        connection.execute(_HEARTBEAT)
+        connection.execute(
+            sql.SQL("alter role naas_service login password {}").format(plan.secret("database_service"))
+        )
+    pgbackrest.create_stanza(plan, site, leader.name)
+
+
+def streaming(plan: Plan, active: str) -> None:
+    """Wait until every other node of both clusters follows.
+
+    Raises:
+        Transient: one does not within a minute.
+    """
+    for name, site in plan.sites.items():
+        wanted = len(site.running("postgres"))
+        if wanted:
+            _until(
+                lambda name=name, n=wanted: _all_follow(plan, name, n), f"replication in {name}", timeout=60
+            )
+    _until(lambda: patroni.leader(plan, active), f"a leader in {active}")
+
+
+def _all_follow(plan: Plan, site: str, wanted: int) -> None:
+    members = patroni.members(plan, site)
+    good = [m for m in members if m.state in {"running", "streaming"}]
+    if len(good) < wanted:
+        raise Transient(f"{len(good)} of {wanted} PostgreSQL nodes of {site} follow", str(members))
+
+
+def _writable_leader(plan: Plan, site: str) -> patroni.Member:
+    leader = patroni.leader(plan, site)
+    if postgres.position(plan, leader.host, database="postgres").in_recovery:
+        raise Transient(f"{leader.name} is still in recovery")
+    return leader
+
+
+def _create_database(plan: Plan, address: str) -> None:
+    name = plan.service.database
+    with postgres.connected(plan, address, database="postgres", timeout=10) as connection:
+        if not connection.execute("select 1 from pg_roles where rolname = 'naas_service'").fetchone():
+            connection.execute("create role naas_service login")
+        if not connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone():
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+
+
+def _until(attempt: Callable[[], object], what: str, timeout: float = 40):  # noqa: ANN202
+    """Repeat an attempt while it fails in passing."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return attempt()
+        except Transient as error:
+            if time.monotonic() > deadline:
+                raise Transient(f"{what} did not come up within {timeout:g} s", str(error)) from error
+            time.sleep(0.1)
+
+
+def _accepts(address: str, port: int) -> bool:
+    try:
+        with socket.create_connection((address, port), timeout=1):
+            return True
+    except OSError:
+        return False

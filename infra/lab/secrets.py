@@ -1,0 +1,129 @@
+"""The lab's own secrets: a certificate authority, a certificate a store, and random passwords."""
+
+import datetime as dt
+import ipaddress
+import json
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from tasks.plan.plan import Plan
+from tasks.plan.sites import Storage
+
+_LIFE = dt.timedelta(days=365)
+
+
+def make_secrets(plan: Plan, folder: Path) -> None:
+    """Make every secret the plan refers to by file; what is there already stays."""
+    for name, reference in plan.secrets:
+        if name != "ca_certificate" and reference.startswith("file:"):
+            _write_new(folder / reference.removeprefix("file:"), Fernet.generate_key().decode())
+    for site in plan.sites.values():
+        for reference in (site.storage.owner, site.storage.reader):
+            pair = {"access_key": secrets.token_hex(10), "secret_key": secrets.token_urlsafe(30)}
+            _write_new(folder / reference.removeprefix("file:"), json.dumps(pair))
+    _make_certificates(plan, folder)
+
+
+def certificate_paths(plan_folder: Path, site: str) -> tuple[Path, Path]:
+    """The certificate and key of a site's store."""
+    folder = plan_folder / "secrets" / site
+    return folder / "storage.crt", folder / "storage.key"
+
+
+def _write_new(path: Path, text: str, mode: int = 0o600) -> None:
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.touch(mode=mode)
+    partial.write_text(text)
+    partial.rename(path)
+
+
+def _make_certificates(plan: Plan, folder: Path) -> None:
+    authority = folder / plan.secrets.ca_certificate.removeprefix("file:")
+    pairs = {name: certificate_paths(folder, name) for name in plan.sites}
+    if authority.exists() and all(path.exists() for pair in pairs.values() for path in pair):
+        return
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = _name("naas-dr lab authority")
+    root = (
+        _builder(subject, subject, key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(_usage(signs=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    for name, (certificate_path, key_path) in pairs.items():
+        certificate, leaf_key = _leaf(plan.sites[name].storage, key, root)
+        for path in (certificate_path, key_path, authority):
+            path.unlink(missing_ok=True)
+        _write_new(certificate_path, certificate, 0o644)
+        _write_new(key_path, leaf_key)
+    _write_new(authority, root.public_bytes(serialization.Encoding.PEM).decode(), 0o644)
+
+
+def _leaf(storage: Storage, signer: ec.EllipticCurvePrivateKey, root: x509.Certificate) -> tuple[str, str]:
+    address = urlsplit(storage.endpoint).hostname or ""
+    key = ec.generate_private_key(ec.SECP256R1())
+    # pgBackRest 2.45 reads DNS names only, boto3 wants the address as one: both are given.
+    names = x509.SubjectAlternativeName(
+        [x509.DNSName(address), x509.IPAddress(ipaddress.ip_address(address))]
+    )
+    certificate = (
+        _builder(_name(address), root.subject, key.public_key())
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
+        .add_extension(_usage(signs=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(signer, hashes.SHA256())
+    )
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode(), pem.decode()
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
+    now = dt.datetime.now(dt.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + _LIFE)
+    )
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        encipher_only=False,
+        decipher_only=False,
+    )

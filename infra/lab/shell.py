@@ -1,0 +1,44 @@
+"""The lab's remote shell: what `ssh` is between real hosts, with a host that can be gone."""
+
+import shlex
+
+from infra.lab.home import Home
+from infra.lab.processes import as_account
+from tasks.plan.plan import Plan
+
+_SCRIPT = """\
+#!/bin/sh
+# on ADDRESS COMMAND: runs a command on a lab host, under the account of the database servers.
+address=$1
+shift
+case $address in
+{cases}
+*) echo "no host has the address $address" >&2; exit 255 ;;
+esac
+if [ -e {unreachable}/"$site" ]; then
+    echo "connect to host $address port 22: connection refused" >&2
+    exit 255
+fi
+cd "$root" && exec env -i PATH="$PATH" HOME="$root" LANG=C.UTF-8 $prefix {account} sh -c "$*"
+"""
+
+
+def write_shell(home: Home, plan: Plan) -> None:
+    """Write `bin/on`, which reaches the plan's hosts and refuses those of a broken or cut site."""
+    network, cases = home.network(), []
+    for site_name, site in plan.sites.items():
+        prefix = shlex.join(network.prefix(site_name))
+        for host_name, host in site.hosts.items():
+            root = home.root(site_name, host_name)
+            cases.append(f"{host.address}) site={site_name} root={root} prefix={shlex.quote(prefix)} ;;")
+    script = _SCRIPT.format(
+        cases="\n".join(cases),
+        unreachable=home.directory / "unreachable",
+        account=shlex.join(as_account()),
+    )
+    path = home.directory / "bin" / "on"
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(script)
+    partial.chmod(0o755)
+    partial.rename(path)

@@ -1,0 +1,138 @@
+"""Redis and its Sentinels, site by site.
+
+Source: Redis manual, "High availability with Redis Sentinel", "Replication".
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+
+from tasks.clients.layout import REDIS_MASTER
+from tasks.errors import Transient
+from tasks.plan.plan import Plan
+
+_TIMEOUT = 3.0
+
+
+def role(plan: Plan, address: str) -> str:
+    """What a Redis server is now: "master" or "slave", Redis's own words.
+
+    Raises:
+        Transient: it does not answer.
+    """
+    with _server(plan, address) as server:
+        return str(server.info("replication")["role"])
+
+
+def master_of(plan: Plan, site: str) -> str:
+    """The address of a site's Redis that serves it: its master, else the first that is up.
+
+    Raises:
+        Transient: none of the site answers.
+    """
+    answering = []
+    for address in plan.sites[site].addresses("redis"):
+        try:
+            if role(plan, address) == "master":
+                return address
+            answering.append(address)
+        except Transient:
+            continue
+    if not answering:
+        raise Transient(f"no Redis of {site} answers")
+    return answering[0]
+
+
+def promote(plan: Plan, site: str) -> str:
+    """Make a site's Redis the master, the site's others its replicas, and let its Sentinels watch it.
+
+    Returns:
+        the master's address.
+
+    Raises:
+        Transient: a server does not answer.
+    """
+    master = master_of(plan, site)
+    with _server(plan, master) as server:
+        server.config_set("replica-priority", 100)
+        server.replicaof("NO", "ONE")
+    for address in plan.sites[site].addresses("redis"):
+        if address != master:
+            _follow(plan, address, master, priority=100)
+    for address in plan.sites[site].addresses("sentinel"):
+        _watch(plan, address, master, quorum=len(plan.sites[site].addresses("sentinel")) // 2 + 1)
+    return master
+
+
+def follow(plan: Plan, site: str, upstream: str) -> None:
+    """Make a site's Redis servers replicas of another site's master; its Sentinels stop watching first.
+
+    Raises:
+        Transient: a server does not answer.
+    """
+    for address in plan.sites[site].addresses("sentinel"):
+        _unwatch(address)
+    first, *others = plan.sites[site].addresses("redis")
+    _follow(plan, first, master_of(plan, upstream), priority=0)
+    for address in others:
+        _follow(plan, address, first, priority=0)
+
+
+def _follow(plan: Plan, address: str, master: str, priority: int) -> None:
+    with _server(plan, address) as server:
+        server.config_set("replica-priority", priority)
+        server.replicaof(master, "6379")
+
+
+def _watch(plan: Plan, address: str, master: str, quorum: int) -> None:
+    _unwatch(address)
+    timeout_ms = int(plan.postgresql_ha.failover.timeout.total_seconds() * 1000)
+    settings = {
+        "auth-pass": plan.secret("redis"),
+        "down-after-milliseconds": 5000,
+        "failover-timeout": timeout_ms,
+    }
+    with _sentinel(address) as sentinel:
+        sentinel.execute_command("SENTINEL", "MONITOR", REDIS_MASTER, master, 6379, quorum)
+        for name, value in settings.items():
+            sentinel.execute_command("SENTINEL", "SET", REDIS_MASTER, name, value)
+
+
+def _unwatch(address: str) -> None:
+    with _sentinel(address) as sentinel:
+        try:
+            sentinel.execute_command("SENTINEL", "REMOVE", REDIS_MASTER)
+        except redis.ResponseError as error:
+            if "No such master" not in str(error):
+                raise
+
+
+@contextmanager
+def _server(plan: Plan, address: str) -> Iterator["redis.Redis"]:
+    with _client(address, 6379, plan.secret("redis")) as client:
+        yield client
+
+
+@contextmanager
+def _sentinel(address: str) -> Iterator["redis.Redis"]:
+    with _client(address, 26379, None) as client:
+        yield client
+
+
+@contextmanager
+def _client(address: str, port: int, password: str | None) -> Iterator["redis.Redis"]:
+    client = redis.Redis(
+        host=address,
+        port=port,
+        password=password,
+        socket_timeout=_TIMEOUT,
+        socket_connect_timeout=1.0,
+        decode_responses=True,
+    )
+    try:
+        yield client
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise Transient(f"Redis at {address}:{port} does not answer", str(error)) from error
+    finally:
+        client.close()

@@ -1,0 +1,169 @@
+"""Patroni: its REST API on a node, and a scope's record in etcd.
+
+Source: Patroni manual, "Patroni REST API", "Standby cluster", "Dynamic configuration settings".
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from tasks.clients.layout import scope_of, slot_of
+from tasks.clients.truth import etcd_of
+from tasks.errors import Permanent, Transient
+from tasks.plan.plan import Plan
+
+_TIMEOUT = httpx.Timeout(5.0, connect=1.0)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One node as its scope's cluster view tells it."""
+
+    name: str
+    host: str
+    role: str
+    state: str
+    timeline: int | None
+    lag: int | None
+
+    @property
+    def leads(self) -> bool:
+        """Whether it leads its scope, as a primary or as a standby leader."""
+        return self.role in {"leader", "standby_leader"}
+
+
+def members(plan: Plan, site: str) -> list[Member]:
+    """A site's nodes, asked of the first node that answers.
+
+    Raises:
+        Transient: none answers.
+    """
+    failures = []
+    for address in plan.sites[site].addresses("postgres"):
+        try:
+            answer = httpx.get(f"http://{address}:8008/cluster", timeout=_TIMEOUT)
+            return [_member(row) for row in answer.raise_for_status().json()["members"]]
+        except httpx.HTTPError as error:
+            failures.append(f"{address}: {type(error).__name__}")
+    raise Transient(f"no Patroni node of {site} answers", "; ".join(failures))
+
+
+def leader(plan: Plan, site: str) -> Member:
+    """The node that leads a site's scope.
+
+    Raises:
+        Transient: there is none now.
+    """
+    for member in members(plan, site):
+        if member.leads:
+            return member
+    raise Transient(f"{site} has no PostgreSQL leader now")
+
+
+def promote(plan: Plan, site: str) -> None:
+    """Make a standby cluster a primary one, by its leader's REST API, which wakes its loop at once.
+
+    Raises:
+        Transient: the leader does not answer.
+        Permanent: it refused.
+    """
+    node = leader(plan, site)
+    try:
+        answer = httpx.patch(
+            f"http://{node.host}:8008/config",
+            json={"standby_cluster": None},
+            auth=("patroni", plan.secret("patroni_api")),
+            timeout=_TIMEOUT,
+        )
+    except httpx.HTTPError as error:
+        raise Transient(f"the PostgreSQL leader of {site} does not answer", str(error)) from error
+    if answer.status_code != httpx.codes.OK:
+        raise Permanent(
+            f"Patroni of {site} refused the promotion", f"{answer.status_code} {answer.text[:300]}"
+        )
+
+
+def leader_key(plan: Plan, site: str) -> str | None:
+    """The name that holds a scope's leader key in etcd; None once its lease is gone.
+
+    Raises:
+        Transient: etcd has no quorum.
+    """
+    return etcd_of(plan).get(f"/service/{scope_of(plan, site)}/leader").value
+
+
+def read_config(plan: Plan, site: str) -> dict[str, Any]:
+    """A scope's dynamic configuration, from etcd.
+
+    Raises:
+        Transient: etcd has no quorum.
+        Permanent: the scope was never bootstrapped.
+    """
+    value = etcd_of(plan).get(_config_key(plan, site)).value
+    if value is None:
+        raise Permanent(f"{site} has no Patroni configuration in etcd", _config_key(plan, site))
+    return dict(json.loads(value))
+
+
+def demote_to_standby_of(plan: Plan, site: str, upstream: str) -> None:
+    """Write down that a site's scope is a standby cluster, where its nodes find it when they return.
+
+    Its rewind is held back: a node that rewinds discards what only it has, and that is saved first.
+
+    Raises:
+        Transient: etcd has no quorum, or the record changed under us.
+    """
+    _edit_config(plan, site, lambda config: _as_standby(config, plan, site, upstream))
+
+
+def allow_rewind(plan: Plan, site: str) -> None:
+    """Let a site's nodes rewind, once what only they had is saved.
+
+    Raises:
+        Transient: etcd has no quorum, or the record changed under us.
+    """
+
+    def allowed(config: dict[str, Any]) -> dict[str, Any]:
+        return config | {"postgresql": {**config.get("postgresql", {}), "use_pg_rewind": True}}
+
+    _edit_config(plan, site, allowed)
+
+
+def _as_standby(config: dict[str, Any], plan: Plan, site: str, upstream: str) -> dict[str, Any]:
+    standby = {
+        "host": ",".join(plan.sites[upstream].addresses("postgres")),
+        "port": 5432,
+        "primary_slot_name": slot_of(site),
+        "create_replica_methods": ["basebackup"],
+    }
+    held = {**config.get("postgresql", {}), "use_pg_rewind": False}
+    return config | {"standby_cluster": standby, "postgresql": held}
+
+
+def _edit_config(plan: Plan, site: str, change: Any) -> None:
+    etcd = etcd_of(plan)
+    entry = etcd.get(_config_key(plan, site))
+    if entry.value is None:
+        raise Permanent(f"{site} has no Patroni configuration in etcd", _config_key(plan, site))
+    before = json.loads(entry.value)
+    after = change(before)
+    if after != before and not etcd.swap(_config_key(plan, site), json.dumps(after), entry.revision):
+        raise Transient(f"Patroni's configuration of {site} changed while it was edited")
+
+
+def _config_key(plan: Plan, site: str) -> str:
+    return f"/service/{scope_of(plan, site)}/config"
+
+
+def _member(row: dict[str, Any]) -> Member:
+    lag = row.get("lag")
+    return Member(
+        name=row["name"],
+        host=row["host"],
+        role=row["role"],
+        state=row["state"],
+        timeline=row.get("timeline"),
+        lag=lag if isinstance(lag, int) else None,
+    )

@@ -1,0 +1,166 @@
+"""PostgreSQL, straight to a node: what it knows about itself, and proof that it takes a write."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from tasks.errors import Permanent, Transient
+from tasks.plan.plan import Plan
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a node stands.
+
+    Attributes:
+        lsn: the last WAL position it wrote (primary), or received and replayed (standby).
+        next_xid: transaction ids below this one were given out.
+        at: its clock.
+        last_commit: when the last transaction it knows of was committed.
+        timeline: the timeline it is on.
+        in_recovery: whether it is a standby.
+    """
+
+    lsn: str
+    next_xid: int
+    at: datetime
+    last_commit: datetime | None
+    timeline: int
+    in_recovery: bool
+
+
+_POSITION = """
+select coalesce(case when pg_is_in_recovery()
+                     then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+                     else pg_current_wal_lsn() end, '0/0')::text as lsn,
+       pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next_xid,
+       clock_timestamp() as at,
+       case when pg_is_in_recovery() then pg_last_xact_replay_timestamp()
+            else (pg_last_committed_xact()).timestamp end as last_commit,
+       coalesce(case when pg_is_in_recovery() then (select received_tli from pg_stat_wal_receiver)
+                     else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end,
+                (select timeline_id from pg_control_checkpoint())) as timeline,
+       pg_is_in_recovery() as in_recovery
+"""
+
+
+@contextmanager
+def connected(
+    plan: Plan, address: str, *, database: str | None = None, timeout: float = 5.0
+) -> Iterator[psycopg.Connection[Row]]:
+    """A superuser's connection to one node.
+
+    Args:
+        plan: names the database and the password.
+        address: the node.
+        database: another database than the service's.
+        timeout: seconds for connecting (at least 2, libpq's minimum) and for each statement.
+
+    Raises:
+        Transient: it does not answer, or the statement failed for a passing reason.
+        Permanent: it refused the password or the statement.
+    """
+    try:
+        with psycopg.connect(
+            host=address,
+            port=5432,
+            dbname=database or plan.service.database,
+            user="postgres",
+            password=plan.secret("database_superuser"),
+            connect_timeout=max(2, int(timeout)),
+            options=f"-c statement_timeout={int(timeout * 1000)}",
+            application_name="naas-dr",
+            autocommit=True,
+            row_factory=dict_row,
+        ) as connection:
+            yield connection
+    except psycopg.errors.InvalidPassword as error:
+        raise Permanent(f"PostgreSQL at {address} refused the password", str(error).strip()) from error
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise Permanent(f"PostgreSQL at {address} is read-only", str(error).strip()) from error
+    except psycopg.OperationalError as error:
+        raise Transient(f"PostgreSQL at {address} does not answer", str(error).strip()) from error
+    except psycopg.Error as error:
+        raise Permanent(f"PostgreSQL at {address} refused a statement", str(error).strip()) from error
+
+
+def position(plan: Plan, address: str, *, database: str | None = None, timeout: float = 5.0) -> Position:
+    """Where a node stands now.
+
+    Raises:
+        Transient, Permanent: see `connected`.
+    """
+    with connected(plan, address, database=database, timeout=timeout) as connection:
+        row = connection.execute(_POSITION).fetchone()
+    if row is None:
+        raise Permanent(f"PostgreSQL at {address} gave no position")
+    return Position(**row)
+
+
+def prove_write(plan: Plan, address: str, note: str) -> datetime:
+    """Write one row and read it back: the only proof that a node is a primary.
+
+    Args:
+        plan: the plan.
+        address: the node.
+        note: what the write is for; kept in the row.
+
+    Returns:
+        the node's clock at the write.
+
+    Raises:
+        Transient: the node does not answer.
+        Permanent: the node is read-only, or refused.
+    """
+    with connected(plan, address) as connection:
+        row = connection.execute(
+            "insert into naas_dr.heartbeat (id, note, at) values (1, %s, clock_timestamp()) "
+            "on conflict (id) do update set note = excluded.note, at = excluded.at returning at",
+            (note,),
+        ).fetchone()
+    if row is None:
+        raise Permanent(f"PostgreSQL at {address} took a write but did not return it")
+    at: datetime = row["at"]
+    return at
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Where a node's timeline left its parent."""
+
+    timeline: int
+    parent: int
+    lsn: str
+
+
+def fork(plan: Plan, address: str) -> Fork:
+    """Read a primary's timeline history.
+
+    Raises:
+        Transient, Permanent: see `connected`; Permanent also where the timeline has no parent.
+
+    Source: PostgreSQL manual, "Continuous Archiving: Timelines".
+    """
+    timeline = position(plan, address).timeline
+    with connected(plan, address) as connection:
+        row = connection.execute(
+            "select pg_read_file('pg_wal/' || lpad(upper(to_hex(%s)), 8, '0') || '.history', true) as text",
+            (timeline,),
+        ).fetchone()
+    lines = [line.split() for line in ((row or {}).get("text") or "").splitlines() if line.strip()]
+    if not lines:
+        raise Permanent(f"timeline {timeline} of {address} has no parent")
+    return Fork(timeline, int(lines[-1][0]), lines[-1][1])
+
+
+def lsn_number(lsn: str) -> int:
+    """An LSN as one number of bytes."""
+    high, low = lsn.split("/")
+    return (int(high, 16) << 32) + int(low, 16)

@@ -1,0 +1,117 @@
+"""The truth about which site is active: one record in etcd, outside every single region.
+
+Every recovery takes the next epoch by a conditional write. A run whose epoch is no longer the record's
+is stale and must not act.
+"""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.clients.etcd import Etcd
+from tasks.errors import Refused
+from tasks.plan.plan import Plan
+
+
+class Truth(BaseModel):
+    """Who takes writes, by whose decision.
+
+    Attributes:
+        active: the site that takes writes, or that the incident of this epoch is moving them to.
+        epoch: grows by one with every incident that acts.
+        incident: the id of the incident that holds the epoch; empty before the first.
+        previous: the site that was active before it.
+        done: whether that incident has ended.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    active: str
+    epoch: int = 0
+    incident: str = ""
+    previous: str = ""
+    done: bool = True
+
+
+def etcd_of(plan: Plan, first: str | None = None, timeout: float = 3.0) -> Etcd:
+    """The plan's etcd, asked from the survivors' side: DR, archive, then the rest.
+
+    Args:
+        plan: the plan.
+        first: a site whose member is asked first.
+        timeout: seconds for one request to one member.
+    """
+    order = sorted(
+        plan.sites, key=lambda name: (name != first, ["dr", "archive", "primary"].index(plan.sites[name].role))
+    )
+    members: Sequence[str] = [address for name in order for address in plan.sites[name].addresses("etcd")]
+    return Etcd(members, timeout)
+
+
+def read_truth(plan: Plan) -> tuple[Truth, int]:
+    """The record and its revision; before the first incident, the plan's primary site is active.
+
+    Raises:
+        Transient: etcd has no quorum; unknown is not a truth.
+    """
+    entry = etcd_of(plan).get(_key(plan))
+    if entry.value is None:
+        return Truth(active=plan.site_of("primary")), 0
+    return Truth.model_validate_json(entry.value), entry.revision
+
+
+def active_site(plan: Plan) -> str:
+    """The site that takes writes."""
+    return read_truth(plan)[0].active
+
+
+def claim(plan: Plan, incident: str, active: str) -> Truth:
+    """Take the next epoch for an incident that moves writes to a site; again for the same is no change.
+
+    Raises:
+        Refused: another incident is open, or took the epoch first.
+    """
+    truth, revision = read_truth(plan)
+    if truth.incident == incident:
+        return truth
+    if not truth.done:
+        raise Refused(
+            "another incident is open",
+            f"{truth.incident} moves {truth.previous} to {truth.active}",
+            f"resume it with `dr run fail_over --param incident={truth.incident}`",
+        )
+    mine = Truth(
+        active=active, epoch=truth.epoch + 1, incident=incident, previous=truth.active, done=False
+    )
+    if not etcd_of(plan).swap(_key(plan), mine.model_dump_json(), revision):
+        raise Refused("another run took the epoch first", f"epoch {mine.epoch}", "look at its incident")
+    return mine
+
+
+def require_epoch(plan: Plan, mine: Truth) -> None:
+    """Refuse to act for an incident that no longer holds the epoch.
+
+    Raises:
+        Refused: a later incident took over.
+    """
+    now, _ = read_truth(plan)
+    if now.epoch != mine.epoch or now.incident != mine.incident:
+        raise Refused("this run is stale", f"epoch {mine.epoch}, now {now.epoch} by {now.incident}")
+
+
+def close(plan: Plan, mine: Truth) -> None:
+    """Mark the incident as ended; the site it made active stays active.
+
+    Raises:
+        Refused: a later incident took over.
+    """
+    now, revision = read_truth(plan)
+    if now.epoch != mine.epoch:
+        raise Refused("this run is stale", f"epoch {mine.epoch}, now {now.epoch} by {now.incident}")
+    done = now.model_copy(update={"done": True})
+    if not etcd_of(plan).swap(_key(plan), done.model_dump_json(), revision):
+        raise Refused("another run changed the record first", now.incident)
+
+
+def _key(plan: Plan) -> str:
+    return f"/naas-dr/{plan.service.name}/truth"

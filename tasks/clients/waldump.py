@@ -1,0 +1,107 @@
+"""The WAL that only one node has: its commits, its segments, the rows they left.
+
+Source: PostgreSQL manual, "pg_waldump"; a node on an older timeline keeps its rows readable while it
+cannot follow.
+"""
+
+import base64
+import re
+import shlex
+from dataclasses import dataclass
+from datetime import datetime
+
+from tasks.clients.layout import Layout
+from tasks.clients.postgres import Row, connected
+from tasks.clients.remote import run_on
+from tasks.errors import Permanent
+from tasks.plan.plan import Plan
+
+_COMMIT = re.compile(r"tx:\s+(\d+), lsn: (\S+),.*desc: COMMIT (\S+ \S+) (\w+)")
+_END_OF_WAL = ("invalid record length", "could not find a valid record after", "invalid magic number")
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit record."""
+
+    xid: int
+    lsn: str
+    at: datetime
+
+
+def commits_after(plan: Plan, site: str, host: str, timeline: int, lsn: str) -> list[Commit]:
+    """The commit records of a timeline from a position to the node's end of WAL.
+
+    Raises:
+        Permanent: the WAL cannot be read to its end.
+        Transient: the host cannot be reached.
+    """
+    layout = Layout.of(plan, site, host)
+    command = [
+        f"{plan.access.postgres_bin}/pg_waldump",
+        f"--path={layout.data_dir}/pg_wal",
+        f"--timeline={timeline}",
+        f"--start={lsn}",
+        "--rmgr=Transaction",
+    ]
+    # pg_waldump ends with an error where WAL ends, so its words decide and not its exit code.
+    script = f"{shlex.join(command)} 2>&1 || true"
+    text = run_on(plan, str(plan.sites[site].hosts[host].address), ["sh", "-c", script], timeout=120)
+    errors = [line for line in text.splitlines() if "error:" in line]
+    if any(not any(end in line for end in _END_OF_WAL) for line in errors):
+        raise Permanent(f"the WAL of {host} cannot be read", "; ".join(errors)[:500])
+    return [_commit(match) for match in _COMMIT.finditer(text)]
+
+
+def segments_from(plan: Plan, site: str, host: str, timeline: int, lsn: str) -> list[str]:
+    """The WAL segment files of a timeline that a node has, from the one that holds a position.
+
+    Raises:
+        Transient: the host cannot be reached.
+    """
+    folder = Layout.of(plan, site, host).data_dir / "pg_wal"
+    listed = run_on(plan, str(plan.sites[site].hosts[host].address), ["ls", str(folder)], timeout=30)
+    high, low = (int(part, 16) for part in lsn.split("/"))
+    first = f"{timeline:08X}{high:08X}{low >> 24:08X}"
+    prefix = f"{timeline:08X}"
+    return [f for f in listed.split() if re.fullmatch(r"[0-9A-F]{24}", f) and f >= first and f.startswith(prefix)]
+
+
+def read_segment(plan: Plan, site: str, host: str, segment: str) -> bytes:
+    """One WAL segment, whole.
+
+    Raises:
+        Permanent: it is not there.
+        Transient: the host cannot be reached.
+    """
+    path = Layout.of(plan, site, host).data_dir / "pg_wal" / segment
+    text = run_on(plan, str(plan.sites[site].hosts[host].address), ["base64", "-w0", str(path)], timeout=60)
+    return base64.b64decode(text)
+
+
+def rows_of(plan: Plan, address: str, xids: list[int]) -> list[Row]:
+    """The rows of all user tables that these transactions inserted or updated last.
+
+    Returns:
+        rows of {"table", "xid", "row"}; the row as JSON.
+
+    Raises:
+        Transient, Permanent: see `connected`.
+    """
+    found: list[Row] = []
+    with connected(plan, address, timeout=60) as connection:
+        tables = connection.execute(
+            "select c.oid::regclass::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace "
+            "where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema', 'naas_dr')"
+        ).fetchall()
+        for table in tables:
+            query = (
+                f"select %s as table, t.xmin::text::bigint as xid, to_jsonb(t) as row from {table['name']} t "  # noqa: S608 -- a regclass name, quoted by PostgreSQL
+                "where t.xmin::text::bigint = any(%s)"
+            )
+            found += connection.execute(query, (table["name"], xids)).fetchall()  # type: ignore[arg-type]
+    return found
+
+
+def _commit(match: re.Match[str]) -> Commit:
+    return Commit(int(match[1]), match[2], datetime.fromisoformat(f"{match[3]}+00:00"))

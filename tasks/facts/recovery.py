@@ -1,0 +1,268 @@
+"""What a recovery sees and does, as frozen facts."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Fact(BaseModel):
+    """One frozen observation."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Incident(Fact):
+    """One declared disaster; its id names everything it produces.
+
+    Attributes:
+        id: the incident's id.
+        service: the plan's service.
+        failed_site: the site that was active.
+        to_site: the site that takes over.
+        epoch: the epoch it holds in etcd.
+        reason: why, in the declarer's words.
+        detected_at: when the disaster was detected.
+        triggered_at: when the recovery was asked for.
+    """
+
+    id: str
+    service: str
+    failed_site: str
+    to_site: str
+    epoch: int
+    reason: str
+    detected_at: datetime
+    triggered_at: datetime
+
+
+class StepRecord(Fact):
+    """One attempt of one step.
+
+    Attributes:
+        name: the step.
+        started: when this attempt began.
+        ended: when it ended.
+        attempts: its number, from 1.
+        outcome: how it ended.
+        detail: what it found, or why it failed.
+        result: the step's result, for a run that resumes and for the report.
+    """
+
+    name: str
+    started: datetime
+    ended: datetime | None = None
+    attempts: int
+    outcome: Literal["done", "failed"]
+    detail: str = ""
+    result: dict[str, Any] | None = None
+
+    def ended_now(self) -> Self:
+        """The same record, ended at this moment."""
+        return self.model_copy(update={"ended": datetime.now(UTC)})
+
+
+class Observation(Fact):
+    """The active site's database as last seen from another region.
+
+    Attributes:
+        site: the observed site.
+        at: the observer's clock when it was seen.
+        lsn: the primary's write position.
+        next_xid: transaction ids below this were given out.
+        last_commit: when its last transaction was committed.
+        peak_rate: most transaction ids a second that were given out lately.
+    """
+
+    site: str
+    at: datetime
+    lsn: str
+    next_xid: int
+    last_commit: datetime | None
+    peak_rate: float
+
+
+class Fence(Fact):
+    """Proof that the old primary takes no more writes.
+
+    Attributes:
+        proven_at: when the last of it was seen.
+        proof: what was seen.
+    """
+
+    proven_at: datetime
+    proof: str
+
+
+class Promotion(Fact):
+    """The new primary.
+
+    Attributes:
+        node: the node that took the first write.
+        address: its address.
+        first_write_at: its clock at that write.
+        timeline: the new timeline.
+        old_timeline: the timeline it left.
+        fork_lsn: where it left it.
+        next_xid: transaction ids below this were known to it before the promotion.
+        last_commit: the last commit it had replayed.
+    """
+
+    node: str
+    address: str
+    first_write_at: datetime
+    timeline: int
+    old_timeline: int
+    fork_lsn: str
+    next_xid: int
+    last_commit: datetime | None
+
+
+class Divergence(Fact):
+    """What only the old primary had, read from its WAL after its return.
+
+    Attributes:
+        node: the node it was read from.
+        commits: commit records behind the fork.
+        with_rows: how many of those transactions left rows in user tables.
+        unacknowledged: those of them that no client was ever told of, where a ledger can tell.
+        first_commit: time of the first.
+        last_commit: time of the last.
+        saved: where the WAL and the rows were saved.
+    """
+
+    node: str
+    commits: int
+    with_rows: int
+    unacknowledged: int
+    first_commit: datetime | None
+    last_commit: datetime | None
+    saved: tuple[str, ...]
+
+
+class Loss(Fact):
+    """The recovery point actually reached.
+
+    Attributes:
+        lost_transactions: acknowledged transactions that are gone; an upper bound while `basis` is bound.
+        lost_seconds: from the last commit that survived to the last that did not.
+        basis: "bound" while the old site is gone, "exact" once its WAL was read.
+        unacknowledged: transactions in the old WAL that no client was ever told of; counted apart.
+    """
+
+    lost_transactions: int
+    lost_seconds: float
+    basis: Literal["bound", "exact"]
+    unacknowledged: int | None = None
+
+
+class Phases(Fact):
+    """The outage, in seconds: last good sight to detection, to the first act, to the last, to proof."""
+
+    detect: float
+    decide: float
+    execute: float
+    verify: float
+    total: float
+
+
+class LedgerCount(Fact):
+    """The clients' own count.
+
+    Attributes:
+        acknowledged: orders whose acknowledgement a client wrote down.
+        missing: those of them that the active database does not have.
+    """
+
+    acknowledged: int
+    missing: int
+
+
+class Targets(Fact):
+    """What the tier promises, in seconds."""
+
+    tier: str
+    rto_seconds: float
+    rpo_seconds: float
+
+
+class Report(Fact):
+    """The evidence of one incident."""
+
+    incident: str
+    verdict: str
+    reason: str
+    failed_site: str
+    to_site: str
+    epoch: int
+    detected_at: datetime
+    recovered_at: datetime
+    first_write_at: datetime
+    targets: Targets
+    rto_seconds: Phases
+    rpo: Loss
+    bound: Loss
+    ledger: LedgerCount | None
+    divergence: Divergence | None = None
+    steps: tuple[StepRecord, ...]
+
+
+class Assessment(Fact):
+    """What was seen before anything was touched.
+
+    Attributes:
+        seen: the old primary as last seen from another region.
+        old_primary_writable: whether it still took writes.
+        standby_lsn: the position of the standby that is furthest.
+        standby_next_xid: transaction ids below this were known to it.
+        standby_last_commit: the last commit it had replayed.
+    """
+
+    seen: Observation | None
+    old_primary_writable: bool
+    standby_lsn: str
+    standby_next_xid: int
+    standby_last_commit: datetime | None
+
+
+class RedisPromotion(Fact):
+    """The new Redis master."""
+
+    master: str
+
+
+class Traffic(Fact):
+    """Who serves the users, and each site's state at the public endpoint."""
+
+    served_by: str
+    states: dict[str, str]
+
+
+class Validation(Fact):
+    """What was tried after a recovery, and held.
+
+    Attributes:
+        site: the site that served.
+        first_served: when it did.
+        checks: what was tried.
+    """
+
+    site: str
+    first_served: datetime
+    checks: tuple[str, ...]
+
+
+class Return(Fact):
+    """A site that came back as a standby.
+
+    Attributes:
+        site: the site.
+        standby_leader: the node that streams from the active site.
+        streaming_at: when it was seen to.
+        redis_master: the master its Redis follows.
+    """
+
+    site: str
+    standby_leader: str
+    streaming_at: datetime
+    redis_master: str

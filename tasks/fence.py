@@ -1,0 +1,59 @@
+"""Fence the old primary: the truth is written first, then consensus proves that it is believed.
+
+A primary that is cut off cannot renew its leader key and demotes itself; one that is dead loses the key
+when its lease ends. Either way it returns as a standby, because that is what its own configuration says.
+"""
+
+import time
+from datetime import UTC, datetime
+
+from tasks.clients import patroni, postgres
+from tasks.clients.truth import Truth, require_epoch
+from tasks.errors import DrError, Permanent
+from tasks.facts.recovery import Fence, Incident
+from tasks.plan.plan import Plan
+from tasks.step import step
+
+_POLL_S = 0.1
+
+
+@step("fence the old primary")
+def fence(plan: Plan, incident: Incident) -> Fence:
+    """Make the old site a standby cluster in etcd and wait for the proof that it takes no writes.
+
+    Raises:
+        Transient: etcd has no quorum.
+        Permanent: the old primary holds its leader key beyond its time to live.
+        Refused: this run is stale.
+    """
+    require_epoch(plan, Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id))
+    patroni.demote_to_standby_of(plan, incident.failed_site, incident.to_site)
+    proof = _wait_for_proof(plan, incident.failed_site)
+    return Fence(proven_at=datetime.now(UTC), proof=proof)
+
+
+def _wait_for_proof(plan: Plan, site: str) -> str:
+    patience_s = plan.patroni_timings.ttl + 2 * plan.patroni_timings.loop_wait + 10
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        holder = patroni.leader_key(plan, site)
+        if holder is None:
+            return "its leader key is gone from etcd"
+        if _demoted(plan, site, holder):
+            return f"{holder} holds the key as a standby leader and refuses writes"
+        time.sleep(_POLL_S)
+    raise Permanent(
+        f"the old primary of {site} is not fenced",
+        f"its leader key is still held after {patience_s} s",
+        "stop its PostgreSQL nodes by hand, then resume the incident",
+    )
+
+
+def _demoted(plan: Plan, site: str, holder: str) -> bool:
+    host = plan.sites[site].hosts.get(holder)
+    if host is None:
+        return False
+    try:
+        return postgres.position(plan, str(host.address), timeout=1).in_recovery
+    except DrError:
+        return False

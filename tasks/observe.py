@@ -1,0 +1,46 @@
+"""Look at the active primary from another region, so that a loss can be bounded when it is gone."""
+
+from datetime import UTC, datetime
+
+from tasks.clients import patroni, postgres
+from tasks.clients.observation import last_observation, write_observation
+from tasks.clients.truth import active_site
+from tasks.facts.recovery import Observation
+from tasks.plan.plan import Plan
+
+# A peak fades slowly: the bound must hold for the busiest seconds of the last minutes.
+_FADE_PER_S = 0.998
+
+
+def observe(plan: Plan) -> Observation:
+    """Write down where the active primary stands.
+
+    Raises:
+        Transient: the primary or etcd does not answer; the last observation stays.
+    """
+    site = active_site(plan)
+    at = datetime.now(UTC)
+    node = patroni.leader(plan, site)
+    position = postgres.position(plan, node.host, timeout=2)
+    known = last_observation(plan, site)
+    before = Observation.model_validate_json(known) if known else None
+    seen = Observation(
+        site=site,
+        at=at,
+        lsn=position.lsn,
+        next_xid=position.next_xid,
+        last_commit=position.last_commit,
+        peak_rate=_peak_rate(before, at, position.next_xid),
+    )
+    write_observation(plan, site, seen.model_dump_json())
+    return seen
+
+
+def _peak_rate(before: Observation | None, at: datetime, next_xid: int) -> float:
+    if before is None:
+        return 0.0
+    elapsed = (at - before.at).total_seconds()
+    if elapsed <= 0:
+        return before.peak_rate
+    now = max(0, next_xid - before.next_xid) / elapsed
+    return round(max(now, before.peak_rate * _FADE_PER_S**elapsed), 3)

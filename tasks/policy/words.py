@@ -1,0 +1,52 @@
+"""Reports in words: Markdown for the UI."""
+
+from collections.abc import Iterable
+
+from tasks.facts.recovery import LedgerCount, Loss, Report, StepRecord
+
+
+def report_markdown(report: Report) -> str:
+    """The report of an incident as one page."""
+    took, targets = report.rto_seconds, report.targets
+    rows = [
+        ("verdict", report.verdict),
+        ("from, to", f"{report.failed_site}, {report.to_site} (epoch {report.epoch})"),
+        ("reason", report.reason or "not given"),
+        ("RTO", f"{took.total:.1f} s of {targets.rto_seconds:.0f} s ({targets.tier})"),
+        ("detect, decide, execute, verify", f"{took.detect:.1f} s, {took.decide:.1f} s, {took.execute:.1f} s, {took.verify:.1f} s"),
+        ("RPO", f"{loss_words(report.rpo)}, of {targets.rpo_seconds:.0f} s allowed"),
+        ("first order served", f"{report.first_write_at:%Y-%m-%d %H:%M:%S.%f} UTC"),
+        ("ledger", _ledger_words(report.ledger)),
+    ]  # fmt: skip
+    return "\n".join(
+        [f"# {report.incident}", "", *_table(("what", "measured"), rows), "", *_steps(report.steps)]
+    )
+
+
+def loss_words(loss: Loss) -> str:
+    """A loss in words, its basis included."""
+    if loss.basis == "bound":
+        return f"at most {loss.lost_transactions} transactions, {loss.lost_seconds:.1f} s (bound)"
+    apart = f", {loss.unacknowledged} unacknowledged apart" if loss.unacknowledged else ""
+    return f"{loss.lost_transactions} transactions, {loss.lost_seconds:.1f} s (exact{apart})"
+
+
+def _ledger_words(count: LedgerCount | None) -> str:
+    return f"{count.acknowledged} acknowledged, {count.missing} missing" if count else "none in the plan"
+
+
+def _steps(steps: Iterable[StepRecord]) -> list[str]:
+    rows = [
+        (s.name, f"{s.started:%H:%M:%S.%f}"[:-3], f"{_seconds(s):.3f} s", str(s.attempts), s.outcome)
+        for s in steps
+    ]
+    return _table(("step", "start (UTC)", "took", "attempts", "outcome"), rows)
+
+
+def _seconds(step: StepRecord) -> float:
+    return (step.ended - step.started).total_seconds() if step.ended else 0.0
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    lines = [head, tuple("-" for _ in head), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines]

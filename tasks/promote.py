@@ -1,0 +1,64 @@
+"""Promote the site that takes over: PostgreSQL by Patroni, Redis by our order; a write is the proof."""
+
+import time
+from datetime import datetime
+
+from tasks.clients import cache, patroni, postgres
+from tasks.clients.truth import Truth, require_epoch
+from tasks.errors import DrError, Permanent
+from tasks.facts.recovery import Assessment, Incident, Promotion, RedisPromotion
+from tasks.plan.plan import Plan
+from tasks.step import step
+
+_POLL_S = 0.05
+
+
+@step("promote PostgreSQL")
+def promote_postgresql(plan: Plan, incident: Incident, assessment: Assessment) -> Promotion:
+    """Make the standby cluster the primary and prove it with a write.
+
+    Raises:
+        Transient: the standby leader does not answer.
+        Permanent: no write succeeded within the plan's promotion timeout.
+        Refused: this run is stale.
+    """
+    require_epoch(plan, Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id))
+    node = patroni.leader(plan, incident.to_site)
+    before = postgres.position(plan, node.host)
+    patroni.promote(plan, incident.to_site)
+    written = _first_write(plan, node.host, incident)
+    fork = postgres.fork(plan, node.host)
+    known = before if before.in_recovery else None
+    return Promotion(
+        node=node.name,
+        address=node.host,
+        first_write_at=written,
+        timeline=fork.timeline,
+        old_timeline=fork.parent,
+        fork_lsn=fork.lsn,
+        next_xid=known.next_xid if known else assessment.standby_next_xid,
+        last_commit=known.last_commit if known else assessment.standby_last_commit,
+    )
+
+
+@step("promote Redis")
+def promote_redis(plan: Plan, incident: Incident) -> RedisPromotion:
+    """Make the site's Redis the master and let its Sentinels watch it.
+
+    Raises:
+        Transient: a server of the site does not answer.
+    """
+    return RedisPromotion(master=cache.promote(plan, incident.to_site))
+
+
+def _first_write(plan: Plan, address: str, incident: Incident) -> datetime:
+    deadline = time.monotonic() + plan.postgresql_ha.failover.promotion_timeout.total_seconds()
+    while True:
+        try:
+            return postgres.prove_write(plan, address, incident.id)
+        except DrError as error:
+            if time.monotonic() > deadline:
+                raise Permanent(
+                    f"PostgreSQL at {address} was promoted but takes no write", str(error)
+                ) from error
+        time.sleep(_POLL_S)

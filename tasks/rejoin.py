@@ -1,0 +1,122 @@
+"""Bring the old site home as a standby: save what only it has, then let it rewind.
+
+A rewind discards what only the rewound node had. So it stays forbidden, in the old site's own
+configuration, until the WAL behind the fork and the rows in it are in two other sites' stores.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from tasks.clients import cache, journal, ledger, patroni, postgres, waldump
+from tasks.errors import Permanent, Transient
+from tasks.facts.recovery import Divergence, Incident, Promotion, Return
+from tasks.plan.plan import Plan
+from tasks.step import step
+
+_RETURN_S = 90
+_POLL_S = 0.25
+T = TypeVar("T")
+
+
+@step("save what only the old site has")
+def save_divergence(plan: Plan, incident: Incident, promotion: Promotion) -> Divergence:
+    """Read the old site's WAL behind the fork and save it, with the rows it left, before any rewind.
+
+    Raises:
+        Transient: the old site does not answer yet.
+        Permanent: it answers, but its WAL cannot be read or saved.
+    """
+    host, address = _until(lambda: _furthest_node(plan, incident.failed_site, promotion), _RETURN_S)
+    commits = waldump.commits_after(
+        plan, incident.failed_site, host, promotion.old_timeline, promotion.fork_lsn
+    )
+    rows = waldump.rows_of(plan, address, [commit.xid for commit in commits]) if commits else []
+    with_rows = {row["xid"] for row in rows}
+    saved = _save(plan, incident, promotion, host, rows) if commits else ()
+    return Divergence(
+        node=host,
+        commits=len(commits),
+        with_rows=len(with_rows),
+        unacknowledged=len(_unacknowledged(plan, rows)),
+        first_commit=commits[0].at if commits else None,
+        last_commit=max((c.at for c in commits if c.xid in with_rows), default=None),
+        saved=saved,
+    )
+
+
+@step("rejoin as a standby")
+def rejoin(plan: Plan, incident: Incident) -> Return:
+    """Allow the rewind and wait until every node of the old site follows the active one.
+
+    Raises:
+        Permanent: a node does not follow within a minute and a half.
+    """
+    patroni.allow_rewind(plan, incident.failed_site)
+    leader = _until(lambda: _streaming(plan, incident.failed_site), _RETURN_S)
+    cache.follow(plan, incident.failed_site, incident.to_site)
+    return Return(
+        site=incident.failed_site,
+        standby_leader=leader,
+        streaming_at=datetime.now(UTC),
+        redis_master=cache.master_of(plan, incident.to_site),
+    )
+
+
+def _furthest_node(plan: Plan, site: str, promotion: Promotion) -> tuple[str, str]:
+    """The old node with the most WAL; every node of the site must have answered."""
+    positions = {}
+    for name, host in plan.sites[site].running("postgres").items():
+        position = postgres.position(plan, str(host.address))
+        if not position.in_recovery:
+            raise Permanent(f"{name} is not a standby", "two primaries", f"stop PostgreSQL on {name} now")
+        positions[name] = (position.timeline == promotion.old_timeline, postgres.lsn_number(position.lsn))
+    furthest = max(positions, key=lambda name: positions[name])
+    return furthest, str(plan.sites[site].hosts[furthest].address)
+
+
+def _save(
+    plan: Plan, incident: Incident, promotion: Promotion, host: str, rows: list[postgres.Row]
+) -> tuple[str, ...]:
+    lines = "\n".join(json.dumps(row, default=str) for row in rows)
+    journal.write(plan, incident.failed_site, incident.id, "diverged/rows.jsonl", lines)
+    saved = [f"incidents/{incident.id}/diverged/rows.jsonl"]
+    segments = waldump.segments_from(
+        plan, incident.failed_site, host, promotion.old_timeline, promotion.fork_lsn
+    )
+    for segment in segments:
+        name = f"diverged/wal/{segment}"
+        data = waldump.read_segment(plan, incident.failed_site, host, segment)
+        journal.write(plan, incident.failed_site, incident.id, name, data)
+        saved.append(f"incidents/{incident.id}/{name}")
+    return tuple(saved)
+
+
+def _unacknowledged(plan: Plan, rows: list[postgres.Row]) -> set[int]:
+    """Transactions whose every row no client was told of; none where there is no ledger."""
+    acknowledged = ledger.acknowledged(plan)
+    if acknowledged is None:
+        return set()
+    told = {row["xid"] for row in rows if str(row["row"].get("id")) in acknowledged}
+    return {row["xid"] for row in rows} - told
+
+
+def _streaming(plan: Plan, site: str) -> str:
+    members = patroni.members(plan, site)
+    behind = [m.name for m in members if m.state != "streaming"]
+    if behind or len(members) < len(plan.sites[site].running("postgres")):
+        raise Transient(f"not every node of {site} follows yet", ", ".join(behind))
+    return next((m.name for m in members if m.leads), "")
+
+
+def _until(attempt: Callable[[], T], patience_s: float) -> T:
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return attempt()
+        except Transient as error:
+            if time.monotonic() > deadline:
+                raise Permanent(f"it did not happen within {patience_s:g} s", str(error)) from error
+        time.sleep(_POLL_S)

@@ -1,0 +1,158 @@
+"""The evidence of an incident: what was recovered, how fast, with what loss, against the tier."""
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from tasks.clients import journal, ledger, patroni
+from tasks.errors import Refused
+from tasks.facts.recovery import (
+    Assessment,
+    Divergence,
+    Fence,
+    Incident,
+    LedgerCount,
+    Promotion,
+    Report,
+    StepRecord,
+    Targets,
+    Validation,
+)
+from tasks.plan.plan import Plan
+from tasks.policy.recovery import bound_loss, exact_loss, merge_attempts, phases, verdict
+from tasks.policy.words import report_markdown
+
+_VERIFY_FROM = "validate through the public endpoint"
+
+
+@task(name="report", cache_policy=NO_CACHE)
+def write_report(  # noqa: PLR0913 -- the evidence is everything the flow found
+    plan: Plan,
+    incident: Incident,
+    assessment: Assessment,
+    fence: Fence,
+    promotion: Promotion,
+    validation: Validation,
+) -> Report:
+    """Write the report of a finished failover, with the loss as a bound.
+
+    Raises:
+        Transient: no store takes it.
+    """
+    steps = read_steps(plan, incident)
+    last_good = assessment.seen.at if assessment.seen else incident.detected_at
+    took = phases(last_good, incident.detected_at, steps, _VERIFY_FROM)
+    loss = bound_loss(assessment.seen, promotion, fence.proven_at)
+    report = Report(
+        incident=incident.id,
+        verdict=verdict(took, loss, plan.tier),
+        reason=incident.reason,
+        failed_site=incident.failed_site,
+        to_site=incident.to_site,
+        epoch=incident.epoch,
+        detected_at=incident.detected_at,
+        recovered_at=max(step.ended or step.started for step in steps),
+        first_write_at=validation.first_served,
+        targets=_targets(plan),
+        rto_seconds=took,
+        rpo=loss,
+        bound=loss,
+        ledger=_count(plan, incident.to_site),
+        steps=tuple(steps),
+    )
+    _publish(plan, incident, report)
+    return report
+
+
+@task(name="complete the report", cache_policy=NO_CACHE)
+def complete_report(plan: Plan, incident: Incident, promotion: Promotion, divergence: Divergence) -> Report:
+    """Replace the bound of the loss by the exact figure, once the old site's WAL was read.
+
+    Raises:
+        Refused: the failover has no report yet.
+        Transient: no store takes it.
+    """
+    before = read_report(plan, incident.id)
+    loss = exact_loss(divergence, promotion)
+    report = before.model_copy(
+        update={
+            "rpo": loss,
+            "verdict": verdict(before.rto_seconds, loss, plan.tier),
+            "divergence": divergence,
+            "ledger": _count(plan, incident.to_site),
+            "steps": tuple(read_steps(plan, incident)),
+        }
+    )
+    _publish(plan, incident, report)
+    return report
+
+
+def read_report(plan: Plan, incident: str) -> Report:
+    """A report from the journal.
+
+    Raises:
+        Refused: there is none.
+        Transient: no store answers.
+    """
+    text = journal.read(plan, incident, "report.json")
+    if text is None:
+        raise Refused(f"{incident} has no report", hint="`dr report list` shows what there is")
+    return Report.model_validate_json(text)
+
+
+def read_steps(plan: Plan, incident: Incident) -> list[StepRecord]:
+    """The merged step records of an incident, in order.
+
+    Raises:
+        Transient: no store answers.
+    """
+    texts = journal.read_all(plan, incident.id, "steps/")
+    return merge_attempts(StepRecord.model_validate_json(text) for text in texts)
+
+
+def step_result(plan: Plan, incident: Incident, name: str) -> dict[str, object]:
+    """What a finished step of an incident found.
+
+    Raises:
+        Refused: the step did not finish.
+    """
+    for record in read_steps(plan, incident):
+        if record.name == name and record.result is not None:
+            return record.result
+    raise Refused(f"{incident.id} never finished: {name}", hint="resume the incident first")
+
+
+def latest_incident(plan: Plan) -> str:
+    """The newest incident's id.
+
+    Raises:
+        Refused: there was none.
+    """
+    known = journal.incidents(plan)
+    if not known:
+        raise Refused("no incident is on record")
+    return known[-1]
+
+
+def _count(plan: Plan, site: str) -> LedgerCount | None:
+    ids = ledger.acknowledged(plan)
+    if ids is None:
+        return None
+    missing = ledger.missing(plan, patroni.leader(plan, site).host, ids)
+    return LedgerCount(acknowledged=len(ids), missing=len(missing))
+
+
+def _targets(plan: Plan) -> Targets:
+    tier = plan.tier
+    return Targets(
+        tier=plan.service.tier, rto_seconds=tier.rto.total_seconds(), rpo_seconds=tier.rpo.total_seconds()
+    )
+
+
+def _publish(plan: Plan, incident: Incident, report: Report) -> None:
+    journal.write(plan, incident.failed_site, incident.id, "report.json", report.model_dump_json(indent=2))
+    create_markdown_artifact(
+        key=f"report-{incident.id.lower()}",
+        markdown=report_markdown(report),
+        description=f"{incident.id}: {report.verdict}",
+    )
