@@ -112,7 +112,8 @@ def _create(client: SyncPrefectClient, item: Deployment, planned: Sequence[Named
         name=flow.name,
         entrypoint=item.entrypoint,
         description=flow.description,
-        parameter_openapi_schema=parameter_schema(flow).model_dump(),
+        # A misspelt parameter is refused when the run is asked for, not when it has started.
+        parameter_openapi_schema={**parameter_schema(flow).model_dump(), "additionalProperties": False},
         enforce_parameter_schema=True,
         work_pool_name=item.pool,
         tags=[OWNER_TAG, item.pool],
