@@ -1,0 +1,1 @@
+"""The protected service: it takes orders, and is what the product keeps alive."""

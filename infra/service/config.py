@@ -1,0 +1,63 @@
+"""What one instance of the service is told: addresses and files of passwords, never a password."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from tasks.errors import Permanent
+from tasks.plan.base import Block
+from tasks.plan.sites import Port
+
+
+class Database(Block):
+    """Where orders are kept: the site's PgBouncer."""
+
+    host: str
+    port: Port
+    dbname: str
+    user: str
+    password_file: Path
+
+    @property
+    def password(self) -> str:
+        """The password, read when it is needed."""
+        return self.password_file.read_text().strip()
+
+
+class Redis(Block):
+    """Where reads are cached: the master that these Sentinels agree on."""
+
+    sentinels: Annotated[tuple[str, ...], Field(min_length=1)]
+    sentinel_port: Port
+    master_name: str
+    password_file: Path
+
+    @property
+    def password(self) -> str:
+        """The password, read when it is needed."""
+        return self.password_file.read_text().strip()
+
+
+class Config(Block):
+    """One instance of the service."""
+
+    listen: str
+    port: Port
+    site: str
+    database: Database
+    redis: Redis
+    external_api: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
+
+
+def read_config(path: Path) -> Config:
+    """Read an instance's configuration.
+
+    Raises:
+        Permanent: the file is missing, is no JSON, or holds something else.
+    """
+    try:
+        return Config.model_validate(json.loads(path.read_text()))
+    except (OSError, ValueError, ValidationError) as error:
+        raise Permanent(f"{path} is no configuration of the service", str(error)) from error
