@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from infra.platform.render import platform_files
 from tasks.clients.layout import REDIS_MASTER, Layout, scope_of, slot_of
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Host, Program, Site

@@ -7,6 +7,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.clients import patroni, pgbackrest
+from tasks.clients.objects import Bucket
 from tasks.clients.truth import active_site
 from tasks.errors import Permanent
 from tasks.plan.plan import Plan
@@ -61,7 +62,8 @@ def verify_backup(plan: Plan, label: str) -> None:
     mine = next((backup for backup in backups if backup["label"] == label), None)
     if mine is None or mine["error"]:
         raise Permanent(f"backup {label} is not usable", str(mine), "look at pgBackRest's log")
-    stored = pgbackrest.stored_bytes(plan, site, label)
+    folder = f"pgbackrest/backup/{plan.postgresql_ha.cluster_name}/{label}/"
+    stored = sum(entry.size for entry in Bucket.owned(plan, site).list(folder))
     if stored < mine["info"]["repository"]["delta"]:
         raise Permanent(
             f"backup {label} is not whole in the bucket",

@@ -35,7 +35,7 @@ def declare(
     """
     known = journal.read(plan, incident, "incident.json") if incident else None
     if known:
-        return Incident.model_validate_json(known)
+        return Incident.model_validate_json(known).model_copy(update={"resumed": True})
     truth, _ = read_truth(plan)
     now = datetime.now(UTC)
     name = incident or f"inc-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"

@@ -43,4 +43,5 @@ def _peak_rate(before: Observation | None, at: datetime, next_xid: int) -> float
     if elapsed <= 0:
         return before.peak_rate
     now = max(0, next_xid - before.next_xid) / elapsed
-    return round(max(now, before.peak_rate * _FADE_PER_S**elapsed), 3)
+    faded: float = before.peak_rate * _FADE_PER_S**elapsed
+    return round(max(now, faded), 3)

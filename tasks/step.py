@@ -2,7 +2,7 @@
 
 The record lies in the surviving sites' stores under the incident's id. A run that starts again with the
 same id does every step again; since a step observes before it acts, what is done is verified and not
-repeated, and the record keeps the first start.
+repeated, and what it found the first time stands.
 """
 
 import functools
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from prefect import task
+from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 from pydantic import BaseModel
@@ -24,19 +24,19 @@ from tasks.retry import is_transient
 P = ParamSpec("P")
 R = TypeVar("R", bound=BaseModel)
 Step = Callable[Concatenate[Plan, Incident, P], R]
+Recorded = Task[Concatenate[Plan, Incident, P], R]
 
-_RETRIES = 8
-_DELAYS_S = [0.2, 0.5, 1, 2, 4, 8, 8, 8]
+_DELAYS_S: list[float] = [0.2, 0.5, 1, 2, 4, 8, 8, 8]
 
 
-def step(title: str) -> Callable[[Step[P, R]], Step[P, R]]:
+def step(title: str) -> Callable[[Step[P, R]], Recorded[P, R]]:
     """Make a function of (plan, incident, ...) a step.
 
     Args:
         title: what it does, in the runbook's words.
     """
 
-    def decorate(function: Step[P, R]) -> Step[P, R]:
+    def decorate(function: Step[P, R]) -> Recorded[P, R]:
         @functools.wraps(function)
         def recorded(plan: Plan, incident: Incident, *args: P.args, **kwargs: P.kwargs) -> R:
             attempted = StepRecord(
@@ -49,11 +49,21 @@ def step(title: str) -> Callable[[Step[P, R]], Step[P, R]]:
                     plan, incident, attempted.model_copy(update={"outcome": "failed", "detail": str(error)})
                 )
                 raise
+            if incident.resumed and (first := _first_result(plan, incident, title)):
+                result = type(result).model_validate(first)
             found = result.model_dump(mode="json")
-            _write(plan, incident, attempted.model_copy(update={"detail": str(result), "result": found}))
+            _write(plan, incident, attempted.model_copy(update={"result": found}))
             return result
 
-        return _as_task(title, recorded)
+        return task(
+            name=title,
+            retries=len(_DELAYS_S),
+            retry_delay_seconds=_DELAYS_S,
+            retry_jitter_factor=0.2,
+            retry_condition_fn=is_transient,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )(recorded)
 
     return decorate
 
@@ -63,13 +73,8 @@ def _write(plan: Plan, incident: Incident, record: StepRecord) -> None:
     journal.write(plan, incident.failed_site, incident.id, name, record.ended_now().model_dump_json())
 
 
-def _as_task(title: str, function: Any) -> Any:
-    return task(
-        name=title,
-        retries=_RETRIES,
-        retry_delay_seconds=_DELAYS_S,
-        retry_jitter_factor=0.2,
-        retry_condition_fn=is_transient,
-        cache_policy=NO_CACHE,
-        persist_result=False,
-    )(function)
+def _first_result(plan: Plan, incident: Incident, title: str) -> dict[str, Any] | None:
+    """What an earlier run's step found, when it first succeeded."""
+    texts = journal.read_all(plan, incident.id, "steps/")
+    records = (StepRecord.model_validate_json(text) for text in texts)
+    return next((record.result for record in records if record.name == title and record.result), None)

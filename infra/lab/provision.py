@@ -3,7 +3,9 @@
 import socket
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.resources import files
+from typing import TypeVar
 
 from psycopg import sql
 
@@ -14,9 +16,12 @@ from tasks.clients.truth import read_truth
 from tasks.errors import Transient
 from tasks.plan.plan import Plan
 
+T = TypeVar("T")
+
 _HEARTBEAT = """
 create schema if not exists naas_dr;
-create table if not exists naas_dr.heartbeat (id int primary key, note text not null, at timestamptz not null);
+create table if not exists naas_dr.heartbeat
+    (id int primary key, note text not null, at timestamptz not null);
 """
 
 
@@ -37,7 +42,7 @@ def listening(wanted: Iterable[Server], timeout: float = 40) -> None:
 def stores(plan: Plan) -> None:
     """Make each site's bucket, once its store answers."""
     for site in plan.sites:
-        _until(lambda site=site: ensure_bucket(plan, site), f"the store of {site}")
+        _until(partial(ensure_bucket, plan, site), f"the store of {site}")
 
 
 def truth(plan: Plan) -> str:
@@ -67,9 +72,7 @@ def streaming(plan: Plan, active: str) -> None:
     for name, site in plan.sites.items():
         wanted = len(site.running("postgres"))
         if wanted:
-            _until(
-                lambda name=name, n=wanted: _all_follow(plan, name, n), f"replication in {name}", timeout=60
-            )
+            _until(partial(_all_follow, plan, name, wanted), f"replication in {name}", timeout=60)
     _until(lambda: patroni.leader(plan, active), f"a leader in {active}")
 
 
@@ -96,7 +99,7 @@ def _create_database(plan: Plan, address: str) -> None:
             connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
 
 
-def _until(attempt: Callable[[], object], what: str, timeout: float = 40):  # noqa: ANN202
+def _until(attempt: Callable[[], T], what: str, timeout: float = 40) -> T:
     """Repeat an attempt while it fails in passing."""
     deadline = time.monotonic() + timeout
     while True:

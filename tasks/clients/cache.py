@@ -94,15 +94,15 @@ def _watch(plan: Plan, address: str, master: str, quorum: int) -> None:
         "failover-timeout": timeout_ms,
     }
     with _sentinel(address) as sentinel:
-        sentinel.execute_command("SENTINEL", "MONITOR", REDIS_MASTER, master, 6379, quorum)
+        sentinel.sentinel_monitor(REDIS_MASTER, master, 6379, quorum)
         for name, value in settings.items():
-            sentinel.execute_command("SENTINEL", "SET", REDIS_MASTER, name, value)
+            sentinel.sentinel_set(REDIS_MASTER, name, value)
 
 
 def _unwatch(address: str) -> None:
     with _sentinel(address) as sentinel:
         try:
-            sentinel.execute_command("SENTINEL", "REMOVE", REDIS_MASTER)
+            sentinel.sentinel_remove(REDIS_MASTER)
         except redis.ResponseError as error:
             if "No such master" not in str(error):
                 raise

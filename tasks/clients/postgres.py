@@ -151,7 +151,7 @@ def fork(plan: Plan, address: str) -> Fork:
     timeline = position(plan, address).timeline
     with connected(plan, address) as connection:
         row = connection.execute(
-            "select pg_read_file('pg_wal/' || lpad(upper(to_hex(%s)), 8, '0') || '.history', true) as text",
+            "select pg_read_file('pg_wal/' || lpad(upper(to_hex(%s::int)), 8, '0') || '.history') as text",
             (timeline,),
         ).fetchone()
     lines = [line.split() for line in ((row or {}).get("text") or "").splitlines() if line.strip()]

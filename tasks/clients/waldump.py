@@ -10,6 +10,8 @@ import shlex
 from dataclasses import dataclass
 from datetime import datetime
 
+from psycopg import sql
+
 from tasks.clients.layout import Layout
 from tasks.clients.postgres import Row, connected
 from tasks.clients.remote import run_on
@@ -17,7 +19,19 @@ from tasks.errors import Permanent
 from tasks.plan.plan import Plan
 
 _COMMIT = re.compile(r"tx:\s+(\d+), lsn: (\S+),.*desc: COMMIT (\S+ \S+) (\w+)")
+_SEGMENT = re.compile(r"[0-9A-F]{24}")
 _END_OF_WAL = ("invalid record length", "could not find a valid record after", "invalid magic number")
+
+
+_USER_TABLES = """
+select c.oid::regclass::text as name
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema', 'naas_dr')
+"""
+_ROWS = """
+select %s as table, t.xmin::text::bigint as xid, to_jsonb(t) as row
+from {} t where t.xmin::text::bigint = any(%s)
+"""
 
 
 @dataclass(frozen=True)
@@ -64,7 +78,7 @@ def segments_from(plan: Plan, site: str, host: str, timeline: int, lsn: str) -> 
     high, low = (int(part, 16) for part in lsn.split("/"))
     first = f"{timeline:08X}{high:08X}{low >> 24:08X}"
     prefix = f"{timeline:08X}"
-    return [f for f in listed.split() if re.fullmatch(r"[0-9A-F]{24}", f) and f >= first and f.startswith(prefix)]
+    return [f for f in listed.split() if _SEGMENT.fullmatch(f) and f >= first and f.startswith(prefix)]
 
 
 def read_segment(plan: Plan, site: str, host: str, segment: str) -> bytes:
@@ -90,16 +104,11 @@ def rows_of(plan: Plan, address: str, xids: list[int]) -> list[Row]:
     """
     found: list[Row] = []
     with connected(plan, address, timeout=60) as connection:
-        tables = connection.execute(
-            "select c.oid::regclass::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace "
-            "where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema', 'naas_dr')"
-        ).fetchall()
+        tables = connection.execute(_USER_TABLES).fetchall()
         for table in tables:
-            query = (
-                f"select %s as table, t.xmin::text::bigint as xid, to_jsonb(t) as row from {table['name']} t "  # noqa: S608 -- a regclass name, quoted by PostgreSQL
-                "where t.xmin::text::bigint = any(%s)"
-            )
-            found += connection.execute(query, (table["name"], xids)).fetchall()  # type: ignore[arg-type]
+            # A regclass name: PostgreSQL has quoted it.
+            query = sql.SQL(_ROWS).format(sql.SQL(table["name"]))
+            found += connection.execute(query, (table["name"], xids)).fetchall()
     return found
 
 

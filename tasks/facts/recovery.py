@@ -24,6 +24,7 @@ class Incident(Fact):
         reason: why, in the declarer's words.
         detected_at: when the disaster was detected.
         triggered_at: when the recovery was asked for.
+        resumed: whether an earlier run of it left steps behind.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Incident(Fact):
     reason: str
     detected_at: datetime
     triggered_at: datetime
+    resumed: bool = False
 
 
 class StepRecord(Fact):
@@ -45,7 +47,7 @@ class StepRecord(Fact):
         ended: when it ended.
         attempts: its number, from 1.
         outcome: how it ended.
-        detail: what it found, or why it failed.
+        detail: why it failed.
         result: the step's result, for a run that resumes and for the report.
     """
 
