@@ -32,6 +32,11 @@ class Control:
         """Where clients find the API."""
         return f"http://{self.address}:{self.port}/api"
 
+    @property
+    def ui(self) -> Path:
+        """Where the server keeps the UI's pages; its default is inside the installed package."""
+        return self.home / "ui"
+
 
 def client_environment(control: Control) -> dict[str, str]:
     """The settings of everything that talks to the server: workers, the warm runner, flows, `dr`.
@@ -75,6 +80,7 @@ def server_environment(control: Control, database_url: str, encryption_key: str)
         # The UI sends the password in a header of its own; no other origin is let in.
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://{control.address}:{control.port}",
         "PREFECT_SERVER_UI_API_URL": control.api_url,
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(control.ui),
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     }
 

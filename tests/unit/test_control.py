@@ -24,6 +24,7 @@ from deployments.offline import Record
 from deployments.reclaim import Attempt, Verdict, is_alive, judge, own_identity, own_pid
 from deployments.register import DEPLOYMENTS, Deployment, recovery_modules
 from deployments.run import entrypoint_of, parse_parameters, run
+from deployments.ui import seal_ui
 from tasks.errors import Permanent, Refused, Transient
 from tasks.plan.load import load_plan
 
@@ -138,6 +139,19 @@ def test_parameters_are_json_where_they_can_be():
     }
     with pytest.raises(Refused, match="is not a parameter"):
         parse_parameters(["reason"])
+
+
+def test_the_ui_may_talk_to_its_own_server_only(tmp_path):
+    control = Control("127.2.1.71", tmp_path, "admin:open-sesame")
+    seal_ui(control)
+    page = control.ui / "v2" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("<html><head><title>Prefect</title></head></html>")
+    seal_ui(control)
+    sealed = page.read_text()
+    assert "connect-src 'self' http://127.2.1.71:4200 ws://127.2.1.71:4200\"><title>" in sealed
+    seal_ui(control)
+    assert page.read_text() == sealed
 
 
 _attempts = []
