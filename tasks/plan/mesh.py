@@ -1,12 +1,23 @@
 """How the service mesh keeps failures apart: the values of the seed's two Istio manifests."""
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tasks.plan.base import Block
-from tasks.plan.values import Duration, Integer, Name, Percentage
+from tasks.plan.values import Duration, Integer, Name, Percentage, percent, refusal
 
+
+def _whole(ratio: Decimal) -> Decimal:
+    if ratio * 100 % 1:
+        raise refusal(
+            f"{percent(ratio)} is not a whole percentage", "Istio knows whole ones only, such as '50%'"
+        )
+    return ratio
+
+
+WholePercentage = Annotated[Percentage, AfterValidator(_whole)]
 Count = Annotated[Integer, Field(ge=1)]
 RetryOn = Literal["5xx", "gateway-error", "reset", "connect-failure", "refused-stream", "retriable-4xx"]
 
@@ -17,7 +28,7 @@ class OutlierDetection(Block):
     consecutive_errors: Count
     interval: Duration
     base_ejection_time: Duration
-    max_ejection: Percentage
+    max_ejection: WholePercentage
 
 
 class ConnectionPool(Block):

@@ -1,0 +1,1 @@
+"""What surrounds the servers, rendered from the plan: monitoring, mesh, logs, traces, stack parameters."""

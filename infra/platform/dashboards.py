@@ -1,0 +1,107 @@
+"""Grafana: the dashboards that the plan names, their thresholds from the plan's promises."""
+
+from typing import Any, NamedTuple
+
+from infra.platform.monitoring import SECRET_FILES
+from tasks.plan.plan import Plan
+
+_SOURCE = {"type": "prometheus", "uid": "${source}"}
+_HEIGHT, _WIDTH, _COLUMNS = 8, 12, 24
+
+
+class Panel(NamedTuple):
+    """One graph; red from `limit` on, where there is one."""
+
+    title: str
+    expr: str
+    unit: str
+    legend: str = ""
+    limit: float | None = None
+
+
+def dashboard(plan: Plan, name: str) -> dict[str, Any]:
+    """One dashboard as Grafana's provisioning reads it."""
+    panels = {"infrastructure": _infrastructure, "application": _application, "business": _business}[name](
+        plan
+    )
+    return {
+        "uid": f"{plan.service.name}-{name}"[:40],
+        "title": f"{plan.service.name}: {name}",
+        "tags": ["disaster-recovery"],
+        "schemaVersion": 39,
+        "time": {"from": "now-24h", "to": "now"},
+        "templating": {"list": [{"name": "source", "type": "datasource", "query": "prometheus"}]},
+        "panels": [_drawn(panel, place) for place, panel in enumerate(panels)],
+    }
+
+
+def contact_points(plan: Plan) -> dict[str, Any]:
+    """Grafana's own alerts go through the channel that the plan names."""
+    channel, notifications = plan.monitoring.metrics.grafana.alerting.channel, plan.notifications
+    settings: dict[str, Any]
+    if channel == "email" and notifications.email:
+        settings = {"addresses": notifications.email.to}
+    else:
+        file = f"$__file{{/etc/grafana/{SECRET_FILES['slack' if channel == 'slack' else 'pagerduty']}}}"
+        settings = {"url" if channel == "slack" else "integrationKey": file}
+    receiver = {"uid": f"dr-{channel}", "type": channel, "settings": settings}
+    return {"apiVersion": 1, "contactPoints": [{"name": channel, "receivers": [receiver]}]}
+
+
+def _infrastructure(plan: Plan) -> tuple[Panel, ...]:
+    rpo = plan.tier.rpo.total_seconds()
+    return (
+        Panel("Sites", "dr_site_healthy", "bool_yes_no", "{{site}}"),
+        Panel("Sites that see a leader", "sum(etcd_server_has_leader)", "none"),
+        Panel("PostgreSQL running", "patroni_postgres_running", "bool_yes_no", "{{host}}"),
+        Panel("PostgreSQL primary", "patroni_primary", "bool_yes_no", "{{host}}"),
+        Panel("Replication lag", "dr_replication_lag_seconds", "s", "{{site}}", rpo),
+        Panel("WAL arrived", "time() - dr_wal_last_arrival_timestamp_seconds", "s", "{{site}}", rpo),
+        Panel("Age of backups", "time() - dr_backup_last_success_timestamp_seconds", "s", "{{backup}}"),
+        Panel("Size of backups", "dr_backup_size_bytes", "bytes", "{{backup}}"),
+    )
+
+
+def _application(plan: Plan) -> tuple[Panel, ...]:
+    check = plan.high_availability.failover.health_checks[0]
+    limit = check.timeout.total_seconds()
+    return (
+        Panel("Public endpoint answers", "dr_probe_success", "bool_yes_no"),
+        Panel("Response time", "dr_probe_duration_seconds", "s", limit=limit),
+        Panel("Failed requests, an hour", "1 - avg_over_time(dr_probe_success[1h])", "percentunit"),
+    )
+
+
+def _business(plan: Plan) -> tuple[Panel, ...]:
+    budget = f"{1 - plan.tier.availability:f}"
+    spent = (
+        f"(1 - avg_over_time(dr_probe_success[30d])) / {budget}" if float(budget) else "1 - dr_probe_success"
+    )
+    rto, rpo = plan.tier.rto.total_seconds(), plan.tier.rpo.total_seconds()
+    return (
+        Panel("Availability, 30 days", "avg_over_time(dr_probe_success[30d])", "percentunit"),
+        Panel("Error budget spent, 30 days", spent, "percentunit", limit=1),
+        Panel("Recovery point now", "dr_recovery_point_age_seconds", "s", limit=rpo),
+        Panel("Last measured RTO", "dr_recovery_duration_seconds", "s", limit=rto),
+        Panel("Last measured RPO", "dr_recovery_loss_seconds", "s", limit=rpo),
+        Panel("Since the last drill", "time() - dr_drill_last_success_timestamp_seconds", "s", "{{drill}}"),
+    )
+
+
+def _drawn(panel: Panel, place: int) -> dict[str, Any]:
+    steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
+    if panel.limit is not None:
+        steps.append({"color": "red", "value": panel.limit})
+    x, y = place * _WIDTH % _COLUMNS, place * _WIDTH // _COLUMNS * _HEIGHT
+    return {
+        "id": place + 1,
+        "type": "timeseries",
+        "title": panel.title,
+        "datasource": _SOURCE,
+        "gridPos": {"x": x, "y": y, "w": _WIDTH, "h": _HEIGHT},
+        "targets": [{"refId": "A", "expr": panel.expr, "legendFormat": panel.legend or panel.title}],
+        "fieldConfig": {
+            "defaults": {"unit": panel.unit, "thresholds": {"mode": "absolute", "steps": steps}},
+            "overrides": [],
+        },
+    }

@@ -1,0 +1,25 @@
+"""The metrics that rules and dashboards rest on: a contract with what exports them.
+
+The control plane exports the `dr_` metrics on EXPORTER_PORT; Patroni and etcd export their own. Ages are
+measured by the thing itself (objects listed, LSN advanced, a row read back), never by a tool's opinion of it.
+"""
+
+EXPORTER_PORT = 9469
+ALERTMANAGER_PORT = 9093
+PATRONI_PORT = 8008
+ETCD_PORT = 2379
+
+METRICS = {
+    "dr_site_healthy": "1 where the site answers and its programs do what they are for, 0 where not; by site",
+    "dr_probe_success": "1 where the last request through the public endpoint was answered as healthy",
+    "dr_probe_duration_seconds": "how long that request took",
+    "dr_backup_last_success_timestamp_seconds": "end of the last good backup; by backup",
+    "dr_backup_size_bytes": "its size in the repository; by backup",
+    "dr_wal_last_arrival_timestamp_seconds": "when the site's repository last held all archived WAL; by site",
+    "dr_replication_lag_seconds": "how far the DR site's database is behind the primary's commits",
+    "dr_recovery_point_age_seconds": "age of the newest commit that would survive the primary site now",
+    "dr_drill_last_success_timestamp_seconds": "end of the last drill that passed; by drill",
+    "dr_recovery_duration_seconds": "RTO that the last recovery or drill measured",
+    "dr_recovery_loss_seconds": "RPO that the last recovery or drill measured",
+}
+EXPORTED_BY_OTHERS = {"up", "patroni_primary", "patroni_postgres_running", "etcd_server_has_leader"}

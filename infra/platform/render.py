@@ -1,0 +1,68 @@
+"""Every file around the servers, by its path in the rendered tree."""
+
+import json
+from typing import Any
+
+import yaml
+
+from infra.platform.dashboards import contact_points, dashboard
+from infra.platform.monitoring import (
+    SECRET_FILES,
+    alertmanager_config,
+    prometheus_arguments,
+    prometheus_config,
+)
+from infra.platform.rules import alert_rules
+from infra.platform.surroundings import (
+    destination_rule,
+    index_template,
+    lifecycle,
+    sampling,
+    stack_parameters,
+    virtual_service,
+)
+from tasks.plan.plan import Plan
+
+
+def platform_files(plan: Plan) -> dict[str, str]:
+    """The rendered text of each file; none of them holds a secret."""
+    metrics, logs = plan.monitoring.metrics, plan.monitoring.logging.elasticsearch
+    return {
+        "prometheus/prometheus.yml": _yaml(prometheus_config(plan)),
+        "prometheus/prometheus.default": prometheus_arguments(plan),
+        f"prometheus/{metrics.prometheus.alerting_rules}": _yaml(alert_rules(plan)),
+        "alertmanager/alertmanager.yml": _yaml(alertmanager_config(plan)),
+        **{
+            f"grafana/dashboards/{name}.json": _json(dashboard(plan, name))
+            for name in metrics.grafana.dashboards
+        },
+        "grafana/alerting/contact-points.yaml": _yaml(contact_points(plan)),
+        "elasticsearch/lifecycle.json": _json(lifecycle(logs.retention, logs.indices.every)),
+        "elasticsearch/index-template.json": _json(index_template(plan)),
+        "jaeger/sampling.json": _json(sampling(plan)),
+        "jaeger/lifecycle.json": _json(
+            lifecycle(plan.monitoring.tracing.jaeger.retention, logs.indices.every)
+        ),
+        "istio/destination-rule.yaml": _yaml(destination_rule(plan)),
+        "istio/virtual-service.yaml": _yaml(virtual_service(plan)),
+        "cloudformation/parameters.json": _json(stack_parameters(plan)),
+    }
+
+
+def platform_secrets(plan: Plan) -> dict[str, str]:
+    """The references of the secrets that belong beside the rendered files, by path."""
+    notifications = plan.notifications
+    references = {}
+    if notifications.pagerduty:
+        references[f"alertmanager/{SECRET_FILES['pagerduty']}"] = notifications.pagerduty.routing_key
+    if notifications.slack:
+        references[f"alertmanager/{SECRET_FILES['slack']}"] = notifications.slack.webhook
+    return references
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2) + "\n"
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=False, width=10_000)

@@ -1,0 +1,149 @@
+"""Alert rules from the plan's promises, schedules and timings."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from tasks.plan.communication import Severity
+from tasks.plan.plan import Plan
+from tasks.plan.values import in_words
+
+Rule = dict[str, Any]
+_METRIC = re.compile(r"(?:dr|etcd)_\w+(?:\{[^}]*\})?")
+
+# Google, "The Site Reliability Workbook", chapter 5: burn rate, long window, short window, severity.
+_BURNS: tuple[tuple[Decimal, str, str, Severity], ...] = (
+    (Decimal("14.4"), "1h", "5m", "critical"),
+    (Decimal(6), "6h", "30m", "critical"),
+    (Decimal(1), "3d", "6h", "warning"),
+)
+
+
+def seconds(duration: timedelta) -> str:
+    """A duration as Prometheus and Alertmanager write it."""
+    return f"{_whole(duration)}s"
+
+
+def _whole(duration: timedelta) -> int:
+    return int(duration.total_seconds())
+
+
+def alert_rules(plan: Plan) -> dict[str, Any]:
+    """The rule file: recovery point, backups, drills, health, error budget, and what nobody measures."""
+    groups = {
+        "recovery_point": [*recovery_point(plan)],
+        "backups": [*backups(plan)],
+        "drills": [*drills(plan)],
+        "health": [*health(plan)],
+        "error_budget": [*error_budget(plan)],
+    }
+    groups["unmeasured"] = [*unmeasured(groups)]
+    return {"groups": [{"name": name, "rules": rules} for name, rules in groups.items()]}
+
+
+def recovery_point(plan: Plan) -> Iterator[Rule]:
+    """The promised RPO, and the two ways that data leaves the primary site."""
+    rpo, dr = plan.tier.rpo, plan.site_of("dr")
+    shipping = plan.recovery.archive_timeout + plan.recovery.pull_interval
+    for share, severity in ((0.5, "warning"), (0.8, "critical")):
+        limit = rpo * share
+        summary = f"A disaster now would lose {{{{ $value | humanizeDuration }}}}; promised: {in_words(rpo)}"
+        expr = f"dr_recovery_point_age_seconds > {_whole(limit)}"
+        yield _rule("RecoveryPointAtRisk", expr, severity, summary, plan.tier.rpo / 20)
+    lag = f'dr_replication_lag_seconds{{site="{dr}"}}'
+    yield _rule(
+        "ReplicationLagging",
+        f"{lag} > {_whole(shipping)}",
+        "warning",
+        f"{dr} streams later than archived WAL would arrive",
+        plan.recovery.archive_timeout,
+    )
+    for site in plan.sites:
+        arrival = f'dr_wal_last_arrival_timestamp_seconds{{site="{site}"}}'
+        late = min(3 * shipping, rpo)
+        expr = f"time() - {arrival} > {_whole(late)}"
+        yield _rule(
+            "WalArchiveStale",
+            expr,
+            "critical",
+            f"No WAL reached {site} for too long",
+            timedelta(0),
+            site=site,
+        )
+
+
+def backups(plan: Plan) -> Iterator[Rule]:
+    """Each backup that a clock starts: late after a quarter of its interval, critical after a whole one."""
+    for path, backup in plan.backup_strategy.scheduled().items():
+        name, interval = path.rpartition(".")[2], backup.schedule.interval
+        age = f'time() - dr_backup_last_success_timestamp_seconds{{backup="{name}"}}'
+        for late, severity in ((interval * 5 / 4, "warning"), (interval * 2, "critical")) if interval else ():
+            expr = f"{age} > {_whole(late)}"
+            summary = (
+                f"No good {name} since {{{{ $value | humanizeDuration }}}}; planned {backup.schedule.words}"
+            )
+            yield _rule("BackupOverdue", expr, severity, summary, timedelta(minutes=5), backup=name)
+
+
+def drills(plan: Plan) -> Iterator[Rule]:
+    """A recovery that nobody has rehearsed in time."""
+    for name, drill in plan.dr_testing.drills().items():
+        if drill.frequency.interval:
+            late = drill.frequency.interval * 11 / 10
+            age = f'time() - dr_drill_last_success_timestamp_seconds{{drill="{name}"}}'
+            expr = f"{age} > {_whole(late)}"
+            summary = f"{name} has not passed in time; planned {drill.frequency.words}"
+            yield _rule("DrillOverdue", expr, "warning", summary, timedelta(hours=1), drill=name)
+
+
+def health(plan: Plan) -> Iterator[Rule]:
+    """The sites, and the eyes on them."""
+    detection = plan.high_availability.failover.detection_timeout
+    for name, site in plan.sites.items():
+        expr = f'dr_site_healthy{{site="{name}"}} == 0'
+        severity: Severity = "warning" if site.role == "archive" else "critical"
+        yield _rule(
+            "SiteUnhealthy", expr, severity, f"The {site.role} site is unhealthy", detection, site=name
+        )
+    yield _rule("NotWatched", 'up{job="dr"} == 0', "critical", "Nothing watches the service", detection)
+    quorum = "sum(etcd_server_has_leader) < 2"
+    yield _rule("ConsensusLost", quorum, "critical", "Fewer than two sites agree on a leader", detection)
+
+
+def error_budget(plan: Plan) -> Iterator[Rule]:
+    """How fast the availability promise is being spent, over a long window and still so over a short one."""
+    budget = 1 - plan.tier.availability
+    for rate, long, short, severity in _BURNS:
+        limit = f"{(rate * budget).normalize():f}"
+        if Decimal(limit) < 1:
+            failed = (
+                f"(1 - avg_over_time(dr_probe_success[{window}])) > {limit}" for window in (long, short)
+            )
+            summary = f"Over {long} the error budget burns {rate:f} times too fast"
+            yield _rule("ErrorBudgetBurn", " and ".join(failed), severity, summary, timedelta(0), window=long)
+
+
+def unmeasured(groups: Mapping[str, Sequence[Rule]]) -> Iterator[Rule]:
+    """Each metric that a rule rests on, where nobody exports it: unknown is not healthy."""
+    severities: dict[str, str] = {}
+    for rule in (rule for rules in groups.values() for rule in rules):
+        for metric in _METRIC.findall(rule["expr"]):
+            known = severities.setdefault(metric, rule["labels"]["severity"])
+            severities[metric] = min(known, rule["labels"]["severity"])  # "critical" sorts before "warning"
+    for metric, severity in severities.items():
+        summary = f"Nobody measures {metric}"
+        yield _rule(
+            "NotMeasured", f"absent({metric})", severity, summary, timedelta(minutes=5), metric=metric
+        )
+
+
+def _rule(alert: str, expr: str, severity: str, summary: str, lasting: timedelta, **labels: str) -> Rule:
+    return {
+        "alert": alert,
+        "expr": expr,
+        "for": seconds(lasting),
+        "labels": {"severity": severity, **labels},
+        "annotations": {"summary": summary},
+    }

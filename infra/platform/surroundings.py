@@ -1,0 +1,106 @@
+"""Logs, traces, the service mesh, and the parameters of the stacks."""
+
+from datetime import timedelta
+from typing import Any
+
+from infra.platform.rules import seconds
+from tasks.plan.plan import Plan
+
+
+def lifecycle(retention: timedelta, rotation: timedelta) -> dict[str, Any]:
+    """An Elasticsearch lifecycle policy; the age of deletion counts from the rollover."""
+    return {
+        "policy": {
+            "phases": {
+                "hot": {"actions": {"rollover": {"max_age": seconds(rotation)}}},
+                "delete": {"min_age": seconds(retention), "actions": {"delete": {}}},
+            }
+        }
+    }
+
+
+def index_template(plan: Plan) -> dict[str, Any]:
+    """The Elasticsearch index template of the service's logs, a data stream under the lifecycle policy."""
+    settings = {
+        "index.lifecycle.name": f"{plan.service.name}-logs",
+        "index.number_of_replicas": plan.monitoring.logging.elasticsearch.replicas,
+    }
+    return {
+        "index_patterns": [f"{plan.service.name}-logs-*"],
+        "data_stream": {},
+        "priority": 200,
+        "template": {"settings": settings},
+    }
+
+
+def sampling(plan: Plan) -> dict[str, Any]:
+    """Jaeger's sampling strategies."""
+    rate = float(plan.monitoring.tracing.jaeger.sampling_rate)
+    return {"default_strategy": {"type": "probabilistic", "param": rate}}
+
+
+def destination_rule(plan: Plan) -> dict[str, Any]:
+    """The seed's circuit breaker; Istio now calls its consecutiveErrors consecutive5xxErrors."""
+    breaker = plan.mesh.circuit_breaker
+    outliers, pool = breaker.outlier_detection, breaker.connection_pool
+    policy = {
+        "outlierDetection": {
+            "consecutive5xxErrors": outliers.consecutive_errors,
+            "interval": seconds(outliers.interval),
+            "baseEjectionTime": seconds(outliers.base_ejection_time),
+            "maxEjectionPercent": int(outliers.max_ejection * 100),
+        },
+        "connectionPool": {
+            "tcp": {"maxConnections": pool.max_connections},
+            "http": {
+                "http1MaxPendingRequests": pool.http1_max_pending_requests,
+                "maxRequestsPerConnection": pool.max_requests_per_connection,
+            },
+        },
+    }
+    return _manifest("DestinationRule", breaker.name, {"host": plan.mesh.host, "trafficPolicy": policy})
+
+
+def virtual_service(plan: Plan) -> dict[str, Any]:
+    """The seed's retries and timeout, with the hosts and the route that Istio requires."""
+    policy = plan.mesh.retry_policy
+    http = {
+        "route": [{"destination": {"host": plan.mesh.host}}],
+        "retries": {
+            "attempts": policy.attempts,
+            "perTryTimeout": seconds(policy.per_try_timeout),
+            "retryOn": ",".join(policy.retry_on),
+        },
+        "timeout": seconds(policy.timeout),
+    }
+    return _manifest("VirtualService", policy.name, {"hosts": [plan.mesh.host], "http": [http]})
+
+
+def _manifest(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def stack_parameters(plan: Plan) -> list[dict[str, str]]:
+    """CloudFormation's parameters, as `aws cloudformation create-stack --parameters` reads them."""
+    nodes, zones = plan.postgresql_ha.nodes, plan.high_availability.zones
+    check = plan.high_availability.failover.health_checks[0]
+    values = {
+        "ServiceName": plan.service.name,
+        "DatabaseName": plan.service.database,
+        "PrimaryZone": zones.primary,
+        "SecondaryZones": ",".join(zones.secondary),
+        "PrimaryInstanceType": nodes.primary.instance_type,
+        "ReplicaInstanceTypes": ",".join(node.instance_type for node in nodes.replicas),
+        "BackupRetentionDays": plan.backup_strategy.database.full_backup.retention.days,
+        "HealthCheckPath": check.endpoint,
+        "HealthCheckIntervalSeconds": int(check.interval.total_seconds()),
+        "HealthCheckTimeoutSeconds": int(check.timeout.total_seconds()),
+        "HealthCheckFailures": check.retries,
+        "HealthCheckGraceSeconds": int(
+            plan.high_availability.load_balancing.health_check_grace_period.total_seconds()
+        ),
+    }
+    for name, site in plan.sites.items():
+        role = site.role.title()
+        values |= {f"{role}Region": name, f"{role}Bucket": site.storage.bucket}
+    return [{"ParameterKey": key, "ParameterValue": str(value)} for key, value in values.items()]
