@@ -116,9 +116,13 @@ class ArchiveFacts:
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """What is tolerated: the tier's RPO, and the segments that may wait to be archived."""
+    """What is tolerated: the tier's RPO, and the segments that may wait to be archived.
+
+    A segment is archived within archive_timeout of the first write to it, full or not.
+    """
 
     rpo: timedelta
+    archive_timeout: timedelta
     waiting: int = 8
 
 

@@ -5,6 +5,7 @@ Source: seed, "Backup Strategy" and "Recovery Point Objective"; PostgreSQL manua
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from tasks.clients.walnames import ArchivedName, Segment, format_lsn, parse_archived
 from tasks.facts.archive import ArchivedFile, ArchiveFacts, ArchiveLimits, ArchiverFact, Finding, PrimaryFact
@@ -47,7 +48,7 @@ def truncated(facts: ArchiveFacts) -> Finding:
 def duplicated(facts: ArchiveFacts) -> Finding:
     """Whether a segment was archived twice with different contents: pgBackRest restores neither."""
     names = sorted({(name.wal, name.sha1) for _, name in _segments(facts) if not name.partial})
-    twice = [wal for (wal, _), (following, _) in zip(names, names[1:], strict=False) if wal == following]
+    twice = [wal for (wal, _), (following, _) in pairwise(names) if wal == following]
     if twice:
         hint = "two primaries archived into one repository: keep the one the timeline's history confirms"
         return Finding("duplicates", "critical", f"archived twice: {_some(sorted(set(twice)))}", hint)
@@ -63,12 +64,15 @@ def gaps(facts: ArchiveFacts) -> Finding:
     if not facts.backups:
         return Finding("continuity", "critical", "no backup to recover from", "run backup_database")
     size = facts.primary.segment_size
-    start = Segment.parse(facts.backups[0].start_wal, size)
-    held = _held(facts, size)
-    wanted = set(_line(facts.primary, start, held))
-    if start not in wanted:
-        detail = f"{facts.backups[0].label} begins on timeline {start.timeline}, which the primary never was on"
+    first, last = (
+        Segment.parse(name, size) for name in (facts.backups[0].start_wal, facts.backups[-1].stop_wal)
+    )
+    if not _on_line(facts.primary, first):
+        detail = f"{facts.backups[0].label} begins in {first.name(size)}, which the primary never wrote"
         return Finding("continuity", "critical", detail, "take a full backup")
+    held = _held(facts, size)
+    newest = max(segment for segment in {first, last, *held} if _on_line(facts.primary, segment))
+    wanted = set(_line(facts.primary, first, newest))
     missing = sorted(wanted - held)
     if missing:
         detail = f"{len(missing)} missing: {_some([segment.name(size) for segment in missing])}"
@@ -80,8 +84,8 @@ def gaps(facts: ArchiveFacts) -> Finding:
 def position(facts: ArchiveFacts, limits: ArchiveLimits) -> Finding:
     """How far the archive is behind the primary: what a recovery from it would lose.
 
-    The seconds count from when the store took the newest segment; nothing is behind while the primary has
-    written nothing more.
+    The seconds count from when the store took the newest segment. Where only the segment that is being
+    written is behind, archive_timeout bounds them: an idle primary is not late.
     """
     if facts.primary is None:
         return Finding("position", "unknown", "the primary's position is not known", "ask it again")
@@ -92,6 +96,8 @@ def position(facts: ArchiveFacts, limits: ArchiveLimits) -> Finding:
     archived = segment.end(facts.primary.segment_size)
     behind = max(0, facts.primary.lsn - archived)
     age = max(facts.seen_at - taken, timedelta()) if behind else timedelta()
+    if behind <= facts.primary.segment_size:
+        age = min(age, limits.archive_timeout)
     detail = (
         f"archived to {format_lsn(archived)}, primary at {format_lsn(facts.primary.lsn)}: "
         f"{behind} bytes, {age.total_seconds():.0f} s behind; RPO {limits.rpo.total_seconds():.0f} s"
@@ -105,14 +111,14 @@ def judge_archiver(before: ArchiverFact | None, after: ArchiverFact | None, limi
     """What the primary's archiver tells, from two looks some seconds apart."""
     if before is None or after is None:
         return Finding("archiver", "unknown", "the primary could not be asked", "ask it again")
-    never = datetime.min.replace(tzinfo=after.last_failed_at.tzinfo if after.last_failed_at else None)
-    failing = after.last_failed_at is not None and after.last_failed_at > (after.last_archived_at or never)
+    failed, archived = after.last_failed_at, after.last_archived_at
+    failing = failed is not None and (archived is None or failed > archived)
     if failing or after.failed_count > before.failed_count:
-        detail = f"{after.failed_count} failures, last of {after.last_failed_wal} at {after.last_failed_at}"
+        detail = f"{after.failed_count} failures, last of {after.last_failed_wal} at {failed}"
         return Finding("archiver", "critical", detail, "read the primary's log for archive-push")
-    if after.last_archived_at is None:
+    if archived is None:
         return Finding("archiver", "critical", "it never archived anything", "is archive_mode on?")
-    detail = f"{after.waiting} segments wait, last archived at {after.last_archived_at}"
+    detail = f"{after.waiting} segments wait, last archived at {archived}"
     return Finding("archiver", "warning" if after.waiting > limits.waiting else "ok", detail)
 
 
@@ -132,27 +138,31 @@ def _newest(facts: ArchiveFacts, primary: PrimaryFact) -> tuple[Segment, datetim
     found = (
         (Segment.parse(name.wal, size), file.modified) for file, name in _segments(facts) if not name.partial
     )
-    # Between a promotion and its first archived segment the parent's WAL is the newest there is.
-    line = {primary.timeline, *(switch.parent for switch in primary.history or ())}
-    return max((each for each in found if each[0].timeline in line), default=None)
+    return max((each for each in found if _on_line(primary, each[0])), default=None)
 
 
-def _line(primary: PrimaryFact, start: Segment, held: set[Segment]) -> Iterator[Segment]:
-    """The segments a recovery from `start` to the newest archived one reads, along the primary's timelines.
+def _on_line(primary: PrimaryFact, segment: Segment) -> bool:
+    """Whether a segment holds WAL that the primary has; its parents' beyond the switch is another's."""
+    ends = _ends(primary)
+    return segment.timeline == primary.timeline or segment.number < ends.get(segment.timeline, 0)
 
-    The segment in which a timeline was left is read from its child: its parent's is archived as partial only.
+
+def _ends(primary: PrimaryFact) -> dict[int, int]:
+    """For each parent, oldest first, the number of the segment in which it was left.
+
+    That segment is read from the child: of the parent it is archived as partial only.
     """
-    size = primary.segment_size
-    history = primary.history or ()
-    children = [switch.parent for switch in history[1:]] + [primary.timeline]
-    ends = {switch.parent: switch.lsn // size for switch in history}
-    begins = {child: switch.lsn // size for child, switch in zip(children, history, strict=False)}
-    newest = max((each for each in held if each.timeline in {*ends, primary.timeline}), default=start)
-    for timeline in (*ends, primary.timeline):
-        first = max(begins.get(timeline, 0), start.number)
-        last = min(ends.get(timeline, newest.number + 1), newest.number + 1)
-        if start.timeline <= timeline <= newest.timeline:
-            yield from (Segment(timeline, number) for number in range(first, last))
+    return {switch.parent: switch.lsn // primary.segment_size for switch in primary.history or ()}
+
+
+def _line(primary: PrimaryFact, start: Segment, newest: Segment) -> Iterator[Segment]:
+    """The segments that a recovery reads from one to another, along the primary's timelines."""
+    number = start.number
+    for timeline, end in (*_ends(primary).items(), (primary.timeline, newest.number + 1)):
+        if timeline >= start.timeline:
+            last = min(end, newest.number + 1)
+            yield from (Segment(timeline, each) for each in range(number, last))
+            number = max(number, last)
 
 
 def _plausible(size: int, name: ArchivedName, segment_size: int | None) -> bool:
