@@ -22,3 +22,18 @@ setup: .venv/installed
 lock:
 	uv pip compile --quiet --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
 	  --extra lab --extra dev pyproject.toml -o requirements.txt
+
+demo: setup
+	$(BIN)/python -m deployments.demo
+
+down: setup
+	$(BIN)/dr lab down
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/pytest

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from infra.lab import lab as embedded
 from infra.lab.home import DEFAULT_PLAN, Home, default_directory
+from infra.lab.traffic import start_load, stop_load
 from tasks.errors import Refused
 
 lab = typer.Typer(
@@ -74,6 +75,21 @@ def heal(site: Site, directory: Directory = None) -> None:
     with _console.status(f"healing {site}") as shown:
         embedded.heal(_home(directory), site, shown.update)
     _console.print(f"{site} is back")
+
+
+@lab.command()
+def load(
+    directory: Directory = None,
+    rate: Annotated[float, typer.Option(min=0.1, help="orders a second")] = 50,
+    stop: Annotated[bool, typer.Option("--stop", help="end it")] = False,
+) -> None:
+    """Send orders through the public endpoint, with a ledger of every acknowledged one."""
+    home = _home(directory)
+    if stop:
+        stop_load(home)
+    else:
+        start_load(home, home.plan(), rate)
+    _console.print("the load has ended" if stop else f"{rate:g} orders a second; the ledger is {home.ledger}")
 
 
 def _home(directory: Path | None) -> Home:

@@ -63,6 +63,11 @@ class Home:
         return self.directory / "sites" / site / host
 
     @property
+    def ledger(self) -> Path:
+        """Where the load writes down what was acknowledged."""
+        return self.directory / "ledger.jsonl"
+
+    @property
     def edge(self) -> Path:
         """The public endpoint's directory; it belongs to no site."""
         return self.directory / "edge"
