@@ -14,7 +14,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
-from deployments.control import RECOVERY_POOL, ROUTINE_POOL
+from infra.control import RECOVERY_POOL, ROUTINE_POOL
 from tasks.plan.plan import NamedSchedule, Plan
 
 # On every deployment that is ours, so that `register` knows which ones to remove.

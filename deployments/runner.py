@@ -44,9 +44,9 @@ from prefect.utilities.engine import propose_state_sync
 
 from deployments import reclaim
 from deployments.child import execute
-from deployments.control import RECOVERY_POOL
 from deployments.reclaim import Attempt, Verdict
 from deployments.register import recovery_modules
+from infra.control import RECOVERY_POOL
 from tasks.errors import Refused
 
 POLL_SECONDS = 0.25

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deployments.control import Control
+from infra.control import Control
 
 _HEAD = "<head>"
 

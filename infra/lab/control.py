@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from deployments.control import (
+from infra.control import (
     Control,
     client_environment,
     runner_command,

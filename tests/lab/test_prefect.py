@@ -19,7 +19,9 @@ import pytest
 from cryptography.fernet import Fernet
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from deployments.control import (
+from deployments.register import QUEUED, REFUSED, Deployment, register
+from deployments.trigger import Api, trigger, wait_for
+from infra.control import (
     RECOVERY_POOL,
     Control,
     client_environment,
@@ -28,8 +30,6 @@ from deployments.control import (
     server_environment,
     worker_command,
 )
-from deployments.register import QUEUED, REFUSED, Deployment, register
-from deployments.trigger import Api, trigger, wait_for
 from tasks.errors import Permanent, Transient
 from tasks.plan.load import load_plan
 

@@ -10,7 +10,12 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import StateType
 from prefect.settings import get_current_settings
 
-from deployments.control import (
+from deployments.offline import Record
+from deployments.reclaim import Attempt, Verdict, is_alive, judge, own_identity, own_pid
+from deployments.register import DEPLOYMENTS, Deployment, recovery_modules
+from deployments.run import entrypoint_of, parse_parameters, run
+from deployments.ui import seal_ui
+from infra.control import (
     RECOVERY_POOL,
     ROUTINE_POOL,
     Control,
@@ -20,11 +25,6 @@ from deployments.control import (
     server_environment,
     worker_command,
 )
-from deployments.offline import Record
-from deployments.reclaim import Attempt, Verdict, is_alive, judge, own_identity, own_pid
-from deployments.register import DEPLOYMENTS, Deployment, recovery_modules
-from deployments.run import entrypoint_of, parse_parameters, run
-from deployments.ui import seal_ui
 from tasks.errors import Permanent, Refused, Transient
 from tasks.plan.load import load_plan
 
