@@ -15,9 +15,9 @@ from infra.lab.home import DEFAULT_PLAN, Home, default_directory
 from infra.lab.traffic import add_rows, start_load, stop_load
 from tasks.clients import orders
 from tasks.errors import Permanent, Transient
+from tasks.evidence import latest_incident, read_report
 from tasks.plan.plan import Plan
 from tasks.policy.words import report_markdown
-from tasks.report import latest_incident, read_report
 
 _ROWS = 200_000
 _RATE = 50
@@ -123,9 +123,8 @@ def run(line: Timeline, deployment: str, parameters: dict[str, object]) -> None:
     state = wait_for(api(), trigger(api(), deployment, parameters, str(uuid4())), _RUN_S)
     if state["type"] != "COMPLETED":
         raise Permanent(f"{deployment} ended {state['name']}", state.get("message") or "")
-    line.tell(
-        f"{deployment} {' '.join(str(v) for v in parameters.values())[:60]}: done in {time.monotonic() - began:.1f} s"
-    )
+    told = f"{deployment} {parameters.get('kind', '')}".strip()
+    line.tell(f"{told}: done in {time.monotonic() - began:.1f} s")
 
 
 def ui_address() -> str:

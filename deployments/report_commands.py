@@ -8,8 +8,8 @@ from rich.markdown import Markdown
 
 from deployments.environment import active_plan
 from tasks.clients import journal
+from tasks.evidence import latest_incident, read_report
 from tasks.policy.words import report_markdown
-from tasks.report import latest_incident, read_report
 
 report = typer.Typer(help="The evidence of incidents.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="as JSON")]

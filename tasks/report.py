@@ -5,7 +5,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.clients import journal, ledger, patroni
-from tasks.errors import Refused
+from tasks.evidence import read_report, read_steps
 from tasks.facts.recovery import (
     Assessment,
     Divergence,
@@ -14,12 +14,11 @@ from tasks.facts.recovery import (
     LedgerCount,
     Promotion,
     Report,
-    StepRecord,
     Targets,
     Validation,
 )
 from tasks.plan.plan import Plan
-from tasks.policy.recovery import bound_loss, exact_loss, merge_attempts, phases, verdict
+from tasks.policy.recovery import bound_loss, exact_loss, phases, verdict
 from tasks.policy.words import report_markdown
 
 _VERIFY_FROM = "validate through the public endpoint"
@@ -85,53 +84,6 @@ def complete_report(plan: Plan, incident: Incident, promotion: Promotion, diverg
     )
     _publish(plan, incident, report)
     return report
-
-
-def read_report(plan: Plan, incident: str) -> Report:
-    """A report from the journal.
-
-    Raises:
-        Refused: there is none.
-        Transient: no store answers.
-    """
-    text = journal.read(plan, incident, "report.json")
-    if text is None:
-        raise Refused(f"{incident} has no report", hint="`dr report list` shows what there is")
-    return Report.model_validate_json(text)
-
-
-def read_steps(plan: Plan, incident: Incident) -> list[StepRecord]:
-    """The merged step records of an incident, in order.
-
-    Raises:
-        Transient: no store answers.
-    """
-    texts = journal.read_all(plan, incident.id, "steps/")
-    return merge_attempts(StepRecord.model_validate_json(text) for text in texts)
-
-
-def step_result(plan: Plan, incident: Incident, name: str) -> dict[str, object]:
-    """What a finished step of an incident found.
-
-    Raises:
-        Refused: the step did not finish.
-    """
-    for record in read_steps(plan, incident):
-        if record.name == name and record.result is not None:
-            return record.result
-    raise Refused(f"{incident.id} never finished: {name}", hint="resume the incident first")
-
-
-def latest_incident(plan: Plan) -> str:
-    """The newest incident's id.
-
-    Raises:
-        Refused: there was none.
-    """
-    known = journal.incidents(plan)
-    if not known:
-        raise Refused("no incident is on record")
-    return known[-1]
 
 
 def _count(plan: Plan, site: str) -> LedgerCount | None:

@@ -1,0 +1,42 @@
+"""Reading what incidents left: their steps and reports. No Prefect here: `dr report` is quick."""
+
+from tasks.clients import journal
+from tasks.errors import Refused
+from tasks.facts.recovery import Incident, Report, StepRecord
+from tasks.plan.plan import Plan
+from tasks.policy.recovery import merge_attempts
+
+
+def read_report(plan: Plan, incident: str) -> Report:
+    """A report from the journal.
+
+    Raises:
+        Refused: there is none.
+        Transient: no store answers.
+    """
+    text = journal.read(plan, incident, "report.json")
+    if text is None:
+        raise Refused(f"{incident} has no report", hint="`dr report list` shows what there is")
+    return Report.model_validate_json(text)
+
+
+def read_steps(plan: Plan, incident: Incident) -> list[StepRecord]:
+    """The merged step records of an incident, in order.
+
+    Raises:
+        Transient: no store answers.
+    """
+    texts = journal.read_all(plan, incident.id, "steps/")
+    return merge_attempts(StepRecord.model_validate_json(text) for text in texts)
+
+
+def latest_incident(plan: Plan) -> str:
+    """The newest incident's id.
+
+    Raises:
+        Refused: there was none.
+    """
+    known = journal.incidents(plan)
+    if not known:
+        raise Refused("no incident is on record")
+    return known[-1]
