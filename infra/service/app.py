@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from infra.service.cache import OrderCache
@@ -34,6 +35,7 @@ def create_app(config: Config) -> FastAPI:
     """The application of one instance."""
     app = FastAPI(title="naas", docs_url=None, redoc_url=None, lifespan=partial(_lifespan, config))
     app.include_router(router)
+    app.add_exception_handler(RequestValidationError, _wrong)
     app.add_exception_handler(Transient, _unavailable)
     app.add_exception_handler(Refused, _conflict)
     return app
@@ -95,6 +97,12 @@ async def _lifespan(config: Config, app: FastAPI) -> AsyncIterator[None]:
 
 async def _check_external_api(client: httpx.AsyncClient, url: str) -> None:
     (await client.get(url)).raise_for_status()
+
+
+async def _wrong(_request: Request, error: Exception) -> JSONResponse:
+    # FastAPI's own answer repeats the input, and fails where that cannot be encoded (a lone surrogate).
+    problems = error.errors() if isinstance(error, RequestValidationError) else []
+    return JSONResponse({"detail": [{"loc": p["loc"], "msg": p["msg"]} for p in problems]}, 422)
 
 
 async def _unavailable(_request: Request, error: Exception) -> JSONResponse:
