@@ -18,7 +18,7 @@ _WAL = """
 with now as (select pg_current_wal_lsn() as lsn)
 select lsn::text, left(pg_walfile_name(lsn), 8) as timeline,
        (select setting::bigint from pg_settings where name = 'wal_segment_size') as segment_size,
-       pg_read_file('pg_wal/' || left(pg_walfile_name(lsn), 8) || '.history', true) as history
+       pg_read_file('pg_wal/' || left(pg_walfile_name(lsn), 8) || '.history', 0, 65536, true) as history
 from now
 """
 
