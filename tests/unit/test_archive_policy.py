@@ -108,6 +108,12 @@ def test_what_a_lost_primary_wrote_beyond_the_switch_is_not_needed():
     assert gaps(facts([*SWITCHED, *diverged], primary=AFTER_SWITCH)).severity == "ok"
 
 
+def test_the_parents_own_version_of_the_switch_segment_is_not_the_primarys_position():
+    files = [wal(number) for number in range(1, 7)]
+    found = position(facts(files, primary=AFTER_SWITCH), LIMITS)
+    assert found.detail.startswith("archived to 0/6000000")
+
+
 def test_a_backup_of_a_branch_that_was_left_is_told():
     found = gaps(facts(SWITCHED, [backup(7, 7, timeline=1)], AFTER_SWITCH))
     assert found.severity == "critical"
