@@ -64,6 +64,8 @@ def storage_argv(endpoint: str, directory: Path, program: str = "weed") -> list[
         "ip.bind": address,
         "dir": directory / "data",
         "master.telemetry": "false",
+        # A lone master needs no patience with its peers: at the default 10 s a restart takes 20 s.
+        "master.electionTimeout": "1s",
         "master.volumeSizeLimitMB": 64,
         "volume.max": 0,
         "filer": "true",
