@@ -135,8 +135,7 @@ def _context(plan: Plan, site_name: str, host_name: str, active: str) -> dict[st
 
 def _client_addresses(plan: Plan) -> list[str]:
     hosts = [str(host.address) for site in plan.sites.values() for host in site.hosts.values()]
-    # On one machine's loopback every client appears as 127.0.0.1.
-    return ["127.0.0.1", *hosts]
+    return [*map(str, plan.access.operators), *hosts]
 
 
 def _postgres_context(plan: Plan, site_name: str, host_name: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from infra.lab.network.addresses import namespace_document
 from infra.lab.network.base import Network
 from infra.lab.network.loopback import Loopback
 from infra.lab.network.namespaces import Namespaces
@@ -20,7 +20,6 @@ from tasks.plan.load import load_plan
 from tasks.plan.plan import Plan
 
 DEFAULT_PLAN = Path(__file__).parents[2] / "deployments" / "plan.yaml"
-_LOOPBACK = re.compile(r"\b127(\.\d+\.\d+\.\d+)\b")
 
 
 def default_directory() -> Path:
@@ -113,14 +112,22 @@ class Home:
 
 
 def write_plan(home: Home, source: Path, kind: str) -> None:
-    """Write the lab's plan: the given one, with hosts as directories and the lab's remote shell."""
-    text = source.read_text(encoding="utf-8")
+    """Write the lab's plan: the given one, with hosts as directories and the lab's remote shell.
+
+    Raises:
+        PlanRefused: the plan has mistakes.
+        Refused: the plan cannot be read, or its addresses cannot be moved to namespaces.
+    """
+    plan = load_plan(source)
+    document: dict[str, Any] = yaml.safe_load(source.read_text(encoding="utf-8"))
     if kind == "namespaces":
-        text = _LOOPBACK.sub(r"10\1", text)
-    document: dict[str, Any] = yaml.safe_load(text)
+        document = namespace_document(document, plan)
+    endpoint = document["service"]["endpoint"]["address"]
     document["access"] |= {
         "shell": f"{home.directory}/bin/on {{address}}",
         "root": f"{home.directory}/sites/{{site}}/{{host}}",
+        # On loopback every client appears as 127.0.0.1, among namespaces the world as the endpoint.
+        "operators": ["127.0.0.1" if kind == "loopback" else endpoint],
     }
     document["recovery"]["ledger"] = {
         "file": "ledger.jsonl",

@@ -8,6 +8,7 @@ from infra.lab import provision
 from infra.lab.control import prefect_home, prepare_database
 from infra.lab.home import Home, write_plan
 from infra.lab.hosts import remove_sockets, write_edge, write_host
+from infra.lab.network.addresses import site_addresses, world_addresses
 from infra.lab.network.namespaces import Namespaces
 from infra.lab.preflight import require_programs
 from infra.lab.processes import Server, kill_all, running, start
@@ -43,7 +44,7 @@ def up(home: Home, source: Path, kind: str, say: Say) -> Plan:
         _begin(home, source, kind)
         plan = home.plan()
         say("network")
-        home.network().up(*_addresses(plan))
+        home.network().up(site_addresses(plan), world_addresses(plan))
         broken = [site for site in plan.sites if home.broken(site)]
         for site in broken:
             home.unreachable(site).unlink()
@@ -200,11 +201,6 @@ def _start(home: Home, *wanted: Server) -> None:
         if server.key not in alive:
             start(home.directory, server)
     provision.listening(wanted)
-
-
-def _addresses(plan: Plan) -> tuple[dict[str, list[str]], list[str]]:
-    sites = {name: [str(host.address) for host in site.hosts.values()] for name, site in plan.sites.items()}
-    return sites, [str(plan.service.endpoint.address)]
 
 
 def _mark(home: Home, site: str, how: str) -> None:

@@ -61,6 +61,7 @@ def start(lab: Path, server: Server) -> None:
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": "C.UTF-8",
         "HOME": str(server.root),
+        "TMPDIR": str(_temporary(lab)),
         MARK: f"{lab}:{server.key}",
         **server.env,
     }
@@ -76,6 +77,14 @@ def start(lab: Path, server: Server) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def _temporary(lab: Path) -> Path:
+    """Where servers put what they would leave in /tmp: multiprocessing's sockets, Prefect's storage."""
+    folder = lab / "tmp"
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o1777)
+    return folder
 
 
 def running(lab: Path) -> dict[str, psutil.Process]:

@@ -127,11 +127,15 @@ class Secrets(Block):
 
 
 class Access(Block):
-    """How the flows reach a host, and where things lie on one."""
+    """How the flows reach a host, and where things lie on one.
+
+    `operators` are addresses beside the hosts' own from which databases are reached.
+    """
 
     shell: Command
     root: AbsolutePath
     postgres_bin: AbsolutePath
+    operators: tuple[Address, ...] = ()
 
 
 class Ledger(Block):

@@ -3,9 +3,10 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+import yaml
 
 from infra.lab.network import Loopback, Namespaces
-from infra.lab.network.addresses import namespace_address, namespace_plan, site_addresses
+from infra.lab.network.addresses import namespace_address, namespace_document, site_addresses
 from infra.lab.network.commands import conflicts, guard_metric, namespaces_batch, place_batch, removal_batch
 from infra.lab.network.state import State
 from infra.lab.network.topology import WORLD, Hop, Topology, delivers, hops
@@ -36,22 +37,22 @@ def test_an_address_that_is_not_loopback_is_refused(address):
         namespace_address(IPv4Address(address))
 
 
-def test_every_declared_address_of_a_plan_moves_and_nothing_else_changes():
+def test_every_declared_address_of_a_plan_moves_and_nothing_else_changes(tmp_path):
+    text = PLAN.read_text()
     plan = load_plan(PLAN)
-    moved = namespace_plan(plan)
+    moved = tmp_path / "plan.yaml"
+    moved.write_text(yaml.safe_dump(namespace_document(yaml.safe_load(text), plan)))
     hosts = [address for addresses in site_addresses(plan).values() for address in addresses]
-    expected = plan.model_dump_json()
     for address in [*hosts, str(plan.service.endpoint.address)]:
         for end in ('"', ":"):
-            expected = expected.replace(f"{address}{end}", f"10.{address[4:]}{end}")
-    assert json.loads(moved.model_dump_json()) == json.loads(expected)
-    assert "127." not in json.dumps(site_addresses(moved))
+            text = text.replace(f"{address}{end}", f"10.{address[4:]}{end}")
+    assert yaml.safe_load(moved.read_text()) == yaml.safe_load(text)
+    assert "127." not in json.dumps(site_addresses(load_plan(moved)))
 
 
 def test_text_keeps_addresses_that_the_plan_does_not_declare():
-    plan = load_plan(PLAN)
-    access = plan.access.model_copy(update={"shell": "ssh -J 127.0.0.1 postgres@{address}"})
-    assert namespace_plan(plan.model_copy(update={"access": access})).access == access
+    shell = {"access": {"shell": "ssh -J 127.0.0.1,1127.1.1.11 postgres@{address}", "port": 22}}
+    assert namespace_document(shell, load_plan(PLAN)) == shell
 
 
 def test_a_plan_off_loopback_is_refused():
@@ -59,7 +60,7 @@ def test_a_plan_off_loopback_is_refused():
     endpoint = plan.service.endpoint.model_copy(update={"address": IPv4Address("192.0.2.1")})
     service = plan.service.model_copy(update={"endpoint": endpoint})
     with pytest.raises(Refused, match=r"192\.0\.2\.1"):
-        namespace_plan(plan.model_copy(update={"service": service}))
+        namespace_document({}, plan.model_copy(update={"service": service}))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from tasks.errors import Refused
-from tasks.plan.base import Block
 from tasks.plan.plan import Plan
 
 _LOOPBACK = IPv4Network("127.0.0.0/8")
@@ -19,6 +18,11 @@ _DOTTED = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])")
 def site_addresses(plan: Plan) -> dict[str, list[str]]:
     """The addresses of each site's hosts, in the plan's order."""
     return {name: [str(host.address) for host in site.hosts.values()] for name, site in plan.sites.items()}
+
+
+def world_addresses(plan: Plan) -> list[str]:
+    """The addresses outside every site: the public endpoint's, from which users and operators come too."""
+    return [str(plan.service.endpoint.address)]
 
 
 def namespace_address(address: IPv4Address) -> IPv4Address:
@@ -36,32 +40,27 @@ def namespace_address(address: IPv4Address) -> IPv4Address:
     return address - _OFFSET
 
 
-def namespace_plan(plan: Plan) -> Plan:
-    """The plan with every address it declares, URLs included, on the namespaces' network.
+def namespace_document(document: Any, plan: Plan) -> Any:
+    """A plan's YAML with every address that the plan declares, URLs included, on the namespaces' network.
+
+    Args:
+        document: the plan as YAML reads it.
+        plan: the same plan, checked.
 
     Raises:
         Refused: an address is not on loopback.
     """
-    declared = {str(plan.service.endpoint.address)}.union(*site_addresses(plan).values())
-    moved: Plan = _move(plan, declared)
-    return moved
+    declared = set(world_addresses(plan)).union(*site_addresses(plan).values())
+    moved = {address: str(namespace_address(IPv4Address(address))) for address in declared}
+    return _move(document, moved)
 
 
-def _move(value: Any, declared: set[str]) -> Any:
-    """Rebuild a value of the plan: addresses moved, in text only those that the plan declares."""
+def _move(value: Any, moved: dict[str, str]) -> Any:
     match value:
-        case IPv4Address():
-            return namespace_address(value)
         case str():
-            return _DOTTED.sub(lambda found: _move_text(found[0], declared), value)
+            return _DOTTED.sub(lambda found: moved.get(found[0], found[0]), value)
         case dict():
-            return {key: _move(item, declared) for key, item in value.items()}
-        case tuple() | list():
-            return type(value)(_move(item, declared) for item in value)
-        case Block():
-            return value.model_copy(update={key: _move(item, declared) for key, item in value})
+            return {key: _move(item, moved) for key, item in value.items()}
+        case list():
+            return [_move(item, moved) for item in value]
     return value
-
-
-def _move_text(address: str, declared: set[str]) -> str:
-    return str(namespace_address(IPv4Address(address))) if address in declared else address
