@@ -61,13 +61,13 @@ def main() -> None:
 
 
 def protect(home: Home, plan: Plan, line: Timeline) -> None:
-    """Load data, back it up, check the WAL archive, replicate the backups."""
+    """Load data, back it up, replicate the backups, check the WAL archive at every site."""
     took = add_rows(plan, plan.site_of("primary"), _ROWS)
     line.tell(f"{_ROWS} orders loaded in {took:.1f} s")
     run(line, "backup-database", {"kind": "full"})
     run(line, "backup-database", {"kind": "incr"})
-    run(line, "check-wal-archiving", {})
     run(line, "replicate-backups", {})
+    run(line, "check-wal-archiving", {})
     start_load(home, plan, _RATE)
     line.tell(f"users arrive: {_RATE} orders a second through {plan.service.endpoint.url}")
     time.sleep(10)

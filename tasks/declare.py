@@ -131,4 +131,5 @@ def finished_incident(plan: Plan, incident: str | None) -> tuple[Incident, Promo
     done = [r.result for r in records if r.name == "promote PostgreSQL" and r.result]
     if not done:
         raise Refused(f"{name} promoted nothing yet", hint="resume it first")
-    return Incident.model_validate_json(text), Promotion.model_validate(done[0])
+    found = Incident.model_validate_json(text).model_copy(update={"resumed": True})
+    return found, Promotion.model_validate(done[0])

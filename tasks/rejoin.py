@@ -7,10 +7,11 @@ configuration, until the WAL behind the fork and the rows in it are in two other
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from tasks.clients import cache, journal, ledger, patroni, postgres, waldump
+from tasks.clients import cache, journal, ledger, patroni, postgres, rescue, waldump
 from tasks.errors import Permanent, Transient
 from tasks.facts.recovery import Divergence, Incident, Promotion, Return
 from tasks.plan.plan import Plan
@@ -29,12 +30,9 @@ def save_divergence(plan: Plan, incident: Incident, promotion: Promotion) -> Div
         Transient: the old site does not answer yet.
         Permanent: it answers, but its WAL cannot be read or saved.
     """
-    host, address = _until(lambda: _furthest_node(plan, incident.failed_site, promotion), _RETURN_S)
-    commits = waldump.commits_after(
-        plan, incident.failed_site, host, promotion.old_timeline, promotion.fork_lsn
-    )
-    rows = waldump.rows_of(plan, address, [commit.xid for commit in commits]) if commits else []
-    with_rows = {row["xid"] for row in rows}
+    host, commits = _until(lambda: _furthest_node(plan, incident.failed_site, promotion), _RETURN_S)
+    rows = rescue.rows_of(plan, incident.failed_site, host, [c.xid for c in commits]) if commits else []
+    with_rows = {row.xid for row in rows}
     saved = _save(plan, incident, promotion, host, rows) if commits else ()
     return Divergence(
         node=host,
@@ -55,6 +53,7 @@ def rejoin(plan: Plan, incident: Incident) -> Return:
         Permanent: a node does not follow within a minute and a half.
     """
     patroni.allow_rewind(plan, incident.failed_site)
+    _restart_stragglers(plan, incident.failed_site)
     leader = _until(lambda: _streaming(plan, incident.failed_site), _RETURN_S)
     cache.follow(plan, incident.failed_site, incident.to_site)
     return Return(
@@ -65,22 +64,34 @@ def rejoin(plan: Plan, incident: Incident) -> Return:
     )
 
 
-def _furthest_node(plan: Plan, site: str, promotion: Promotion) -> tuple[str, str]:
-    """The old node with the most WAL; every node of the site must have answered."""
-    positions = {}
-    for name, host in plan.sites[site].running("postgres").items():
-        position = postgres.position(plan, str(host.address))
-        if not position.in_recovery:
-            raise Permanent(f"{name} is not a standby", "two primaries", f"stop PostgreSQL on {name} now")
-        positions[name] = (position.timeline == promotion.old_timeline, postgres.lsn_number(position.lsn))
-    furthest = max(positions, key=lambda name: positions[name])
-    return furthest, str(plan.sites[site].hosts[furthest].address)
+def _furthest_node(plan: Plan, site: str, promotion: Promotion) -> tuple[str, list[waldump.Commit]]:
+    """The old node that has most behind the fork, and that; every node of the site must be readable."""
+    found = {
+        host: _commits_behind(plan, site, host, promotion) for host in plan.sites[site].running("postgres")
+    }
+    furthest = max(found, key=lambda host: len(found[host]))
+    return furthest, found[furthest]
+
+
+def _commits_behind(plan: Plan, site: str, host: str, promotion: Promotion) -> list[waldump.Commit]:
+    _refuse_a_second_primary(plan, str(plan.sites[site].hosts[host].address))
+    place = (plan, site, host, promotion.old_timeline, promotion.fork_lsn)
+    return waldump.commits_after(*place) if waldump.segments_from(*place) else []
+
+
+def _refuse_a_second_primary(plan: Plan, address: str) -> None:
+    try:
+        position = postgres.position(plan, address)
+    except Transient:
+        return  # a diverged node may never open; its files are read all the same
+    if not position.in_recovery:
+        raise Permanent(f"{address} is not a standby", "two primaries", "stop its PostgreSQL now")
 
 
 def _save(
-    plan: Plan, incident: Incident, promotion: Promotion, host: str, rows: list[postgres.Row]
+    plan: Plan, incident: Incident, promotion: Promotion, host: str, rows: list[rescue.SavedRow]
 ) -> tuple[str, ...]:
-    lines = "\n".join(json.dumps(row, default=str) for row in rows)
+    lines = "\n".join(json.dumps(asdict(row)) for row in rows)
     journal.write(plan, incident.failed_site, incident.id, "diverged/rows.jsonl", lines)
     saved = [f"incidents/{incident.id}/diverged/rows.jsonl"]
     segments = waldump.segments_from(
@@ -94,13 +105,21 @@ def _save(
     return tuple(saved)
 
 
-def _unacknowledged(plan: Plan, rows: list[postgres.Row]) -> set[int]:
+def _unacknowledged(plan: Plan, rows: list[rescue.SavedRow]) -> set[int]:
     """Transactions whose every row no client was told of; none where there is no ledger."""
     acknowledged = ledger.acknowledged(plan)
     if acknowledged is None:
         return set()
-    told = {row["xid"] for row in rows if str(row["row"].get("id")) in acknowledged}
-    return {row["xid"] for row in rows} - told
+    told = {row.xid for row in rows if str(row.row.get("id")) in acknowledged}
+    return {row.xid for row in rows} - told
+
+
+def _restart_stragglers(plan: Plan, site: str) -> None:
+    """Stop the PostgreSQL of nodes that wait on the old timeline: Patroni rewinds a node when it starts it."""
+    following = {member.name for member in patroni.members(plan, site) if member.state == "streaming"}
+    for host in plan.sites[site].running("postgres"):
+        if host not in following:
+            patroni.stop_postgresql(plan, site, host)
 
 
 def _streaming(plan: Plan, site: str) -> str:

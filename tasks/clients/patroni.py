@@ -4,12 +4,14 @@ Source: Patroni manual, "Patroni REST API", "Standby cluster", "Dynamic configur
 """
 
 import json
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from tasks.clients.layout import scope_of, slot_of
+from tasks.clients.layout import Layout, scope_of, slot_of
+from tasks.clients.remote import run_on
 from tasks.clients.truth import etcd_of
 from tasks.errors import Permanent, Transient
 from tasks.plan.plan import Plan
@@ -129,6 +131,18 @@ def allow_rewind(plan: Plan, site: str) -> None:
         return config | {"postgresql": {**config.get("postgresql", {}), "use_pg_rewind": True}}
 
     _edit_config(plan, site, allowed)
+
+
+def stop_postgresql(plan: Plan, site: str, host: str) -> None:
+    """Stop a standby's PostgreSQL at once; its Patroni starts it again, rewound where it must be.
+
+    Raises:
+        Permanent: it does not stop.
+        Transient: the host cannot be reached.
+    """
+    data = shlex.quote(str(Layout.of(plan, site, host).data_dir))
+    stop = f"[ ! -e {data}/postmaster.pid ] || {plan.access.postgres_bin}/pg_ctl -D {data} -m immediate stop"
+    run_on(plan, str(plan.sites[site].hosts[host].address), ["sh", "-c", stop], timeout=60)
 
 
 def _as_standby(config: dict[str, Any], plan: Plan, site: str, upstream: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
-"""The WAL that only one node has: its commits, its segments, the rows they left.
+"""The WAL that only one node has: its commits and its segments, read from its files.
 
-Source: PostgreSQL manual, "pg_waldump"; a node on an older timeline keeps its rows readable while it
-cannot follow.
+Source: PostgreSQL manual, "pg_waldump".
 """
 
 import base64
@@ -10,10 +9,7 @@ import shlex
 from dataclasses import dataclass
 from datetime import datetime
 
-from psycopg import sql
-
 from tasks.clients.layout import Layout
-from tasks.clients.postgres import Row, connected
 from tasks.clients.remote import run_on
 from tasks.errors import Permanent
 from tasks.plan.plan import Plan
@@ -21,17 +17,6 @@ from tasks.plan.plan import Plan
 _COMMIT = re.compile(r"tx:\s+(\d+), lsn: (\S+),.*desc: COMMIT (\S+ \S+) (\w+)")
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
 _END_OF_WAL = ("invalid record length", "could not find a valid record after", "invalid magic number")
-
-
-_USER_TABLES = """
-select c.oid::regclass::text as name
-from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema', 'naas_dr')
-"""
-_ROWS = """
-select %s as table, t.xmin::text::bigint as xid, to_jsonb(t) as row
-from {} t where t.xmin::text::bigint = any(%s)
-"""
 
 
 @dataclass(frozen=True)
@@ -91,25 +76,6 @@ def read_segment(plan: Plan, site: str, host: str, segment: str) -> bytes:
     path = Layout.of(plan, site, host).data_dir / "pg_wal" / segment
     text = run_on(plan, str(plan.sites[site].hosts[host].address), ["base64", "-w0", str(path)], timeout=60)
     return base64.b64decode(text)
-
-
-def rows_of(plan: Plan, address: str, xids: list[int]) -> list[Row]:
-    """The rows of all user tables that these transactions inserted or updated last.
-
-    Returns:
-        rows of {"table", "xid", "row"}; the row as JSON.
-
-    Raises:
-        Transient, Permanent: see `connected`.
-    """
-    found: list[Row] = []
-    with connected(plan, address, timeout=60) as connection:
-        tables = connection.execute(_USER_TABLES).fetchall()
-        for table in tables:
-            # A regclass name: PostgreSQL has quoted it.
-            query = sql.SQL(_ROWS).format(sql.SQL(table["name"]))
-            found += connection.execute(query, (table["name"], xids)).fetchall()
-    return found
 
 
 def _commit(match: re.Match[str]) -> Commit:
