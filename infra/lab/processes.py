@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,11 +93,12 @@ def running(lab: Path) -> dict[str, psutil.Process]:
     found: dict[str, psutil.Process] = {}
     for process, mark in _marked(lab):
         key = mark.removeprefix(f"{lab}:")
-        if key.endswith("/patroni") and process.name() == "postgres":
-            continue  # what Patroni started may outlive it
         known = found.get(key)
-        if known is None or process.create_time() < known.create_time():
-            found[key] = process
+        with suppress(psutil.NoSuchProcess):
+            if key.endswith("/patroni") and process.name() == "postgres":
+                continue  # what Patroni started may outlive it
+            if known is None or process.create_time() < known.create_time():
+                found[key] = process
     return found
 
 
