@@ -28,7 +28,7 @@ class Timeline:
     """Tells what happens, with the seconds since the start."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False)
+        self._console = Console(highlight=False, soft_wrap=True)
         self._began = time.monotonic()
 
     def tell(self, what: str) -> None:

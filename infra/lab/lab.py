@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from infra.lab import provision
-from infra.lab.control import prefect_home, prepare_database
+from infra.lab.control import control_of, prefect_home, prepare_database
 from infra.lab.home import Home, write_plan
 from infra.lab.hosts import remove_sockets, write_edge, write_host
 from infra.lab.network.addresses import site_addresses, world_addresses
@@ -15,6 +15,7 @@ from infra.lab.processes import Server, kill_all, running, start
 from infra.lab.secrets import make_secrets
 from infra.lab.servers import endpoint_server, servers, servers_of
 from infra.lab.shell import write_shell
+from infra.ui import seal_ui
 from tasks.errors import Refused
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Program
@@ -181,6 +182,8 @@ def _start_stack(home: Home, plan: Plan, site: str, active: str, say: Say) -> No
         prefect_home(home.root(site, name))
     for server in servers(home, plan, site, "control"):
         _start(home, server)
+    if plan.sites[site].running("control"):
+        seal_ui(control_of(home, plan))
 
 
 def _prepare(home: Home, plan: Plan, site: str, active: str, *programs: Program) -> None:

@@ -14,7 +14,7 @@ from deployments.offline import Record
 from deployments.reclaim import Attempt, Verdict, is_alive, judge, own_identity, own_pid
 from deployments.register import DEPLOYMENTS, Deployment, recovery_modules
 from deployments.run import entrypoint_of, parse_parameters, run
-from deployments.ui import seal_ui
+from infra.ui import seal_ui
 from infra.control import (
     RECOVERY_POOL,
     ROUTINE_POOL,
