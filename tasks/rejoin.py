@@ -115,7 +115,7 @@ def _unacknowledged(plan: Plan, rows: list[rescue.SavedRow]) -> set[int]:
 
 
 def _restart_stragglers(plan: Plan, site: str) -> None:
-    """Stop the PostgreSQL of nodes that wait on the old timeline: Patroni rewinds a node when it starts it."""
+    """Stop PostgreSQL where it waits on the old timeline: Patroni rewinds a node only when it starts it."""
     following = {member.name for member in patroni.members(plan, site) if member.state == "streaming"}
     for host in plan.sites[site].running("postgres"):
         if host not in following:

@@ -6,6 +6,7 @@ repeated, and what it found the first time stands.
 """
 
 import functools
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -16,7 +17,7 @@ from prefect.runtime import task_run
 from pydantic import BaseModel
 
 from tasks.clients import journal
-from tasks.errors import DrError
+from tasks.errors import DrError, Permanent, Transient
 from tasks.facts.recovery import Incident, StepRecord
 from tasks.plan.plan import Plan
 from tasks.retry import is_transient
@@ -29,25 +30,30 @@ Recorded = Task[Concatenate[Plan, Incident, P], R]
 _DELAYS_S: list[float] = [0.2, 0.5, 1, 2, 4, 8, 8, 8]
 
 
-def step(title: str) -> Callable[[Step[P, R]], Recorded[P, R]]:
+def step(title: str, deadline_s: float = 60) -> Callable[[Step[P, R]], Recorded[P, R]]:
     """Make a function of (plan, incident, ...) a step.
 
     Args:
         title: what it does, in the runbook's words.
+        deadline_s: seconds from its first attempt's start, after which a passing failure is final.
     """
 
     def decorate(function: Step[P, R]) -> Recorded[P, R]:
+        began: dict[str, float] = {}
+
         @functools.wraps(function)
         def recorded(plan: Plan, incident: Incident, *args: P.args, **kwargs: P.kwargs) -> R:
             attempted = StepRecord(
                 name=title, started=datetime.now(UTC), attempts=task_run.get_run_count() or 1, outcome="done"
             )
+            began.setdefault(incident.id, time.monotonic())
             try:
                 result = function(plan, incident, *args, **kwargs)
             except DrError as error:
-                _write(
-                    plan, incident, attempted.model_copy(update={"outcome": "failed", "detail": str(error)})
-                )
+                failed = attempted.model_copy(update={"outcome": "failed", "detail": str(error)})
+                _write(plan, incident, failed)
+                if isinstance(error, Transient) and time.monotonic() - began[incident.id] > deadline_s:
+                    raise Permanent(f"{title}: not done within {deadline_s:g} s", str(error)) from error
                 raise
             if incident.resumed and (first := _first_result(plan, incident, title)):
                 result = type(result).model_validate(first)

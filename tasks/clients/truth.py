@@ -41,9 +41,8 @@ def etcd_of(plan: Plan, first: str | None = None, timeout: float = 3.0) -> Etcd:
         first: a site whose member is asked first.
         timeout: seconds for one request to one member.
     """
-    order = sorted(
-        plan.sites, key=lambda name: (name != first, ["dr", "archive", "primary"].index(plan.sites[name].role))
-    )
+    survivors_first = ("dr", "archive", "primary")
+    order = sorted(plan.sites, key=lambda name: (name != first, survivors_first.index(plan.sites[name].role)))
     members: Sequence[str] = [address for name in order for address in plan.sites[name].addresses("etcd")]
     return Etcd(members, timeout)
 
@@ -80,9 +79,7 @@ def claim(plan: Plan, incident: str, active: str) -> Truth:
             f"{truth.incident} moves {truth.previous} to {truth.active}",
             f"resume it with `dr run fail_over --param incident={truth.incident}`",
         )
-    mine = Truth(
-        active=active, epoch=truth.epoch + 1, incident=incident, previous=truth.active, done=False
-    )
+    mine = Truth(active=active, epoch=truth.epoch + 1, incident=incident, previous=truth.active, done=False)
     if not etcd_of(plan).swap(_key(plan), mine.model_dump_json(), revision):
         raise Refused("another run took the epoch first", f"epoch {mine.epoch}", "look at its incident")
     return mine

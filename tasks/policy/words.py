@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tasks.facts.recovery import LedgerCount, Loss, Report, StepRecord
+from tasks.facts.recovery import LedgerCount, Loss, Phases, Report, StepRecord
 
 
 def report_markdown(report: Report) -> str:
@@ -13,7 +13,7 @@ def report_markdown(report: Report) -> str:
         ("from, to", f"{report.failed_site}, {report.to_site} (epoch {report.epoch})"),
         ("reason", report.reason or "not given"),
         ("RTO", f"{took.total:.1f} s of {targets.rto_seconds:.0f} s ({targets.tier})"),
-        ("detect, decide, execute, verify", f"{took.detect:.1f} s, {took.decide:.1f} s, {took.execute:.1f} s, {took.verify:.1f} s"),
+        ("detect, decide, execute, verify", phase_words(took)),
         ("RPO", f"{loss_words(report.rpo)}, of {targets.rpo_seconds:.0f} s allowed"),
         ("first order served", f"{report.first_write_at:%Y-%m-%d %H:%M:%S.%f} UTC"),
         ("ledger", _ledger_words(report.ledger)),
@@ -29,6 +29,11 @@ def loss_words(loss: Loss) -> str:
         return f"at most {loss.lost_transactions} transactions, {loss.lost_seconds:.1f} s (bound)"
     apart = f", {loss.unacknowledged} unacknowledged apart" if loss.unacknowledged else ""
     return f"{loss.lost_transactions} transactions, {loss.lost_seconds:.1f} s (exact{apart})"
+
+
+def phase_words(took: Phases) -> str:
+    """The phases of an outage, without their names."""
+    return ", ".join(f"{seconds:.1f} s" for seconds in (took.detect, took.decide, took.execute, took.verify))
 
 
 def _ledger_words(count: LedgerCount | None) -> str:

@@ -1,0 +1,100 @@
+"""An operator at the UI: starts the failover from its form, watches it, reads the report."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from infra.lab import lab
+from infra.lab.control import client_settings
+from infra.lab.home import Home
+from tasks.clients import orders
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+
+# Chromium asks its maker's servers for much at every start.
+_QUIET = [
+    "--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--disable-default-apps",
+]  # fmt: skip
+_BUILD = Path(__file__).parents[2] / "build"
+
+
+class Prefect:
+    """The lab's Prefect, as its REST API tells it."""
+
+    def __init__(self, home: Home) -> None:
+        settings = client_settings(home, home.plan())
+        self.url = settings["PREFECT_API_URL"]
+        self.password = settings["PREFECT_API_AUTH_STRING"]
+        user, _, password = self.password.partition(":")
+        self._client = httpx.Client(base_url=self.url, auth=(user, password), timeout=10)
+
+    def deployment_id(self, name: str) -> str:
+        answer = self._client.get(f"/deployments/name/{name}/{name}").raise_for_status()
+        return str(answer.json()["id"])
+
+    def newest_run(self, deployment: str) -> dict[str, object] | None:
+        body = {"deployments": {"id": {"any_": [deployment]}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 1}
+        runs = self._client.post("/flow_runs/filter", json=body).raise_for_status().json()
+        return runs[0] if runs else None
+
+    def wait_for_end(self, deployment: str, timeout: float) -> dict[str, object]:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            run = self.newest_run(deployment)
+            if run and run["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}:
+                return run
+            time.sleep(0.5)
+        raise AssertionError(f"no run ended within {timeout} s")
+
+
+@pytest.fixture
+def page(prefect: Prefect) -> Iterator[Page]:
+    with sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path="/usr/bin/chromium", args=_QUIET)
+        page = browser.new_page(viewport={"width": 1400, "height": 1100})
+        ui = prefect.url.removesuffix("/api")
+        page.goto(f"{ui}/v2/login")
+        page.get_by_placeholder("admin:pass").fill(prefect.password)
+        page.get_by_role("button", name="Login").click()
+        page.wait_for_url("**/dashboard**")
+        yield page
+        browser.close()
+
+
+@pytest.fixture
+def prefect(deployed_lab: Home) -> Prefect:
+    return Prefect(deployed_lab)
+
+
+def test_a_failover_started_from_the_form_shows_its_steps_and_its_report(
+    deployed_lab: Home, prefect: Prefect, page: Page
+) -> None:
+    plan = deployed_lab.plan()
+    ui, deployment = prefect.url.removesuffix("/api"), prefect.deployment_id("fail-over")
+    lab.break_site(deployed_lab, plan.site_of("primary"))
+
+    page.goto(f"{ui}/v2/deployments/deployment/{deployment}/run")
+    page.get_by_label(re.compile("^reason")).fill("the region lost power")
+    page.get_by_role("button", name="Submit").click()
+    run = prefect.wait_for_end(deployment, timeout=120)
+    assert run["state_type"] == "COMPLETED", run["state"]
+
+    page.goto(f"{ui}/v2/runs/flow-run/{run['id']}")
+    page.get_by_role("tab", name="Task Runs").click()
+    for step in ("fence the old primary", "promote PostgreSQL", "redirect traffic"):
+        expect(page.get_by_text(re.compile(step)).first).to_be_visible(timeout=15_000)
+    _BUILD.mkdir(exist_ok=True)
+    page.screenshot(path=_BUILD / "ui-steps.png")
+
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_text(re.compile("report-inc-")).first.click()
+    expect(page.get_by_text("the region lost power").first).to_be_visible(timeout=15_000)
+    page.screenshot(path=_BUILD / "ui-report.png")
+
+    assert orders.round_trip(plan.service.endpoint.url) == plan.site_of("dr")
