@@ -1,17 +1,16 @@
 """Start a deployment through Prefect's REST API and wait for its run, without the second its import takes."""
 
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import httpx
 
+from tasks.clients.http import request
 from tasks.errors import Permanent, Transient
 
-REQUEST_SECONDS = 10.0
+_TIMEOUT = httpx.Timeout(10.0)
 RETRY_SECONDS = 0.5
 FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
@@ -37,14 +36,7 @@ class Api:
         """
         user, _, password = self.password.partition(":")
         try:
-            answer = httpx.request(
-                method,
-                self.url + path,
-                json=body,
-                auth=(user, password),
-                timeout=REQUEST_SECONDS,
-                verify=_tls(),
-            )
+            answer = request(method, self.url + path, json=body, auth=(user, password), timeout=_TIMEOUT)
         except httpx.TransportError as error:
             raise Transient("the Prefect API does not answer", f"{self.url}: {error!r}") from error
         if answer.status_code >= 500 or answer.status_code in {408, 429}:
@@ -54,12 +46,6 @@ class Api:
                 "the Prefect API refuses", f"{path}: HTTP {answer.status_code} {answer.text[:500]}", _HINT
             )
         return answer.json() if answer.content else None
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    # httpx would read all authorities anew for each request, even for one without TLS: 25 ms.
-    return httpx.create_ssl_context()
 
 
 _HINT = "`dr deploy` registers the deployments; `dr run FLOW` needs no server"

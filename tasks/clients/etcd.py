@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from tasks.clients.http import request
 from tasks.errors import Permanent, Transient
 
 
@@ -82,7 +83,7 @@ class Etcd:
         healthy = []
         for member in self._members:
             try:
-                answer = httpx.get(f"http://{member}:2379/health", timeout=self._timeout)
+                answer = request("GET", f"http://{member}:2379/health", timeout=self._timeout)
             except httpx.HTTPError:
                 continue
             if answer.status_code == httpx.codes.OK and answer.json().get("health") == "true":
@@ -93,7 +94,7 @@ class Etcd:
         failures = []
         for member in list(self._members):
             try:
-                answer = httpx.post(f"http://{member}:2379{path}", json=body, timeout=self._timeout)
+                answer = request("POST", f"http://{member}:2379{path}", json=body, timeout=self._timeout)
             except httpx.HTTPError as error:
                 failures.append(f"{member}: {type(error).__name__}")
                 self._demote(member)

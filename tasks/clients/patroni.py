@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from tasks.clients.http import request
 from tasks.clients.layout import Layout, scope_of, slot_of
 from tasks.clients.remote import run_on
 from tasks.clients.truth import etcd_of
@@ -45,7 +46,7 @@ def members(plan: Plan, site: str) -> list[Member]:
     failures = []
     for address in plan.sites[site].addresses("postgres"):
         try:
-            answer = httpx.get(f"http://{address}:8008/cluster", timeout=_TIMEOUT)
+            answer = request("GET", f"http://{address}:8008/cluster", timeout=_TIMEOUT)
             return [_member(row) for row in answer.raise_for_status().json()["members"]]
         except httpx.HTTPError as error:
             failures.append(f"{address}: {type(error).__name__}")
@@ -73,7 +74,8 @@ def promote(plan: Plan, site: str) -> None:
     """
     node = leader(plan, site)
     try:
-        answer = httpx.patch(
+        answer = request(
+            "PATCH",
             f"http://{node.host}:8008/config",
             json={"standby_cluster": None},
             auth=("patroni", plan.secret("patroni_api")),
@@ -109,28 +111,33 @@ def read_config(plan: Plan, site: str) -> dict[str, Any]:
     return dict(json.loads(value))
 
 
-def demote_to_standby_of(plan: Plan, site: str, upstream: str) -> None:
-    """Write down that a site's scope is a standby cluster, where its nodes find it when they return.
+def hold_as_standby(plan: Plan, site: str) -> None:
+    """Write down that a site's scope is a standby cluster of nobody yet, where its nodes find it.
 
-    Its rewind is held back: a node that rewinds discards what only it has, and that is saved first.
-
-    Raises:
-        Transient: etcd has no quorum, or the record changed under us.
-    """
-    _edit_config(plan, site, lambda config: _as_standby(config, plan, site, upstream))
-
-
-def allow_rewind(plan: Plan, site: str) -> None:
-    """Let a site's nodes rewind, once what only they had is saved.
+    A node that rewinds discards what only it has, so nothing may rewind until that is saved. A node that
+    was cut off and lives on believes its own `use_pg_rewind` for one more round, but asks etcd whom to
+    follow in every round: it is told of a server that is not there, and of an archive that has nothing.
 
     Raises:
         Transient: etcd has no quorum, or the record changed under us.
     """
+    nobody = {"host": "localhost", "port": 1, "restore_command": "false"}
+    _edit_config(plan, site, lambda config: _as_standby(config, nobody, rewind=False))
 
-    def allowed(config: dict[str, Any]) -> dict[str, Any]:
-        return config | {"postgresql": {**config.get("postgresql", {}), "use_pg_rewind": True}}
 
-    _edit_config(plan, site, allowed)
+def follow(plan: Plan, site: str, upstream: str) -> None:
+    """Let a site's scope follow another site's, rewinding where it must.
+
+    Raises:
+        Transient: etcd has no quorum, or the record changed under us.
+    """
+    leader = {
+        "host": ",".join(plan.sites[upstream].addresses("postgres")),
+        "port": 5432,
+        "primary_slot_name": slot_of(site),
+        "create_replica_methods": ["basebackup"],
+    }
+    _edit_config(plan, site, lambda config: _as_standby(config, leader, rewind=True))
 
 
 def stop_postgresql(plan: Plan, site: str, host: str) -> None:
@@ -145,15 +152,9 @@ def stop_postgresql(plan: Plan, site: str, host: str) -> None:
     run_on(plan, str(plan.sites[site].hosts[host].address), ["sh", "-c", stop], timeout=60)
 
 
-def _as_standby(config: dict[str, Any], plan: Plan, site: str, upstream: str) -> dict[str, Any]:
-    standby = {
-        "host": ",".join(plan.sites[upstream].addresses("postgres")),
-        "port": 5432,
-        "primary_slot_name": slot_of(site),
-        "create_replica_methods": ["basebackup"],
-    }
-    held = {**config.get("postgresql", {}), "use_pg_rewind": False}
-    return config | {"standby_cluster": standby, "postgresql": held}
+def _as_standby(config: dict[str, Any], upstream: dict[str, Any], *, rewind: bool) -> dict[str, Any]:
+    postgresql = {**config.get("postgresql", {}), "use_pg_rewind": rewind}
+    return config | {"standby_cluster": upstream, "postgresql": postgresql}
 
 
 def _edit_config(plan: Plan, site: str, change: Any) -> None:
