@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from infra.platform.render import platform_files
-from tasks.clients.layout import REDIS_MASTER, Layout, scope_of, slot_of
+from tasks.clients.layout import REDIS_MASTER, Layout, scope_of, sentinel_user_of, slot_of
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Host, Program, Site
 
@@ -104,7 +104,10 @@ _SECRET: Mapping[Program, Mapping[str, str]] = {
         "etc/pgbackrest/conf.d/secrets.conf": "pgbackrest-secrets.conf.j2",
     },
     "pgbouncer": {"etc/pgbouncer/userlist.txt": "userlist.txt.j2"},
-    "redis": {"etc/redis/secrets.conf": "redis-secrets.conf.j2"},
+    "redis": {
+        "etc/redis/secrets.conf": "redis-secrets.conf.j2",
+        "etc/redis/users.acl": "redis-users.acl.j2",
+    },
     "sentinel": {"etc/redis/sentinel-secrets.conf": "sentinel-secrets.conf.j2"},
 }
 
@@ -129,6 +132,7 @@ def _context(plan: Plan, site_name: str, host_name: str, active: str) -> dict[st
         **_postgres_context(plan, site_name, host_name),
         **_storage_context(plan, site),
         **_redis_context(plan, site_name, host, active),
+        "sentinel_user": sentinel_user_of(site_name),
         **_balancing(plan),
     }
 

@@ -27,7 +27,7 @@ def fence(plan: Plan, incident: Incident) -> Fence:
         Refused: this run is stale.
     """
     require_epoch(plan, Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id))
-    patroni.demote_to_standby_of(plan, incident.failed_site, incident.to_site)
+    patroni.hold_as_standby(plan, incident.failed_site)
     proof = _wait_for_proof(plan, incident.failed_site)
     return Fence(proven_at=datetime.now(UTC), proof=proof)
 

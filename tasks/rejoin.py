@@ -1,6 +1,6 @@
 """Bring the old site home as a standby: save what only it has, then let it rewind.
 
-A rewind discards what only the rewound node had. So it stays forbidden, in the old site's own
+A rewind discards what only the rewound node had. So the old site is a standby of nobody, in its own
 configuration, until the WAL behind the fork and the rows in it are in two other sites' stores.
 """
 
@@ -47,12 +47,12 @@ def save_divergence(plan: Plan, incident: Incident, promotion: Promotion) -> Div
 
 @step("rejoin as a standby")
 def rejoin(plan: Plan, incident: Incident) -> Return:
-    """Allow the rewind and wait until every node of the old site follows the active one.
+    """Let the old site follow the active one, rewinding where it must, and wait until every node does.
 
     Raises:
         Permanent: a node does not follow within a minute and a half.
     """
-    patroni.allow_rewind(plan, incident.failed_site)
+    patroni.follow(plan, incident.failed_site, incident.to_site)
     _restart_stragglers(plan, incident.failed_site)
     leader = _until(lambda: _streaming(plan, incident.failed_site), _RETURN_S)
     cache.follow(plan, incident.failed_site, incident.to_site)

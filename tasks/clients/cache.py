@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import redis
 
-from tasks.clients.layout import REDIS_MASTER
+from tasks.clients.layout import REDIS_MASTER, sentinel_user_of
 from tasks.errors import Transient
 from tasks.plan.plan import Plan
 
@@ -61,7 +61,7 @@ def promote(plan: Plan, site: str) -> str:
         if address != master:
             _follow(plan, address, master, priority=100)
     for address in plan.sites[site].addresses("sentinel"):
-        _watch(plan, address, master, quorum=len(plan.sites[site].addresses("sentinel")) // 2 + 1)
+        _watch(plan, site, address, master)
     return master
 
 
@@ -85,10 +85,12 @@ def _follow(plan: Plan, address: str, master: str, priority: int) -> None:
         server.replicaof(master, "6379")
 
 
-def _watch(plan: Plan, address: str, master: str, quorum: int) -> None:
+def _watch(plan: Plan, site: str, address: str, master: str) -> None:
     _unwatch(address)
+    quorum = len(plan.sites[site].addresses("sentinel")) // 2 + 1
     timeout_ms = int(plan.postgresql_ha.failover.timeout.total_seconds() * 1000)
     settings = {
+        "auth-user": sentinel_user_of(site),
         "auth-pass": plan.secret("redis"),
         "down-after-milliseconds": 5000,
         "failover-timeout": timeout_ms,

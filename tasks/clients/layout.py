@@ -19,6 +19,11 @@ def slot_of(site: str) -> str:
     return site.replace("-", "_").replace(".", "_")
 
 
+def sentinel_user_of(site: str) -> str:
+    """The Redis user of a site's Sentinels; only that site's Redis servers know it."""
+    return f"sentinel-{site}"
+
+
 @dataclass(frozen=True)
 class Layout:
     """The paths of one host."""

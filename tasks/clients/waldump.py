@@ -16,6 +16,7 @@ from tasks.plan.plan import Plan
 
 _COMMIT = re.compile(r"tx:\s+(\d+), lsn: (\S+),.*desc: COMMIT (\S+ \S+) (\w+)")
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
+_MISSED = re.compile(r'could not find file "([0-9A-F]{24})"')
 _END_OF_WAL = ("invalid record length", "could not find a valid record after", "invalid magic number")
 
 
@@ -47,7 +48,8 @@ def commits_after(plan: Plan, site: str, host: str, timeline: int, lsn: str) -> 
     script = f"{shlex.join(command)} 2>&1 || true"
     text = run_on(plan, str(plan.sites[site].hosts[host].address), ["sh", "-c", script], timeout=120)
     errors = [line for line in text.splitlines() if "error:" in line]
-    if any(not any(end in line for end in _END_OF_WAL) for line in errors):
+    last = max(segments_from(plan, site, host, timeline, lsn), default="")
+    if any(not _is_end_of_wal(line, last) for line in errors):
         raise Permanent(f"the WAL of {host} cannot be read", "; ".join(errors)[:500])
     return [_commit(match) for match in _COMMIT.finditer(text)]
 
@@ -76,6 +78,12 @@ def read_segment(plan: Plan, site: str, host: str, segment: str) -> bytes:
     path = Layout.of(plan, site, host).data_dir / "pg_wal" / segment
     text = run_on(plan, str(plan.sites[site].hosts[host].address), ["base64", "-w0", str(path)], timeout=60)
     return base64.b64decode(text)
+
+
+def _is_end_of_wal(error: str, last: str) -> bool:
+    # Where WAL ends at a segment's end, the next segment is missed; one missed in between is a gap.
+    missed = _MISSED.search(error)
+    return missed[1] > last if missed else any(end in error for end in _END_OF_WAL)
 
 
 def _commit(match: re.Match[str]) -> Commit:
