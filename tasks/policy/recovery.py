@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
+from math import ceil
 
 from tasks.errors import Refused
 from tasks.facts.recovery import Divergence, Loss, Observation, Phases, Promotion, StepRecord
@@ -52,7 +53,7 @@ def bound_loss(seen: Observation | None, promotion: Promotion, fenced_at: dateti
     known = max(0, seen.next_xid - promotion.next_xid)
     survived = promotion.last_commit or seen.at
     return Loss(
-        lost_transactions=known + round(seen.peak_rate * unseen_s * _UNSEEN_FACTOR),
+        lost_transactions=known + ceil(seen.peak_rate * unseen_s * _UNSEEN_FACTOR),
         lost_seconds=round(max(0.0, (fenced_at - survived).total_seconds()), 3),
         basis="bound",
     )
