@@ -21,7 +21,8 @@ class Position:
 
     Attributes:
         lsn: the last WAL position it wrote (primary), or received and replayed (standby).
-        next_xid: transaction ids below this one were given out.
+        next_xid: on a primary, no transaction id from this one on was given out; on a standby, no more
+            transactions are unknown to it than ids from this one on.
         at: its clock.
         last_commit: when the last transaction it knows of was committed.
         timeline: the timeline it is on.
@@ -36,11 +37,15 @@ class Position:
     in_recovery: bool
 
 
+# A snapshot ends at the last id that ended. Beyond it a primary has given out ids to those under way; below
+# it, a standby may still miss the commits of as many as a primary has connections.
 _POSITION = """
 select coalesce(case when pg_is_in_recovery()
                      then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
                      else pg_current_wal_lsn() end, '0/0')::text as lsn,
-       pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next_xid,
+       case when pg_is_in_recovery() then xmax - least(xmax - xmin, current_setting('max_connections')::int)
+            else greatest(xmax, (select max((xmax >> 32 << 32) + backend_xid::text::bigint) + 1
+                                 from pg_stat_activity)) end as next_xid,
        clock_timestamp() as at,
        case when pg_is_in_recovery() then pg_last_xact_replay_timestamp()
             else (pg_last_committed_xact()).timestamp end as last_commit,
@@ -48,6 +53,8 @@ select coalesce(case when pg_is_in_recovery()
                      else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end,
                 (select timeline_id from pg_control_checkpoint())) as timeline,
        pg_is_in_recovery() as in_recovery
+from (select pg_snapshot_xmin(taken)::text::bigint as xmin, pg_snapshot_xmax(taken)::text::bigint as xmax
+      from pg_current_snapshot() as taken) as snapshot
 """
 
 
