@@ -6,6 +6,7 @@ the same lab. Writes build/bench-failover.json.
 
 import contextlib
 import os
+import statistics
 import subprocess
 import sys
 import threading
@@ -45,7 +46,7 @@ class Run:
         prober: the same by the prober alone.
         outage: from the break to that order.
         lease_held: whether the dead primary's leader key was still there at the trigger.
-        steps: what took how long.
+        steps: when each step ended, from the trigger.
     """
 
     who: str
@@ -105,7 +106,7 @@ def one_run(bench: Bench, who: str, phase_s: float) -> Run:
 
 
 def ours(bench: Bench, plan: Plan, detected_at: str) -> dict[str, float]:
-    """Trigger the flow by the API and wait for its end; its steps from its own report."""
+    """Trigger the flow by the API and wait for its end; when each step ended, by its own report."""
     settings = bench.settings(plan)
     api = Api(settings["PREFECT_API_URL"], settings["PREFECT_API_AUTH_STRING"])
     began = time.time()
@@ -116,12 +117,10 @@ def ours(bench: Bench, plan: Plan, detected_at: str) -> dict[str, float]:
     report = bench.report()
     if report.verdict != "met":
         raise Permanent("the failover missed its objectives", report.verdict)
-    return {
-        f"{step.name} at {step.started.timestamp() - began:.2f}": round(
-            ((step.ended or step.started) - step.started).total_seconds(), 3
-        )
-        for step in report.steps
-    }
+    first = min(step.started for step in report.steps)
+    ended = {step.name: step.ended or step.started for step in report.steps}
+    marks = {"the flow runs and has declared the incident": first, **ended}
+    return {name: round(mark.timestamp() - began, 3) for name, mark in marks.items()}
 
 
 def script(plan: Plan) -> dict[str, float]:
@@ -181,19 +180,23 @@ def show(found: dict[str, object], runs: list[Run]) -> None:
         figures = (f"{value:.2f}" for value in (run.served, run.ledger, run.prober, run.outage))
         table.add_row(str(number), run.who, *figures, "yes" if run.lease_held else "no")
     console.print(table)
+    for who in ("ours", "script"):
+        reached = [run.steps for run in runs if run.who == who]
+        for step in reached[0]:
+            console.print(f"{who:>6} {statistics.median(steps[step] for steps in reached):6.2f} s  {step}")
     console.print(f"ours {found['ours']}  script {found['script']}  ratio {found['ratio']}")
 
 
 def main() -> int:
     """Run and judge: 1 where we take half as long again as the script, or our p95 is 10 s or more."""
-    count, runs = count_asked(), list[Run]()
+    count, runs, found = count_asked(), list[Run](), dict[str, object]()
     with Bench() as bench:
         for phase_s in phases(load_plan(DEFAULT_PLAN), count):
             for who in ("ours", "script"):
                 runs.append(one_run(bench, who, phase_s))
-                console.print(f"{len(runs)} of {2 * count}: {who} {runs[-1].served:.2f} s {runs[-1].steps}")
-    found = results(runs)
-    write_results("bench-failover.json", found)
+                console.print(f"{len(runs)} of {2 * count}: {who} {runs[-1].served:.2f} s")
+            # What was measured is kept if a later run is interrupted.
+            write_results("bench-failover.json", found := results(runs))
     show(found, runs)
     ours_p95 = summary([run.served for run in runs if run.who == "ours"])["p95"]
     return 0 if float(str(found["ratio"])) <= RATIO and ours_p95 < P95_S else 1

@@ -161,7 +161,8 @@ def main() -> int:
         for held_s in holds(count_asked()):
             runs.append(one_run(bench, held_s))
             console.print(f"{len(runs)}: {runs[-1]}")
-    write_results("bench-loss.json", results(runs))
+            # What was measured is kept if a later run is interrupted.
+            write_results("bench-loss.json", results(runs))
     show(runs)
     return 1 if any(run.disagreements for run in runs) else 0
 
