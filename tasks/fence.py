@@ -1,7 +1,8 @@
 """Fence the old primary: the truth is written first, then consensus proves that it is believed.
 
 A primary that is cut off cannot renew its leader key and demotes itself; one that is dead loses the key
-when its lease ends. Either way it returns as a standby, because that is what its own configuration says.
+when its lease ends. Then the fence takes the key, so that neither returns as a primary, whatever it still
+believes. One that lives and is reached says itself that it leads a standby cluster.
 """
 
 import time
@@ -36,10 +37,10 @@ def _wait_for_proof(plan: Plan, site: str) -> str:
     patience_s = plan.patroni_timings.ttl + 2 * plan.patroni_timings.loop_wait + 10
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
+        if patroni.seize_leader_key(plan, site):
+            return "its leader key ran out in etcd, and the fence holds it"
         holder = patroni.leader_key(plan, site)
-        if holder is None:
-            return "its leader key is gone from etcd"
-        if _demoted(plan, site, holder):
+        if holder and _demoted(plan, site, holder):
             return f"{holder} holds the key as a standby leader and refuses writes"
         time.sleep(_POLL_S)
     raise Permanent(
@@ -51,7 +52,7 @@ def _wait_for_proof(plan: Plan, site: str) -> str:
 
 def _demoted(plan: Plan, site: str, holder: str) -> bool:
     host = plan.sites[site].hosts.get(holder)
-    if host is None:
+    if host is None or not patroni.standby_leads(plan, site, holder):
         return False
     try:
         return postgres.position(plan, str(host.address), timeout=1).in_recovery

@@ -62,21 +62,20 @@ class Etcd:
         Raises:
             Transient: no member answered.
         """
-        answer = self._call(
-            "/v3/kv/txn",
-            {
-                "compare": [
-                    {
-                        "key": _encode(key),
-                        "target": "MOD",
-                        "result": "EQUAL",
-                        "mod_revision": str(revision),
-                    }
-                ],
-                "success": [{"request_put": {"key": _encode(key), "value": _encode(value)}}],
-            },
+        return self._if_unchanged(
+            key, revision, {"request_put": {"key": _encode(key), "value": _encode(value)}}
         )
-        return bool(answer.get("succeeded", False))
+
+    def remove(self, key: str, revision: int) -> bool:
+        """Remove one key if nobody changed it since `revision`.
+
+        Returns:
+            whether it was removed.
+
+        Raises:
+            Transient: no member answered.
+        """
+        return self._if_unchanged(key, revision, {"request_delete_range": {"key": _encode(key)}})
 
     def healthy_members(self) -> list[str]:
         """The members that see a leader."""
@@ -89,6 +88,11 @@ class Etcd:
             if answer.status_code == httpx.codes.OK and answer.json().get("health") == "true":
                 healthy.append(member)
         return healthy
+
+    def _if_unchanged(self, key: str, revision: int, act: dict[str, Any]) -> bool:
+        unchanged = {"key": _encode(key), "target": "MOD", "result": "EQUAL", "mod_revision": str(revision)}
+        answer = self._call("/v3/kv/txn", {"compare": [unchanged], "success": [act]})
+        return bool(answer.get("succeeded", False))
 
     def _call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         failures = []

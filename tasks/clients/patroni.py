@@ -17,6 +17,8 @@ from tasks.clients.truth import etcd_of
 from tasks.errors import Permanent, Transient
 from tasks.plan.plan import Plan
 
+FENCE = "fenced by naas-dr"
+"""What holds the leader key of a fenced scope; no host has such a name."""
 _TIMEOUT = httpx.Timeout(5.0, connect=1.0)
 
 
@@ -95,7 +97,36 @@ def leader_key(plan: Plan, site: str) -> str | None:
     Raises:
         Transient: etcd has no quorum.
     """
-    return etcd_of(plan).get(f"/service/{scope_of(plan, site)}/leader").value
+    return etcd_of(plan).get(_leader_path(plan, site)).value
+
+
+def seize_leader_key(plan: Plan, site: str) -> bool:
+    """Put the fence where a scope's leader key was; its lease must be gone.
+
+    Patroni reads etcd through the nearest member, which may be behind: a primary that comes back from a
+    partition or a power loss can believe that it leads a scope that is no standby. It would write an
+    expired key anew and promote itself; it does not overwrite a key that another holds.
+
+    Returns:
+        whether the fence holds the key.
+
+    Raises:
+        Transient: etcd has no quorum.
+    """
+    held = etcd_of(plan).get(_leader_path(plan, site))
+    return held.value == FENCE or (
+        held.value is None and etcd_of(plan).swap(_leader_path(plan, site), FENCE, held.revision)
+    )
+
+
+def standby_leads(plan: Plan, site: str, host: str) -> bool:
+    """Whether a node, by its own word, leads a standby cluster: it has read that it is one."""
+    address = plan.sites[site].hosts[host].address
+    try:
+        answer = request("GET", f"http://{address}:8008/standby-leader", timeout=_TIMEOUT)
+    except httpx.HTTPError:
+        return False
+    return answer.status_code == httpx.codes.OK
 
 
 def read_config(plan: Plan, site: str) -> dict[str, Any]:
@@ -126,7 +157,7 @@ def hold_as_standby(plan: Plan, site: str) -> None:
 
 
 def follow(plan: Plan, site: str, upstream: str) -> None:
-    """Let a site's scope follow another site's, rewinding where it must.
+    """Let a site's scope follow another site's, rewinding where it must, and take the fence away.
 
     Raises:
         Transient: etcd has no quorum, or the record changed under us.
@@ -138,6 +169,10 @@ def follow(plan: Plan, site: str, upstream: str) -> None:
         "create_replica_methods": ["basebackup"],
     }
     _edit_config(plan, site, lambda config: _as_standby(config, leader, rewind=True))
+    etcd = etcd_of(plan)
+    held = etcd.get(_leader_path(plan, site))
+    if held.value == FENCE:
+        etcd.remove(_leader_path(plan, site), held.revision)
 
 
 def stop_postgresql(plan: Plan, site: str, host: str) -> None:
@@ -166,6 +201,10 @@ def _edit_config(plan: Plan, site: str, change: Any) -> None:
     after = change(before)
     if after != before and not etcd.swap(_config_key(plan, site), json.dumps(after), entry.revision):
         raise Transient(f"Patroni's configuration of {site} changed while it was edited")
+
+
+def _leader_path(plan: Plan, site: str) -> str:
+    return f"/service/{scope_of(plan, site)}/leader"
 
 
 def _config_key(plan: Plan, site: str) -> str:
