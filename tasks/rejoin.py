@@ -31,14 +31,16 @@ def save_divergence(plan: Plan, incident: Incident, promotion: Promotion) -> Div
         Permanent: it answers, but its WAL cannot be read or saved.
     """
     host, commits = _until(lambda: _furthest_node(plan, incident.failed_site, promotion), _RETURN_S)
-    rows = rescue.rows_of(plan, incident.failed_site, host, [c.xid for c in commits]) if commits else []
-    with_rows = {row.xid for row in rows}
+    wrote = {xid: commit.xid for commit in commits for xid in (commit.xid, *commit.subxids)}
+    rows = rescue.rows_of(plan, incident.failed_site, host, list(wrote)) if commits else []
+    with_rows = {wrote[row.xid] for row in rows}
+    told = _told(plan, rows)
     saved = _save(plan, incident, promotion, host, rows) if commits else ()
     return Divergence(
         node=host,
         commits=len(commits),
         with_rows=len(with_rows),
-        unacknowledged=len(_unacknowledged(plan, rows)),
+        unacknowledged=len(with_rows - {wrote[row.xid] for row in told}),
         first_commit=commits[0].at if commits else None,
         last_commit=max((c.at for c in commits if c.xid in with_rows), default=None),
         saved=saved,
@@ -105,13 +107,12 @@ def _save(
     return tuple(saved)
 
 
-def _unacknowledged(plan: Plan, rows: list[rescue.SavedRow]) -> set[int]:
-    """Transactions whose every row no client was told of; none where there is no ledger."""
+def _told(plan: Plan, rows: list[rescue.SavedRow]) -> list[rescue.SavedRow]:
+    """The rows that a client was told are kept; all of them where there is no ledger."""
     acknowledged = ledger.acknowledged(plan)
     if acknowledged is None:
-        return set()
-    told = {row.xid for row in rows if str(row.row.get("id")) in acknowledged}
-    return {row.xid for row in rows} - told
+        return rows
+    return [row for row in rows if str(row.row.get("id")) in acknowledged]
 
 
 def _restart_stragglers(plan: Plan, site: str) -> None:

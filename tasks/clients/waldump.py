@@ -14,19 +14,27 @@ from tasks.clients.remote import run_on
 from tasks.errors import Permanent
 from tasks.plan.plan import Plan
 
-_COMMIT = re.compile(r"tx:\s+(\d+), lsn: (\S+),.*desc: COMMIT (\S+ \S+) (\w+)")
+_COMMIT = re.compile(r"tx:\s+(\d+), lsn: (\S+),.*desc: COMMIT (\S+ \S+) UTC(?:.*; subxacts:((?: \d+)+))?")
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
 _MISSED = re.compile(r'could not find file "([0-9A-F]{24})"')
-_END_OF_WAL = ("invalid record length", "could not find a valid record after", "invalid magic number")
+# A recycled segment holds old pages behind the last one; a record that was torn by the end goes on in none.
+_END_OF_WAL = (
+    "invalid record length",
+    "could not find a valid record after",
+    "invalid magic number",
+    "unexpected pageaddr",
+    "contrecord",
+)
 
 
 @dataclass(frozen=True)
 class Commit:
-    """One commit record."""
+    """One commit record; rows carry the id of the transaction or of one of its subtransactions."""
 
     xid: int
     lsn: str
     at: datetime
+    subxids: tuple[int, ...] = ()
 
 
 def commits_after(plan: Plan, site: str, host: str, timeline: int, lsn: str) -> list[Commit]:
@@ -45,12 +53,17 @@ def commits_after(plan: Plan, site: str, host: str, timeline: int, lsn: str) -> 
         "--rmgr=Transaction",
     ]
     # pg_waldump ends with an error where WAL ends, so its words decide and not its exit code.
-    script = f"{shlex.join(command)} 2>&1 || true"
+    script = f"TZ=UTC {shlex.join(command)} 2>&1 || true"
     text = run_on(plan, str(plan.sites[site].hosts[host].address), ["sh", "-c", script], timeout=120)
     errors = [line for line in text.splitlines() if "error:" in line]
     last = max(segments_from(plan, site, host, timeline, lsn), default="")
     if any(not _is_end_of_wal(line, last) for line in errors):
         raise Permanent(f"the WAL of {host} cannot be read", "; ".join(errors)[:500])
+    return parse_commits(text)
+
+
+def parse_commits(text: str) -> list[Commit]:
+    """The commit records in what pg_waldump prints, with its times in UTC."""
     return [_commit(match) for match in _COMMIT.finditer(text)]
 
 
@@ -87,4 +100,5 @@ def _is_end_of_wal(error: str, last: str) -> bool:
 
 
 def _commit(match: re.Match[str]) -> Commit:
-    return Commit(int(match[1]), match[2], datetime.fromisoformat(f"{match[3]}+00:00"))
+    at = datetime.fromisoformat(f"{match[3]}+00:00")
+    return Commit(int(match[1]), match[2], at, tuple(map(int, (match[4] or "").split())))
