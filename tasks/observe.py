@@ -7,9 +7,7 @@ from tasks.clients.observation import last_observation, write_observation
 from tasks.clients.truth import active_site
 from tasks.facts.recovery import Observation
 from tasks.plan.plan import Plan
-
-# A peak fades slowly: the bound must hold for the busiest seconds of the last minutes.
-_FADE_PER_S = 0.998
+from tasks.policy.recovery import peak_rate
 
 
 def observe(plan: Plan) -> Observation:
@@ -30,18 +28,7 @@ def observe(plan: Plan) -> Observation:
         lsn=position.lsn,
         next_xid=position.next_xid,
         last_commit=position.last_commit,
-        peak_rate=_peak_rate(before, at, position.next_xid),
+        peak_rate=peak_rate(before, at, position.next_xid),
     )
     write_observation(plan, site, seen.model_dump_json())
     return seen
-
-
-def _peak_rate(before: Observation | None, at: datetime, next_xid: int) -> float:
-    if before is None:
-        return 0.0
-    elapsed = (at - before.at).total_seconds()
-    if elapsed <= 0:
-        return before.peak_rate
-    now = max(0, next_xid - before.next_xid) / elapsed
-    faded: float = before.peak_rate * _FADE_PER_S**elapsed
-    return round(max(now, faded), 3)

@@ -71,7 +71,7 @@ class Observation(Fact):
         site: the observed site.
         at: the observer's clock when it was seen.
         lsn: the primary's write position.
-        next_xid: transaction ids below this were given out.
+        next_xid: no transaction id from this one on was given out.
         last_commit: when its last transaction was committed.
         peak_rate: most transaction ids a second that were given out lately.
     """
@@ -106,7 +106,7 @@ class Promotion(Fact):
         timeline: the new timeline.
         old_timeline: the timeline it left.
         fork_lsn: where it left it.
-        next_xid: transaction ids below this were known to it before the promotion.
+        next_xid: before the promotion, no more transactions were unknown to it than ids from this one on.
         last_commit: the last commit it had replayed.
     """
 
@@ -216,7 +216,7 @@ class Assessment(Fact):
         seen: the old primary as last seen from another region.
         old_primary_writable: whether it still took writes.
         standby_lsn: the position of the standby that is furthest.
-        standby_next_xid: transaction ids below this were known to it.
+        standby_next_xid: no more transactions were unknown to it than ids from this one on.
         standby_last_commit: the last commit it had replayed.
     """
 

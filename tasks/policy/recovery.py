@@ -12,6 +12,8 @@ from tasks.plan.sites import Role
 
 # What was never seen is counted generously: a bound that turns out too low is a lie.
 _UNSEEN_FACTOR = 2.0
+# A peak fades slowly: the bound must hold for the busiest seconds of the last minutes.
+_FADE_PER_S = 0.998
 
 
 def choose_target(roles: Mapping[str, Role], active: str, wanted: str | None) -> str:
@@ -31,6 +33,24 @@ def choose_target(roles: Mapping[str, Role], active: str, wanted: str | None) ->
     if wanted not in able:
         raise Refused(f"{wanted} cannot take over", f"{active} is active", f"allowed: {', '.join(able)}")
     return wanted
+
+
+def peak_rate(before: Observation | None, at: datetime, next_xid: int) -> float:
+    """The most transaction ids a second that a primary gave out lately.
+
+    Args:
+        before: the observation before this one; None for the first.
+        at: when it was seen now.
+        next_xid: the ids below this one are given out now.
+    """
+    if before is None:
+        return 0.0
+    elapsed = (at - before.at).total_seconds()
+    if elapsed <= 0:
+        return before.peak_rate
+    now = max(0, next_xid - before.next_xid) / elapsed
+    faded: float = before.peak_rate * _FADE_PER_S**elapsed
+    return round(max(now, faded), 3)
 
 
 def bound_loss(seen: Observation | None, promotion: Promotion, fenced_at: datetime) -> Loss:

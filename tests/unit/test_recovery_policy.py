@@ -7,7 +7,15 @@ import pytest
 from tasks.errors import Refused
 from tasks.facts.recovery import Divergence, Loss, Observation, Phases, Promotion, StepRecord
 from tasks.plan.availability import SlaTier
-from tasks.policy.recovery import bound_loss, choose_target, exact_loss, merge_attempts, phases, verdict
+from tasks.policy.recovery import (
+    bound_loss,
+    choose_target,
+    exact_loss,
+    merge_attempts,
+    peak_rate,
+    phases,
+    verdict,
+)
 
 ROLES = {"north": "primary", "south": "dr", "vault": "archive"}
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -56,6 +64,22 @@ def test_the_other_site_with_a_database_takes_over_in_both_directions():
 def test_the_active_the_archive_and_an_unknown_site_cannot_take_over(wanted):
     with pytest.raises(Refused, match="allowed: south"):
         choose_target(ROLES, "north", wanted)
+
+
+def test_the_peak_rate_is_the_busiest_second_and_fades():
+    assert peak_rate(seen(next_xid=1000), at(2), 1100) == 50
+    assert peak_rate(seen(peak_rate=80.0), at(1), 1050) == pytest.approx(80, rel=0.01)
+    assert peak_rate(seen(peak_rate=80.0), at(3600), 1000) < 0.1
+
+
+def test_the_first_sight_and_a_clock_that_stands_or_goes_back_tell_no_rate():
+    assert peak_rate(None, at(0), 1000) == 0
+    assert peak_rate(seen(peak_rate=7.0), at(0), 2000) == 7
+    assert peak_rate(seen(peak_rate=7.0), at(-1), 2000) == 7
+
+
+def test_ids_that_go_back_after_a_failover_make_no_negative_rate():
+    assert peak_rate(seen(next_xid=1000), at(1), 900) == 0
 
 
 def test_the_bound_counts_what_was_seen_beyond_the_standby():
