@@ -31,6 +31,7 @@ from tasks.plan.plan import Plan
 SCRIPT = Path(__file__).with_name("failover.sh")
 PROBE_S = 0.02
 RATIO, P95_S = 1.5, 10.0
+PATRONICTL = "the old scope is a standby cluster"
 
 console = Console(highlight=False)
 
@@ -167,10 +168,20 @@ def environment(plan: Plan) -> dict[str, str]:
 
 
 def results(runs: list[Run]) -> dict[str, object]:
-    """The file's content."""
+    """The file's content: seconds from the trigger to the first order at the DR site.
+
+    Much of the script's time is the start of patronictl, a Python program; so its time without that act is
+    told as well, though no failover can leave the act out.
+    """
     told = {who: summary([run.served for run in runs if run.who == who]) for who in ("ours", "script")}
-    ratio = round(told["ours"]["median"] / told["script"]["median"], 3)
-    return {**told, "ratio": ratio, "runs": [vars(run) for run in runs]}
+    lean = summary([run.served - run.steps[PATRONICTL] for run in runs if run.who == "script"])
+    return {
+        **told,
+        "ratio": round(told["ours"]["median"] / told["script"]["median"], 3),
+        "script_without_patronictl": lean,
+        "ratio_without_patronictl": round(told["ours"]["median"] / lean["median"], 3),
+        "runs": [vars(run) for run in runs],
+    }
 
 
 def show(found: dict[str, object], runs: list[Run]) -> None:
@@ -184,7 +195,8 @@ def show(found: dict[str, object], runs: list[Run]) -> None:
         reached = [run.steps for run in runs if run.who == who]
         for step in reached[0]:
             console.print(f"{who:>6} {statistics.median(steps[step] for steps in reached):6.2f} s  {step}")
-    console.print(f"ours {found['ours']}  script {found['script']}  ratio {found['ratio']}")
+    for name in ("ours", "script", "ratio", "script_without_patronictl", "ratio_without_patronictl"):
+        console.print(f"{name}: {found[name]}")
 
 
 def main() -> int:
