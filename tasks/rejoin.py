@@ -55,7 +55,6 @@ def rejoin(plan: Plan, incident: Incident) -> Return:
         Permanent: a node does not follow within a minute and a half.
     """
     patroni.follow(plan, incident.failed_site, incident.to_site)
-    _restart_stragglers(plan, incident.failed_site)
     leader = _until(lambda: _streaming(plan, incident.failed_site), _RETURN_S)
     cache.follow(plan, incident.failed_site, incident.to_site)
     return Return(
@@ -113,14 +112,6 @@ def _told(plan: Plan, rows: list[rescue.SavedRow]) -> list[rescue.SavedRow]:
     if acknowledged is None:
         return rows
     return [row for row in rows if str(row.row.get("id")) in acknowledged]
-
-
-def _restart_stragglers(plan: Plan, site: str) -> None:
-    """Stop PostgreSQL where it waits on the old timeline: Patroni rewinds a node only when it starts it."""
-    following = {member.name for member in patroni.members(plan, site) if member.state == "streaming"}
-    for host in plan.sites[site].running("postgres"):
-        if host not in following:
-            patroni.stop_postgresql(plan, site, host)
 
 
 def _streaming(plan: Plan, site: str) -> str:

@@ -4,15 +4,13 @@ Source: Patroni manual, "Patroni REST API", "Standby cluster", "Dynamic configur
 """
 
 import json
-import shlex
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from tasks.clients.http import request
-from tasks.clients.layout import Layout, scope_of, slot_of
-from tasks.clients.remote import run_on
+from tasks.clients.layout import scope_of, slot_of
 from tasks.clients.truth import etcd_of
 from tasks.errors import Permanent, Transient
 from tasks.plan.plan import Plan
@@ -145,15 +143,16 @@ def read_config(plan: Plan, site: str) -> dict[str, Any]:
 def hold_as_standby(plan: Plan, site: str) -> None:
     """Write down that a site's scope is a standby cluster of nobody yet, where its nodes find it.
 
-    A node that rewinds discards what only it has, so nothing may rewind until that is saved. A node that
-    was cut off and lives on believes its own `use_pg_rewind` for one more round, but asks etcd whom to
-    follow in every round: it is told of a server that is not there, and of an archive that has nothing.
+    A node that rewinds discards what only it has, so nothing may rewind until that is saved. Whom to follow
+    is what every node reads from etcd in every round; forbidding `use_pg_rewind` instead came one round too
+    late for a node that had been cut off, and was lost on one whose PostgreSQL was down. So they are told of
+    a server that is not there, and of an archive that has nothing.
 
     Raises:
         Transient: etcd has no quorum, or the record changed under us.
     """
     nobody = {"host": "localhost", "port": 1, "restore_command": "false"}
-    _edit_config(plan, site, lambda config: _as_standby(config, nobody, rewind=False))
+    _edit_config(plan, site, lambda config: config | {"standby_cluster": nobody})
 
 
 def follow(plan: Plan, site: str, upstream: str) -> None:
@@ -168,28 +167,11 @@ def follow(plan: Plan, site: str, upstream: str) -> None:
         "primary_slot_name": slot_of(site),
         "create_replica_methods": ["basebackup"],
     }
-    _edit_config(plan, site, lambda config: _as_standby(config, leader, rewind=True))
+    _edit_config(plan, site, lambda config: config | {"standby_cluster": leader})
     etcd = etcd_of(plan)
     held = etcd.get(_leader_path(plan, site))
     if held.value == FENCE:
         etcd.remove(_leader_path(plan, site), held.revision)
-
-
-def stop_postgresql(plan: Plan, site: str, host: str) -> None:
-    """Stop a standby's PostgreSQL at once; its Patroni starts it again, rewound where it must be.
-
-    Raises:
-        Permanent: it does not stop.
-        Transient: the host cannot be reached.
-    """
-    data = shlex.quote(str(Layout.of(plan, site, host).data_dir))
-    stop = f"[ ! -e {data}/postmaster.pid ] || {plan.access.postgres_bin}/pg_ctl -D {data} -m immediate stop"
-    run_on(plan, str(plan.sites[site].hosts[host].address), ["sh", "-c", stop], timeout=60)
-
-
-def _as_standby(config: dict[str, Any], upstream: dict[str, Any], *, rewind: bool) -> dict[str, Any]:
-    postgresql = {**config.get("postgresql", {}), "use_pg_rewind": rewind}
-    return config | {"standby_cluster": upstream, "postgresql": postgresql}
 
 
 def _edit_config(plan: Plan, site: str, change: Any) -> None:
