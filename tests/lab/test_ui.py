@@ -68,16 +68,23 @@ def page(prefect: Prefect) -> Iterator[Page]:
 
 
 @pytest.fixture
-def prefect(deployed_lab: Home) -> Prefect:
-    return Prefect(deployed_lab)
+def home(labs) -> Home:
+    ready = labs.fresh("loopback")
+    ready.dr("deploy")
+    return ready.home
+
+
+@pytest.fixture
+def prefect(home: Home) -> Prefect:
+    return Prefect(home)
 
 
 def test_a_failover_started_from_the_form_shows_its_steps_and_its_report(
-    deployed_lab: Home, prefect: Prefect, page: Page
+    home: Home, prefect: Prefect, page: Page
 ) -> None:
-    plan = deployed_lab.plan()
+    plan = home.plan()
     ui, deployment = prefect.url.removesuffix("/api"), prefect.deployment_id("fail-over")
-    lab.break_site(deployed_lab, plan.site_of("primary"))
+    lab.break_site(home, plan.site_of("primary"))
 
     page.goto(f"{ui}/v2/deployments/deployment/{deployment}/run")
     page.get_by_label(re.compile("^reason")).fill("the region lost power")
@@ -94,6 +101,8 @@ def test_a_failover_started_from_the_form_shows_its_steps_and_its_report(
 
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_text(re.compile("report-inc-")).first.click()
+    page.locator("a[href*='/artifacts/artifact/']").first.click()
+    page.wait_for_url("**/artifacts/artifact/**")
     expect(page.get_by_text("the region lost power").first).to_be_visible(timeout=15_000)
     page.screenshot(path=_BUILD / "ui-report.png")
 
