@@ -32,15 +32,15 @@ class Prefect:
         self.url = settings["PREFECT_API_URL"]
         self.password = settings["PREFECT_API_AUTH_STRING"]
         user, _, password = self.password.partition(":")
-        self._client = httpx.Client(base_url=self.url, auth=(user, password), timeout=10)
+        self.client = httpx.Client(base_url=self.url, auth=(user, password), timeout=10)
 
     def deployment_id(self, name: str) -> str:
-        answer = self._client.get(f"/deployments/name/{name}/{name}").raise_for_status()
+        answer = self.client.get(f"/deployments/name/{name}/{name}").raise_for_status()
         return str(answer.json()["id"])
 
     def newest_run(self, deployment: str) -> dict[str, object] | None:
         body = {"deployments": {"id": {"any_": [deployment]}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 1}
-        runs = self._client.post("/flow_runs/filter", json=body).raise_for_status().json()
+        runs = self.client.post("/flow_runs/filter", json=body).raise_for_status().json()
         return runs[0] if runs else None
 
     def wait_for_end(self, deployment: str, timeout: float) -> dict[str, object]:
@@ -75,8 +75,10 @@ def home(labs) -> Home:
 
 
 @pytest.fixture
-def prefect(home: Home) -> Prefect:
-    return Prefect(home)
+def prefect(home: Home) -> Iterator[Prefect]:
+    prefect = Prefect(home)
+    with prefect.client:
+        yield prefect
 
 
 def test_a_failover_started_from_the_form_shows_its_steps_and_its_report(
