@@ -20,4 +20,4 @@ def bring_back(incident: str | None = None) -> Report:
     case, promotion = finished_incident(plan, incident)
     divergence = save_divergence(plan, case, promotion)
     rejoin(plan, case)
-    return complete_report(plan, case, promotion, divergence)
+    return complete_report(plan, case, divergence)

@@ -34,6 +34,7 @@ def save_divergence(plan: Plan, incident: Incident, promotion: Promotion) -> Div
     wrote = {xid: commit.xid for commit in commits for xid in (commit.xid, *commit.subxids)}
     rows = rescue.rows_of(plan, incident.failed_site, host, list(wrote)) if commits else []
     with_rows = {wrote[row.xid] for row in rows}
+    times = [commit.at for commit in commits if commit.xid in with_rows]
     told = _told(plan, rows)
     saved = _save(plan, incident, promotion, host, rows) if commits else ()
     return Divergence(
@@ -41,8 +42,8 @@ def save_divergence(plan: Plan, incident: Incident, promotion: Promotion) -> Div
         commits=len(commits),
         with_rows=len(with_rows),
         unacknowledged=len(with_rows - {wrote[row.xid] for row in told}),
-        first_commit=commits[0].at if commits else None,
-        last_commit=max((c.at for c in commits if c.xid in with_rows), default=None),
+        first_commit=min(times, default=None),
+        last_commit=max(times, default=None),
         saved=saved,
     )
 

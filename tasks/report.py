@@ -64,7 +64,7 @@ def write_report(  # noqa: PLR0913 -- the evidence is everything the flow found
 
 
 @task(name="complete the report", cache_policy=NO_CACHE)
-def complete_report(plan: Plan, incident: Incident, promotion: Promotion, divergence: Divergence) -> Report:
+def complete_report(plan: Plan, incident: Incident, divergence: Divergence) -> Report:
     """Replace the bound of the loss by the exact figure, once the old site's WAL was read.
 
     Raises:
@@ -72,7 +72,7 @@ def complete_report(plan: Plan, incident: Incident, promotion: Promotion, diverg
         Transient: no store takes it.
     """
     before = read_report(plan, incident.id)
-    loss = exact_loss(divergence, promotion)
+    loss = exact_loss(divergence)
     report = before.model_copy(
         update={
             "rpo": loss,

@@ -128,8 +128,8 @@ class Divergence(Fact):
         commits: commit records behind the fork.
         with_rows: how many of those transactions left rows in user tables.
         unacknowledged: those of them that no client was ever told of, where a ledger can tell.
-        first_commit: time of the first.
-        last_commit: time of the last.
+        first_commit: time of the first that left rows.
+        last_commit: time of the last that did.
         saved: where the WAL and the rows were saved.
     """
 
@@ -147,7 +147,8 @@ class Loss(Fact):
 
     Attributes:
         lost_transactions: acknowledged transactions that are gone; an upper bound while `basis` is bound.
-        lost_seconds: from the last commit that survived to the last that did not.
+        lost_seconds: from the first commit that is lost to the last; its bound goes from the last moment
+            that is known to have survived to the fence.
         basis: "bound" while the old site is gone, "exact" once its WAL was read.
         unacknowledged: transactions in the old WAL that no client was ever told of; counted apart.
     """

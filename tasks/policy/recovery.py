@@ -72,6 +72,8 @@ def bound_loss(seen: Observation | None, promotion: Promotion, fenced_at: dateti
     unseen_s = max(0.0, (fenced_at - seen.at).total_seconds())
     known = max(0, seen.next_xid - promotion.next_xid)
     survived = promotion.last_commit or seen.at
+    if known == 0:  # all that was seen is there, however long ago the last commit was
+        survived = max(survived, seen.at)
     return Loss(
         lost_transactions=known + ceil(seen.peak_rate * unseen_s * _UNSEEN_FACTOR),
         lost_seconds=round(max(0.0, (fenced_at - survived).total_seconds()), 3),
@@ -79,12 +81,12 @@ def bound_loss(seen: Observation | None, promotion: Promotion, fenced_at: dateti
     )
 
 
-def exact_loss(divergence: Divergence, promotion: Promotion) -> Loss:
+def exact_loss(divergence: Divergence) -> Loss:
     """What is lost, once the old primary's WAL was read."""
     lost = divergence.with_rows - divergence.unacknowledged
     seconds = 0.0
-    if lost and divergence.last_commit and promotion.last_commit:
-        seconds = max(0.0, (divergence.last_commit - promotion.last_commit).total_seconds())
+    if lost and divergence.first_commit and divergence.last_commit:
+        seconds = (divergence.last_commit - divergence.first_commit).total_seconds()
     return Loss(
         lost_transactions=lost,
         lost_seconds=round(seconds, 3),

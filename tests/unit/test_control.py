@@ -14,7 +14,6 @@ from deployments.offline import Record
 from deployments.reclaim import Attempt, Verdict, is_alive, judge, own_identity, own_pid
 from deployments.register import DEPLOYMENTS, Deployment, recovery_modules
 from deployments.run import entrypoint_of, parse_parameters, run
-from infra.ui import seal_ui
 from infra.control import (
     RECOVERY_POOL,
     ROUTINE_POOL,
@@ -25,6 +24,7 @@ from infra.control import (
     server_environment,
     worker_command,
 )
+from infra.ui import seal_ui
 from tasks.errors import Permanent, Refused, Transient
 from tasks.plan.load import load_plan
 
