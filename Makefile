@@ -4,7 +4,7 @@ APT := python3-venv postgresql-15 pgbackrest etcd-server etcd-client haproxy red
        pgbouncer iproute2 chromium procps util-linux
 BIN := .venv/bin
 
-.PHONY: setup lock demo down lint test
+.PHONY: setup lock demo down lint test bench-failover bench-loss faults-lab
 
 setup: .venv/installed
 
@@ -37,3 +37,15 @@ lint: setup
 
 test: lint
 	$(BIN)/pytest
+
+# Long runs, apart from the tests: COUNT runs each, results printed and written below build/.
+COUNT ?= 10
+
+bench-failover: setup
+	$(BIN)/python tests/bench/bench_failover.py $(COUNT)
+
+bench-loss: setup
+	$(BIN)/python tests/bench/bench_loss.py $(COUNT)
+
+faults-lab: setup
+	$(BIN)/python tests/faults/lab_crash.py
