@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from tasks.errors import Refused, Transient
 from tasks.plan.load import load_plan
 from tasks.plan.plan import Plan
 
+_KIND = "network.kind"
 DEFAULT_PLAN = Path(__file__).parents[2] / "deployments" / "plan.yaml"
 
 
@@ -83,7 +85,34 @@ class Home:
     @property
     def kind(self) -> str:
         """The kind of network the lab was started with."""
-        return (self.directory / "network.kind").read_text()
+        return (self.directory / _KIND).read_text()
+
+    def begin(self, kind: str, plan: str) -> None:
+        """Write what makes a directory a lab: its network's kind, then its plan."""
+        write_whole(self.directory / _KIND, kind)
+        write_whole(self.plan_file, plan)
+
+    def require_own(self) -> None:
+        """Refuse a directory that holds something else: it would be removed with the lab.
+
+        Raises:
+            Refused: it does.
+        """
+        if self.directory.is_dir() and not (self.directory / _KIND).exists():
+            foreign = [path.name for path in self.directory.iterdir() if not path.name.startswith(_KIND)]
+            if foreign:
+                detail = f"{self.directory} holds {', '.join(sorted(foreign)[:3])}"
+                raise Refused("the directory is not a lab's", detail, "name one that is empty or not there")
+
+    def remove(self) -> None:
+        """Remove the directory; what tells that it is a lab's goes last, should this be killed."""
+        for path in self.directory.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != _KIND:
+                path.unlink()
+        (self.directory / _KIND).unlink(missing_ok=True)
+        self.directory.rmdir()
 
     def network(self) -> Network:
         """The network the lab was started with."""
@@ -111,8 +140,8 @@ class Home:
             os.close(handle)
 
 
-def write_plan(home: Home, source: Path, kind: str) -> None:
-    """Write the lab's plan: the given one, with hosts as directories and the lab's remote shell.
+def lab_plan(home: Home, source: Path, kind: str) -> str:
+    """The lab's plan as YAML: the given one, with hosts as directories and the lab's remote shell.
 
     Raises:
         PlanRefused: the plan has mistakes.
@@ -130,13 +159,17 @@ def write_plan(home: Home, source: Path, kind: str) -> None:
         "operators": ["127.0.0.1" if kind == "loopback" else endpoint],
     }
     document["recovery"]["ledger"] = {
-        "file": "ledger.jsonl",
+        "file": home.ledger.name,
         "query": "select id::text as id from orders where id = any(%s::uuid[])",
     }
-    (home.directory / "network.kind").write_text(kind)
-    partial = home.plan_file.with_suffix(".partial")
-    partial.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    partial.rename(home.plan_file)
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that nobody, whenever killed, leaves half of it."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.rename(path)
 
 
 def program(name: str) -> str:

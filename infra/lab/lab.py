@@ -1,17 +1,18 @@
 """The embedded lab: real servers for three sites on one machine, started from the rendered configuration."""
 
-import shutil
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from infra.lab import provision
 from infra.lab.control import control_of, prefect_home, prepare_database
-from infra.lab.home import Home, write_plan
+from infra.lab.home import Home, lab_plan
 from infra.lab.hosts import remove_sockets, write_edge, write_host
 from infra.lab.network.addresses import site_addresses, world_addresses
 from infra.lab.network.namespaces import Namespaces
 from infra.lab.preflight import require_programs
-from infra.lab.processes import Server, kill_all, running, start
+from infra.lab.processes import MARK, Server, kill_all, running, start
 from infra.lab.secrets import make_secrets
 from infra.lab.servers import endpoint_server, servers, servers_of
 from infra.lab.shell import write_shell
@@ -21,6 +22,7 @@ from tasks.plan.plan import Plan
 from tasks.plan.sites import Program
 
 Say = Callable[[str], None]
+_COMMAND = "command"
 _BASE: tuple[Program, ...] = ("storage", "etcd")
 _STACK: tuple[Program, ...] = (
     "postgres", "redis", "sentinel", "gateway", "pgbouncer", "service", "control",
@@ -37,13 +39,18 @@ def up(home: Home, source: Path, kind: str, say: Say) -> Plan:
         say: told of each stage.
 
     Raises:
-        Refused: programs are missing, or the lab was started with another network.
+        PlanRefused: the plan has mistakes.
+        Refused: programs are missing, the lab was started with another network, or the directory is not
+            a lab's.
         Transient: something did not come up in time, or another command holds the lab.
     """
+    home.require_own()
+    text = "" if home.exists else lab_plan(home, source, kind)
     require_programs(kind)
-    with home.locked():
-        _begin(home, source, kind)
-        plan = home.plan()
+    with _alone(home):
+        if not home.exists:
+            home.begin(kind, text)
+        plan = _ready(home, kind)
         say("network")
         home.network().up(site_addresses(plan), world_addresses(plan))
         broken = [site for site in plan.sites if home.broken(site)]
@@ -58,8 +65,10 @@ def down(home: Home) -> None:
 
     Raises:
         Permanent: something outlived SIGKILL.
+        Refused: the directory is not a lab's.
         Transient: another command holds the lab.
     """
+    home.require_own()
     if not home.directory.exists():
         return
     with home.locked():
@@ -71,7 +80,7 @@ def down(home: Home) -> None:
         if Namespaces.available() is None:
             home.namespaces().down()
         kill_all(home.directory, home.directory)
-        shutil.rmtree(home.directory)
+        home.remove()
 
 
 def break_site(home: Home, site: str) -> int:
@@ -116,7 +125,7 @@ def heal(home: Home, site: str, say: Say) -> None:
         home.network().heal(site)
     home.unreachable(site).unlink(missing_ok=True)
     if broken:
-        with home.locked():
+        with _alone(home):
             _start_site(home, plan, site, say)
 
 
@@ -135,14 +144,25 @@ def status(home: Home) -> dict[str, dict[str, str]]:
     return told
 
 
-def _begin(home: Home, source: Path, kind: str) -> None:
-    if not home.exists:
-        write_plan(home, source, kind)
+@contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """Hold the lab; what an earlier command was running when it was killed ends first."""
+    with home.locked():
+        kill_all(home.directory, None, _COMMAND)
+        os.environ[MARK] = f"{home.directory}:{_COMMAND}"
+        try:
+            yield
+        finally:
+            del os.environ[MARK]
+
+
+def _ready(home: Home, kind: str) -> Plan:
     if home.kind != kind:
         raise Refused(f"the lab runs on {home.kind}", f"asked for {kind}", "end it first with `dr lab down`")
     plan = home.plan()
     make_secrets(plan, home.directory)
     write_shell(home, plan)
+    return plan
 
 
 def _start_all(home: Home, plan: Plan, say: Say) -> None:

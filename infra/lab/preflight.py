@@ -26,16 +26,14 @@ def require_programs(kind: str) -> None:
     """Refuse to begin where something is missing.
 
     Raises:
-        Refused: with everything that is missing and the command that installs it.
+        Refused: with everything that is missing and the commands that install it.
     """
-    missing = sorted({package for name, package in _APT.items() if shutil.which(name) is None})
-    if missing:
-        raise Refused(
-            "the lab's programs are missing", ", ".join(missing), f"infra/lab/install-apt {' '.join(missing)}"
-        )
+    packages = sorted({package for name, package in _APT.items() if shutil.which(name) is None})
     absent = [name for name in ("patroni", "weed") if not Path(program(name)).exists()]
-    if absent:
-        raise Refused("Python packages are missing", ", ".join(absent), "run `make setup`")
+    if packages or absent:
+        install = f"{Path(__file__).with_name('install-apt')} {' '.join(packages)}"
+        hints = [*([install] if packages else []), *(["make setup"] if absent else [])]
+        raise Refused("programs are missing", ", ".join([*packages, *absent]), "; ".join(hints))
     reason = Namespaces.available() if kind == "namespaces" else None
     if reason:
         raise Refused("network namespaces cannot be made here", reason, "use `--network loopback`")

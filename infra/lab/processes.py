@@ -102,12 +102,12 @@ def running(lab: Path) -> dict[str, psutil.Process]:
     return found
 
 
-def kill_all(lab: Path, below: Path, prefix: str = "", *, timeout: float = 20) -> int:
+def kill_all(lab: Path, below: Path | None, prefix: str = "", *, timeout: float = 20) -> int:
     """SIGKILL every process of a part of the lab, children included, until none is left.
 
     Args:
         lab: the lab's directory.
-        below: processes with a working directory below this one belong to the part.
+        below: processes with a working directory below this one belong to the part; none where None.
         prefix: servers whose key begins with this belong to the part.
         timeout: seconds until giving up.
 
@@ -135,13 +135,13 @@ def _kill(process: psutil.Process) -> int:
     return 1
 
 
-def _belonging(lab: Path, below: Path, prefix: str) -> Iterator[psutil.Process]:
+def _belonging(lab: Path, below: Path | None, prefix: str) -> Iterator[psutil.Process]:
     spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process in psutil.process_iter():
         if process.pid in spared or _is_dead(process):
             continue
         mark = _mark(process) or ""
-        if mark.startswith(f"{lab}:{prefix}") or _works_below(process, below):
+        if mark.startswith(f"{lab}:{prefix}") or (below and _works_below(process, below)):
             yield process
 
 

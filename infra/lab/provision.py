@@ -18,6 +18,9 @@ from tasks.plan.plan import Plan
 
 T = TypeVar("T")
 
+_FOLLOWING = frozenset({"running", "streaming"})
+# A site that failed follows nobody until it is brought back.
+_HELD = frozenset({"in archive recovery"})
 _HEARTBEAT = """
 create schema if not exists naas_dr;
 create table if not exists naas_dr.heartbeat
@@ -70,17 +73,17 @@ def streaming(plan: Plan, active: str) -> None:
         Transient: one does not within a minute.
     """
     for name, site in plan.sites.items():
-        wanted = len(site.running("postgres"))
-        if wanted:
-            _until(partial(_all_follow, plan, name, wanted), f"replication in {name}", timeout=60)
+        if site.running("postgres"):
+            good = _FOLLOWING if name == active else _FOLLOWING | _HELD
+            _until(partial(_all_follow, plan, name, good), f"replication in {name}", timeout=60)
     _until(lambda: patroni.leader(plan, active), f"a leader in {active}")
 
 
-def _all_follow(plan: Plan, site: str, wanted: int) -> None:
-    members = patroni.members(plan, site)
-    good = [m for m in members if m.state in {"running", "streaming"}]
-    if len(good) < wanted:
-        raise Transient(f"{len(good)} of {wanted} PostgreSQL nodes of {site} follow", str(members))
+def _all_follow(plan: Plan, site: str, good: frozenset[str]) -> None:
+    members, wanted = patroni.members(plan, site), len(plan.sites[site].running("postgres"))
+    follow = [m for m in members if m.state in good]
+    if len(follow) < wanted:
+        raise Transient(f"{len(follow)} of {wanted} PostgreSQL nodes of {site} follow", str(members))
 
 
 def _writable_leader(plan: Plan, site: str) -> patroni.Member:

@@ -3,7 +3,7 @@
 import shlex
 
 from infra.lab.home import Home
-from infra.lab.processes import as_account
+from infra.lab.processes import MARK, as_account
 from tasks.plan.plan import Plan
 
 _SCRIPT = """\
@@ -19,7 +19,7 @@ if [ -e {unreachable}/"$site" ]; then
     echo "connect to host $address port 22: connection refused" >&2
     exit 255
 fi
-cd "$root" && exec env -i PATH="$PATH" HOME="$root" LANG=C.UTF-8 $prefix {account} sh -c "$*"
+cd "$root" && exec env -i PATH="$PATH" HOME="$root" LANG=C.UTF-8 {mark}="${mark}" $prefix {account} sh -c "$*"
 """
 
 
@@ -33,6 +33,7 @@ def write_shell(home: Home, plan: Plan) -> None:
             cases.append(f"{host.address}) site={site_name} root={root} prefix={shlex.quote(prefix)} ;;")
     script = _SCRIPT.format(
         cases="\n".join(cases),
+        mark=MARK,
         unreachable=home.directory / "unreachable",
         account=shlex.join(as_account()),
     )
