@@ -152,7 +152,12 @@ def hold_as_standby(plan: Plan, site: str) -> None:
         Transient: etcd has no quorum, or the record changed under us.
     """
     nobody = {"host": "localhost", "port": 1, "restore_command": "false"}
-    _edit_config(plan, site, lambda config: config | {"standby_cluster": nobody})
+
+    def held(config: dict[str, Any]) -> dict[str, Any]:
+        # A site that follows already was brought back, and this run is a resumed one.
+        return config if config.get("standby_cluster") else config | {"standby_cluster": nobody}
+
+    _edit_config(plan, site, held)
 
 
 def follow(plan: Plan, site: str, upstream: str) -> None:

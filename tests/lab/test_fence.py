@@ -1,0 +1,124 @@
+"""The fence against Patroni's own code: a returning primary that believes an old state of etcd."""
+
+import re
+import socket
+import subprocess
+import time
+from contextlib import suppress
+
+import pytest
+from patroni.dcs import Leader, Member, get_dcs
+
+from infra.lab.home import DEFAULT_PLAN
+from tasks.clients import patroni
+from tasks.clients.layout import scope_of
+from tasks.clients.truth import etcd_of
+from tasks.plan.load import load_plan
+
+pytestmark = pytest.mark.lab
+
+OLD_SESSION = "7587"
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """The shipped plan on addresses of its own, with one member of its etcd alive."""
+    file = tmp_path / "plan.yaml"
+    file.write_text(re.sub(r"\b127\.([1-3])\.", r"127.7\1.", DEFAULT_PLAN.read_text()))
+    plan = load_plan(file)
+    address = member(plan)
+    argv = [
+        "etcd", f"--data-dir={tmp_path / 'etcd'}", "--enable-grpc-gateway",
+        f"--listen-client-urls=http://{address}:2379", f"--advertise-client-urls=http://{address}:2379",
+        f"--listen-peer-urls=http://{address}:2380", f"--initial-advertise-peer-urls=http://{address}:2380",
+        f"--initial-cluster=default=http://{address}:2380",
+    ]  # fmt: skip
+    with (tmp_path / "etcd.log").open("w") as log, subprocess.Popen(argv, stdout=log, stderr=log) as etcd:
+        try:
+            wait_for(address)
+            yield plan
+        finally:
+            etcd.kill()
+
+
+def member(plan):
+    return plan.sites[plan.site_of("dr")].addresses("etcd")[0]
+
+
+def wait_for(address):
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection((address, 2379), 1):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"etcd at {address} does not listen")
+
+
+def returning_primary(plan, site):
+    """Patroni of the node that led a site when it was cut off, and the leader key as it remembers it."""
+    name = next(iter(plan.sites[site].running("postgres")))
+    believed = get_dcs(
+        {
+            "name": name,
+            "scope": scope_of(plan, site),
+            "etcd3": {"hosts": [f"{member(plan)}:2379"]},
+            "ttl": 20,
+            "loop_wait": 2,
+            "retry_timeout": 3,
+            "bin_dir": plan.access.postgres_bin,
+        }
+    )
+    return believed, Leader("1", OLD_SESSION, Member("1", name, OLD_SESSION, {}))
+
+
+def test_without_the_fence_a_returning_primary_takes_its_expired_key_again(plan):
+    old = plan.site_of("primary")
+    node, remembered = returning_primary(plan, old)
+    assert patroni.leader_key(plan, old) is None
+    assert node._update_leader(remembered)
+    assert patroni.leader_key(plan, old) == remembered.name
+
+
+def test_the_fence_keeps_a_returning_primary_from_its_key_until_the_site_follows(plan):
+    old, new = plan.site_of("primary"), plan.site_of("dr")
+    etcd_of(plan).put(f"/service/{scope_of(plan, old)}/config", '{"ttl": 20}')
+    assert patroni.seize_leader_key(plan, old)
+    assert patroni.seize_leader_key(plan, old)
+    node, remembered = returning_primary(plan, old)
+    assert not node._update_leader(remembered)
+    assert patroni.leader_key(plan, old) == patroni.FENCE
+    patroni.follow(plan, old, new)
+    assert patroni.leader_key(plan, old) is None
+
+
+def test_the_fence_never_takes_a_key_that_is_held(plan):
+    old, new = plan.site_of("primary"), plan.site_of("dr")
+    node, remembered = returning_primary(plan, old)
+    assert node._update_leader(remembered)
+    assert not patroni.seize_leader_key(plan, old)
+    etcd_of(plan).put(f"/service/{scope_of(plan, old)}/config", '{"ttl": 20}')
+    patroni.follow(plan, old, new)
+    assert patroni.leader_key(plan, old) == remembered.name
+
+
+def test_a_held_site_is_a_standby_of_nobody_and_keeps_its_other_settings(plan):
+    old, new = plan.site_of("primary"), plan.site_of("dr")
+    etcd_of(plan).put(f"/service/{scope_of(plan, old)}/config", '{"ttl": 20}')
+    patroni.hold_as_standby(plan, old)
+    held = patroni.read_config(plan, old)
+    assert held["ttl"] == 20
+    assert set(held["standby_cluster"]["host"].split(",")).isdisjoint(plan.sites[new].addresses("postgres"))
+    assert "primary_slot_name" not in held["standby_cluster"]
+    patroni.follow(plan, old, new)
+    followed = patroni.read_config(plan, old)
+    assert followed["standby_cluster"]["host"].split(",") == plan.sites[new].addresses("postgres")
+    assert "restore_command" not in followed["standby_cluster"]
+
+
+def test_a_site_that_was_brought_back_is_not_held_again_by_a_resumed_run(plan):
+    old, new = plan.site_of("primary"), plan.site_of("dr")
+    etcd_of(plan).put(f"/service/{scope_of(plan, old)}/config", '{"ttl": 20}')
+    patroni.follow(plan, old, new)
+    followed = patroni.read_config(plan, old)
+    patroni.hold_as_standby(plan, old)
+    assert patroni.read_config(plan, old) == followed
