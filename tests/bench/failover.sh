@@ -47,7 +47,7 @@ done
 curl -sf -m 5 -o /dev/null -X PATCH -K <(echo "user = \"patroni:$PATRONI_PASSWORD\"") \
     -d '{"standby_cluster": null}' "http://$leader:8008/config"
 until write "$leader" "promoted"; do sleep 0.05; done
-tell "$leader takes writes"
+tell "PostgreSQL takes writes"
 
 # Promote Redis, and let its Sentinels watch it.
 redis-cli -h "$NEW_REDIS" config set replica-priority 100 >/dev/null
