@@ -46,7 +46,7 @@ def storage_sockets(endpoint: str) -> list[Path]:
     return [tmp / f"seaweedfs-{name}-grpc-{ports[f'{name}.port.grpc']}.sock" for name in servers]
 
 
-def storage_argv(endpoint: str, directory: Path, program: str = "weed") -> list[str]:
+def storage_argv(endpoint: str, directory: Path, program: str) -> list[str]:
     """The command line of one site's store.
 
     The directory holds `identities.json` (made of `storage_identities`, its owner's only), `server.crt` and

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from infra.lab.home import program
 from infra.lab.storage import storage_argv, storage_identities, storage_sockets
 
 
@@ -75,7 +76,7 @@ def running(directory: Path, authority: Authority, address: str, port: int, buck
     (directory / "identities.json").write_text(storage_identities(bucket, owner, reader))
     authority.issue(address, directory)
     with (directory / "weed.log").open("wb") as log:
-        process = subprocess.Popen(storage_argv(endpoint, directory), stdout=log, stderr=log)
+        process = subprocess.Popen(storage_argv(endpoint, directory, program("weed")), stdout=log, stderr=log)
     try:
         _wait_until_it_serves(endpoint, authority.path, process, timeout=60)
         yield Store(endpoint, bucket, owner, reader, authority.path, process)
