@@ -1,4 +1,4 @@
-"""Kill `dr lab up` at many random moments: the lab test of that name, COUNT times (10), from SEED (random)."""
+"""Kill `dr lab up` at random moments: the lab test of that name, COUNT times (10), from SEED (random)."""
 
 import os
 import sys
