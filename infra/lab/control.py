@@ -1,6 +1,5 @@
 """The control plane at the surviving site: Prefect with its database, and the loops beside it."""
 
-import os
 from pathlib import Path
 
 from infra.control import (
@@ -98,11 +97,6 @@ def prepare_database(plan: Plan, root: Path) -> None:
 def prefect_home(root: Path) -> None:
     """Make Prefect's directory; the lab's control plane runs as the lab's owner."""
     (root / "var/lib/prefect").mkdir(parents=True, exist_ok=True)
-
-
-def lab_environment(home: Home, plan: Plan) -> dict[str, str]:
-    """This process's environment with the lab's Prefect and plan."""
-    return dict(os.environ) | client_settings(home, plan)
 
 
 def _data(root: Path) -> Path:

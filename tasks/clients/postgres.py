@@ -165,9 +165,3 @@ def fork(plan: Plan, address: str) -> Fork:
     if not lines:
         raise Permanent(f"timeline {timeline} of {address} has no parent")
     return Fork(timeline, int(lines[-1][0]), lines[-1][1])
-
-
-def lsn_number(lsn: str) -> int:
-    """An LSN as one number of bytes."""
-    high, low = lsn.split("/")
-    return (int(high, 16) << 32) + int(low, 16)
