@@ -18,8 +18,10 @@ import pytest
 import yaml
 from conftest import DR, run_dr, tail, traces
 
+from infra.lab import provision
 from infra.lab.home import DEFAULT_PLAN, Home
-from infra.lab.network import Namespaces
+from infra.lab.network import Namespaces, control
+from infra.lab.network.state import State
 from infra.lab.processes import running
 from tasks.clients import orders
 
@@ -155,6 +157,19 @@ def test_what_was_broken_comes_back_with_up(labs):
     lab.dr("lab", "up")
     print(f"up after a break: {time.monotonic() - began:.1f} s")  # noqa: T201 - shown, not judged
     assert lab.attempt("lab", "status").returncode == 0
+    assert_serves(lab)
+
+
+@pytest.mark.skipif(Namespaces.available() is not None, reason=str(Namespaces.available()))
+def test_a_broken_site_heals_among_namespaces_and_the_link_outlives_every_command(labs):
+    lab = labs.shared("namespaces")
+    site = lab.plan.site_of("dr")
+    (link,) = control.links(State(lab.home.directory / "network"))
+    lab.dr("lab", "break", site)
+    lab.dr("lab", "heal", site)
+    assert control.links(State(lab.home.directory / "network")) == [link]
+    assert lab.attempt("lab", "status").returncode == 0
+    provision.streaming(lab.plan, lab.plan.site_of("primary"))
     assert_serves(lab)
 
 

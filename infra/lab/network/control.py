@@ -1,5 +1,6 @@
 """The link's process seen from outside: found by its argv, never by a number someone wrote down."""
 
+import os
 import signal
 import sys
 import time
@@ -35,7 +36,9 @@ def start(state: State) -> None:
         Permanent: it could not open its devices.
         Transient: it did not start in time.
     """
-    command.run([sys.executable, "-m", _MODULE, str(state.directory)], timeout=20, cwd=_ROOT)
+    # Nothing of the caller's environment: the link outlives it, and what it marks ends with it.
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
+    command.run([sys.executable, "-m", _MODULE, str(state.directory)], timeout=20, cwd=_ROOT, env=environment)
 
 
 def stop(state: State) -> None:
