@@ -129,6 +129,8 @@ class Home:
         Raises:
             Transient: another command holds it.
         """
+        # The servers' account must reach what is made, whatever the caller's umask.
+        umask = os.umask(0o022)
         self.directory.mkdir(parents=True, exist_ok=True)
         handle = os.open(self.directory, os.O_RDONLY)
         try:
@@ -138,6 +140,7 @@ class Home:
             raise Transient("another command is changing the lab", hint="wait for it to end") from error
         finally:
             os.close(handle)
+            os.umask(umask)
 
 
 def lab_plan(home: Home, source: Path, kind: str) -> str:
