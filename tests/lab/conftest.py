@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.lab.home import Home, default_directory
+from infra.lab.home import Home
 from infra.lab.processes import MARK
 
 DR = str(Path(sys.executable).with_name("dr"))
@@ -101,8 +101,7 @@ def labs() -> Iterator[Labs]:
 
 def _other_labs():
     marks = {_environment(process).get(MARK, "").partition(":")[0] for process in psutil.process_iter()}
-    default = {str(default_directory())} if default_directory().exists() else set()
-    return sorted((marks | default) - {""})
+    return sorted(marks - {""})
 
 
 def _environment(process):
