@@ -1,7 +1,7 @@
 # naas-dr: `make demo` runs the main job on the embedded lab, `make test` passes the tests.
 
 APT := python3-venv postgresql-15 pgbackrest etcd-server etcd-client haproxy redis-server redis-sentinel \
-       pgbouncer iproute2 chromium curl procps util-linux
+       pgbouncer iproute2 chromium curl procps util-linux restic git age faketime
 BIN := .venv/bin
 
 .PHONY: setup lock demo down lint test bench-failover bench-loss faults-lab

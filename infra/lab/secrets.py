@@ -12,6 +12,7 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from pyrage import x25519
 
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Storage
@@ -28,6 +29,7 @@ def make_secrets(plan: Plan, folder: Path) -> None:
         for reference in (site.storage.owner, site.storage.reader):
             pair = {"access_key": secrets.token_hex(10), "secret_key": secrets.token_urlsafe(30)}
             _write_new(folder / reference.removeprefix("file:"), json.dumps(pair))
+    _make_recovery_key(plan, folder)
     _make_certificates(plan, folder)
 
 
@@ -35,6 +37,15 @@ def certificate_paths(plan_folder: Path, site: str) -> tuple[Path, Path]:
     """The certificate and key of a site's store."""
     folder = plan_folder / "secrets" / site
     return folder / "storage.crt", folder / "storage.key"
+
+
+def _make_recovery_key(plan: Plan, folder: Path) -> None:
+    """The key that opens sealed backups, and the recipient that they are sealed to."""
+    sealed = plan.protection.secrets
+    private = folder / sealed.recovery_key.removeprefix("file:")
+    _write_new(private, f"{x25519.Identity.generate()}\n")
+    recipient = x25519.Identity.from_str(private.read_text().strip()).to_public()
+    _write_new(folder / sealed.recipients.removeprefix("file:"), f"{recipient}\n", 0o644)
 
 
 def _write_new(path: Path, text: str, mode: int = 0o600) -> None:

@@ -1,10 +1,16 @@
 """The one subprocess door: every program the product runs is started here, with a deadline."""
 
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
-from tasks.errors import Permanent, Transient
+from tasks.errors import DrError, Permanent, Transient
+
+Tell = Callable[[str], None]
 
 
 def run(
@@ -41,10 +47,88 @@ def run(
             check=False,
         )
     except FileNotFoundError as error:
-        raise Permanent(f"{argv[0]} is not installed", str(error), "run `make setup`") from error
+        raise _missing(argv, error) from error
     except subprocess.TimeoutExpired as error:
-        raise Transient(f"{argv[0]} did not end within {timeout:g} s", " ".join(argv)) from error
+        raise _late(argv, timeout) from error
     if done.returncode != 0:
-        detail = f"exit {done.returncode}: {(done.stderr or done.stdout).strip()[-2000:]}"
-        raise Permanent(f"{argv[0]} failed", detail, " ".join(argv))
+        raise _failed(argv, done.returncode, done.stderr or done.stdout)
     return done.stdout
+
+
+def follow(  # noqa: PLR0913 -- the one door
+    argv: Sequence[str],
+    tell: Tell,
+    *,
+    timeout: float,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> None:
+    """Run a program to its end and tell each line of its standard output as it comes.
+
+    Args:
+        argv: the program and its arguments; no shell is involved.
+        tell: called with each line, without its end, in the caller's thread.
+        timeout: seconds until the program is killed.
+        stdin: text for its standard input.
+        env: the whole environment; the caller's own where None.
+        cwd: its working directory.
+
+    Raises:
+        Permanent: the program is missing or exited non-zero; its standard error is the detail.
+        Transient: it did not end within the timeout.
+    """
+    with TemporaryFile("w+") as given, TemporaryFile("w+") as errors:
+        given.write(stdin or "")
+        given.seek(0)
+        try:
+            process = subprocess.Popen(
+                list(argv), stdin=given, stdout=subprocess.PIPE, stderr=errors, text=True,
+                env=dict(env) if env is not None else None, cwd=cwd,
+            )  # fmt: skip
+        except FileNotFoundError as error:
+            raise _missing(argv, error) from error
+        with process, _killed_after(process, timeout) as late:
+            for line in process.stdout or ():
+                tell(line.rstrip("\n"))
+            code = process.wait()
+        if late.is_set():
+            raise _late(argv, timeout)
+        if code:
+            raise _failed(argv, code, _text(errors))
+
+
+@contextmanager
+def _killed_after(process: "subprocess.Popen[str]", timeout: float) -> Iterator[threading.Event]:
+    late = threading.Event()
+
+    def kill() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(timeout, kill)
+    timer.start()
+    try:
+        yield late
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        timer.cancel()
+
+
+def _text(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
+
+
+def _missing(argv: Sequence[str], error: Exception) -> DrError:
+    return Permanent(f"{argv[0]} is not installed", str(error), "run `make setup`")
+
+
+def _late(argv: Sequence[str], timeout: float) -> DrError:
+    return Transient(f"{argv[0]} did not end within {timeout:g} s", " ".join(argv))
+
+
+def _failed(argv: Sequence[str], code: int, told: str) -> DrError:
+    return Permanent(f"{argv[0]} failed", f"exit {code}: {told.strip()[-2000:]}", " ".join(argv))

@@ -12,6 +12,7 @@ from tasks.plan.communication import Alerting, CommunicationTemplates, Notificat
 from tasks.plan.mesh import Mesh
 from tasks.plan.monitoring import Monitoring
 from tasks.plan.procedures import ContinuityStrategies, DisasterRecovery, DrTesting
+from tasks.plan.protection import Protection
 from tasks.plan.references import Credentials, path_of, read_credentials, read_secret
 from tasks.plan.schedule import Schedule
 from tasks.plan.sites import Access, Recovery, Role, Secrets, Service, Site
@@ -48,6 +49,7 @@ class Plan(Block):
     postgresql_ha: PostgresqlHa
     sla_tiers: SlaTiers
     backup_strategy: BackupStrategy
+    protection: Protection
     disaster_recovery: DisasterRecovery
     continuity_strategies: ContinuityStrategies
     communication_templates: CommunicationTemplates
@@ -114,7 +116,13 @@ class Plan(Block):
             NamedSchedule("backup_database", "incremental", backups.database.incremental_backup.schedule),
             NamedSchedule("backup_files", "", backups.filesystem.schedule),
             NamedSchedule("backup_configuration", "", backups.configuration.schedule),
+            NamedSchedule("backup_configuration", "catch_up", self.protection.configuration.catch_up),
+            NamedSchedule("backup_redis", "", self.protection.redis.schedule),
+            NamedSchedule("backup_secrets", "", self.protection.secrets.schedule),
             NamedSchedule("check_wal_archiving", "", self.recovery.wal_check),
             NamedSchedule("replicate_backups", "", self.recovery.replication),
+            NamedSchedule("verify_backups", "", self.protection.verification.schedule),
+            NamedSchedule("keep_long_term", "", self.protection.archive.schedule),
+            NamedSchedule("expire_backups", "", self.protection.expiry),
             *(NamedSchedule("drill", name, drill.frequency) for name, drill in drills),
         )

@@ -22,6 +22,7 @@ Bucket = Annotated[
     str,
     matching(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "3 to 63 lower-case letters, digits, dots and hyphens"),
 ]
+RoleArn = Annotated[str, matching(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/\S+", "the ARN of an IAM role")]
 AbsolutePath = Annotated[str, matching(r"/\S*", "an absolute path")]
 _COMMAND_FIELDS = {"site", "host", "address"}
 
@@ -85,7 +86,8 @@ class Storage(Block):
     """A site's object store and the references to its two credentials.
 
     `owner` reads and writes this site's bucket; `reader` only reads it and is what the next site
-    pulls with.
+    pulls with. Where `native_replication` names an IAM role, S3 itself replicates this bucket to the next
+    site's with it, and the pull heals what is missing.
     """
 
     endpoint: StorageUrl
@@ -93,6 +95,7 @@ class Storage(Block):
     owner: SecretRef
     reader: SecretRef
     object_lock: Duration | None = None
+    native_replication: RoleArn | None = None
 
 
 class Site(Block):
@@ -121,6 +124,7 @@ class Secrets(Block):
     patroni_api: SecretRef
     redis: SecretRef
     repository_cipher: SecretRef
+    files_cipher: SecretRef
     prefect_api: SecretRef
     prefect_database: SecretRef
     prefect_encryption: SecretRef

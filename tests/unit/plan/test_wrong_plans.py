@@ -141,8 +141,8 @@ def test_syntax_error_repeats_no_line_of_the_file(check):
 
 def _required(data, path=""):
     """Every key of the plan that has a meaning of its own; entries of tables are not required."""
-    tables = {"sites", "sla_tiers", "hosts"}
-    optional = {"full_failover", "object_lock"}
+    tables = {"sites", "sla_tiers", "hosts", "files", "repositories"}
+    optional = {"full_failover", "object_lock", "exceptions"}
     if isinstance(data, list):
         for index, item in enumerate(data):
             yield from _required(item, f"{path}.{index}")
@@ -152,7 +152,8 @@ def _required(data, path=""):
             is_step = path.startswith(("disaster_recovery.", "continuity_strategies.")) and path[-1].isdigit()
             is_channel = path.startswith("alerting.notification_channels.")
             here = f"{path}.{key}" if path else key
-            if inside not in tables and key not in optional and not is_step and not is_channel:
+            is_optional = key in optional or here == "protection.secrets.files"
+            if inside not in tables and not is_optional and not is_step and not is_channel:
                 yield here
             yield from _required(item, here)
 
