@@ -37,13 +37,12 @@ class Case:
 
 def main() -> None:
     """Every case, then the proof over all repositories."""
-    with campaign() as lab:
-        with small_disks(lab):
-            seconds = lab.protect()
-            failures = [line for case in cases(lab) for line in suffer(lab, case, seconds[case.flow])]
-            for name in ("replicate-backups", "verify-backups"):
-                ended = lab.flow(name)
-                failures += [] if ended.code == 0 else [f"{name} afterwards: {ended.told[-1500:]}"]
+    with campaign() as lab, small_disks(lab):
+        seconds = lab.protect()
+        failures = [line for case in cases(lab) for line in suffer(lab, case, seconds[case.flow])]
+        for name in ("replicate-backups", "verify-backups"):
+            ended = lab.flow(name)
+            failures += [] if ended.code == 0 else [f"{name} afterwards: {ended.told[-1500:]}"]
     tell(f"{len(failures)} failures")
     sys.exit("\n".join(failures) if failures else 0)
 
