@@ -64,6 +64,8 @@ DEPLOYMENTS = (
         QUEUED,
         {"full": {"kind": "full"}, "incremental": {"kind": "incr"}},
     ),
+    Deployment("flows.backup_files.backup_files", ROUTINE_POOL, QUEUED),
+    Deployment("flows.restore_files.restore_files", ROUTINE_POOL, QUEUED),
     Deployment("flows.check_wal_archiving.check_wal_archiving", ROUTINE_POOL, REFUSED),
     Deployment("flows.replicate_backups.replicate_backups", ROUTINE_POOL, REFUSED),
     Deployment("flows.fail_over.fail_over", RECOVERY_POOL, REFUSED),
