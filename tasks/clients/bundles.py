@@ -149,7 +149,7 @@ def clone(bundle: Path, into: Path, *, head: str, branch: str = "", origin: str 
         git.run("fsck", "--full", "--no-dangling", "--no-progress", cwd=into)
         found = git.head(into)
         if head and found != head:
-            raise Permanent("the bundle holds another commit", f"{found or 'none'}, expected {head or 'none'}")
+            raise Permanent("the bundle holds another commit", f"{found or 'none'}, expected {head}")
         if origin:
             git.run("remote", "set-url", "origin", origin, cwd=into)
 
@@ -163,8 +163,9 @@ def files_in(source: str, folder: str) -> dict[str, str]:
     with _git(source) as git:
         mirror = git.folder / "mirror"
         options = ("--bare", "--no-local", "--template=", "--quiet", "--depth=1", "--single-branch")
-        # A path is no depth: git takes one by its URL only.
-        git.run("clone", *options, "--", f"file://{source}" if source.startswith("/") else source, str(mirror))
+        # git shortens the history of what it is given as a URL only.
+        url = f"file://{source}" if source.startswith("/") else source
+        git.run("clone", *options, "--", url, str(mirror))
         names = git.run("ls-tree", "-r", "-z", "--name-only", "HEAD", "--", f"{folder}/", cwd=mirror)
         if not names:
             return {}
