@@ -40,7 +40,7 @@ class Exporter(Collector):
     def __init__(self, plan: Plan, parts: Mapping[str, Measure] = PARTS) -> None:
         self._plan = plan
         self._parts = parts
-        self._known: dict[str, Measured] = {}
+        self.known: dict[str, Measured] = {}
 
     def begin(self) -> None:
         """Measure again and again from now on."""
@@ -57,12 +57,12 @@ class Exporter(Collector):
         unknown = samples.keys() - MEASURED.keys()
         if unknown:
             raise ValueError(f"not in the contract: {', '.join(sorted(unknown))}")
-        self._known[name] = Measured(samples, time.time(), time.monotonic())
+        self.known[name] = Measured(samples, time.time(), time.monotonic())
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Everything that is known and not stale."""
-        yield _family(_LAST_SUCCESS, [({"part": name}, known.at) for name, known in self._known.items()])
-        for name, known in list(self._known.items()):
+        yield _family(_LAST_SUCCESS, [({"part": name}, known.at) for name, known in self.known.items()])
+        for name, known in list(self.known.items()):
             if time.monotonic() - known.monotonic <= _STALE * self._parts[name].every_s:
                 for metric, samples in known.samples.items():
                     yield _family(metric, samples)
@@ -78,7 +78,7 @@ class Exporter(Collector):
                 if error.message != failing:
                     _log.warning("%s: %s", name, error)
                 failing = error.message
-            except Exception:
+            except Exception:  # noqa: BLE001 -- told with its traceback
                 # One answer that nobody foresaw must not end what watches.
                 _log.exception("%s cannot be measured", name)
             time.sleep(max(1.0, self._parts[name].every_s - (time.monotonic() - began)))

@@ -16,7 +16,7 @@ def expire_backups(dry_run: bool = True, now: str | None = None, force: bool = F
 
     Args:
         dry_run: show only.
-        now: decide for another moment, such as 2026-06-30T12:00:00+00:00; ahead of the clock in a dry run only.
+        now: decide for another moment, such as 2026-06-30T12:00:00+00:00; a dry run may look ahead.
         force: also remove more than half of an asset's good points at once, long overdue; asked for when the
             expiry did not run for long.
 

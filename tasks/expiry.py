@@ -78,7 +78,9 @@ def decide_expiry(plan: Plan, now: datetime, *, force: bool) -> tuple[Decision, 
 def show_decisions(decisions: Sequence[Decision], now: datetime, *, dry_run: bool) -> None:
     """Show every decision, before anything is removed."""
     shown = decisions_table(decisions, now)
-    title = f"Expiry for {now.isoformat()}, {'a dry run: nothing is removed' if dry_run else 'about to begin'}"
+    title = (
+        f"Expiry for {now.isoformat()}, {'a dry run: nothing is removed' if dry_run else 'about to begin'}"
+    )
     get_run_logger().info("%s\n%s", title, shown)
     create_markdown_artifact(key="expire-backups", markdown=f"# {title}\n\n{shown}")
 

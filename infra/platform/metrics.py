@@ -11,10 +11,10 @@ ETCD_PORT = 2379
 
 # What deployments/exporter.py measures; it exports nothing else.
 MEASURED = {
-    "dr_backup_last_success_timestamp_seconds": "when the newest good backup was taken; by backup, asset, site",
+    "dr_backup_last_success_timestamp_seconds": "when the newest good one was taken; by backup, asset, site",
     "dr_backup_size_bytes": "its size in the repository; by backup, asset, site",
     "dr_backup_points": "how many good points there are; by asset, site",
-    "dr_catalogue_state": "1 for the state that an asset's points are in, 0 for the others; by asset, site, state",
+    "dr_catalogue_state": "1 for the state an asset is in, 0 for the others; by asset, site, state",
     "dr_verified_timestamp_seconds": "when its copies were last verified; by asset, site",
     "dr_verified_damages": "how much that verification found; by asset, site",
     "dr_coverage_findings": "assets that are not covered, or not for long; by severity",

@@ -26,7 +26,7 @@ class Newest:
 
 
 def arrived(newest: Newest, writing: Writing) -> datetime:
-    """When a repository last held all archived WAL: now, where only the segment that is written is missing."""
+    """When a repository last held all archived WAL: now, where it lacks only the segment being written."""
     current = writing.lsn // writing.segment_size
     return writing.at if newest.segment.number >= current - 1 else newest.taken
 

@@ -49,8 +49,8 @@ def judge(held: Holding, due: Expected, now: datetime) -> Row:
         detail = f"no good point among {len(held.points)}" if held.points else "no point"
         hint = f"run {_FLOWS.get(_kind(held.asset), 'its backup flow')}, then replicate_backups"
         return _row(held, due, ("missing", "critical", detail, hint))
-    newest = max(point.at for point in good)
-    return _row(held, due, _worst(held, good, due, now), good, newest, now - newest)
+    age = now - max(point.at for point in good)
+    return _row(held, due, _worst(held, good, due, now), good, age)
 
 
 def is_ahead(point: Point, now: datetime) -> bool:
@@ -63,7 +63,9 @@ def judge_all(holdings: Iterable[Holding], due: Iterable[Expected], now: datetim
     found = {(held.asset, held.site): held for held in holdings}
     rows = []
     for each in due:
-        held = found.pop((each.asset, each.site), None) or Holding(each.asset, each.site, None, "not looked at")
+        held = found.pop((each.asset, each.site), None) or Holding(
+            each.asset, each.site, None, "not looked at"
+        )
         rows.append(judge(held, each, now))
     return (*rows, *(_unplanned(held, now) for held in found.values()))
 
@@ -101,13 +103,13 @@ def _lateness(variant: str, good: Sequence[Point], due: Expected, now: datetime)
 def _damaged(verified: Verified) -> _Judgement:
     first = verified.damages[0]
     detail = f"{len(verified.damages)} damaged, such as {first.name}: {first.what}"
-    hint = "copy it from a site where it is whole, then verify_backups; expiry leaves the asset alone until then"
+    hint = (
+        "copy it from a site where it is whole, then verify_backups; expiry leaves the asset alone until then"
+    )
     return "damaged", "critical", detail, hint
 
 
-def _verification(
-    verified: Verified | None, oldest: datetime, due: Expected, now: datetime
-) -> _Judgement:
+def _verification(verified: Verified | None, oldest: datetime, due: Expected, now: datetime) -> _Judgement:
     """A point that nobody ever verified is a hope; it is healthy until its first verification is due."""
     if due.verification is None:
         return "ok", "ok", "", ""
@@ -118,14 +120,7 @@ def _verification(
     return "ok", "ok", "" if verified else "not verified yet", ""
 
 
-def _row(
-    held: Holding,
-    due: Expected,
-    judged: _Judgement,
-    good: Sequence[Point] = (),
-    newest: datetime | None = None,
-    age: timedelta | None = None,
-) -> Row:
+def _row(held: Holding, due: Expected, judged: _Judgement, good: Sequence[Point] = (), age: timedelta | None = None) -> Row:
     state, severity, detail, hint = judged
     shortest = min(due.intervals.values(), default=None)
     return Row(
@@ -134,7 +129,7 @@ def _row(
         state=state,
         finding=Finding(f"{held.asset} at {held.site}", severity, detail, hint),
         points=len(good),
-        newest=newest,
+        newest=max((point.at for point in good), default=None),
         age=age,
         allowed=shortest * _LATE + due.travel if shortest else None,
         restorable_from=min((point.at for point in good), default=None),
@@ -172,4 +167,3 @@ def _hops(plan: Plan, active: str) -> Mapping[str, int]:
 
 def _kind(asset: str) -> str:
     return asset.partition("/")[0]
-

@@ -20,7 +20,9 @@ def coverage(plan: Plan, today: date) -> tuple[Finding, ...]:
     """A finding for each asset that exists, and for each exception of one that does not."""
     excepted = {exception.asset: exception for exception in plan.protection.exceptions}
     existing, covered = existing_assets(plan), set(plan.protection.assets())
-    found = [_judge(asset, why, asset in covered, excepted.get(asset), today) for asset, why in existing.items()]
+    found = [
+        _judge(asset, why, asset in covered, excepted.get(asset), today) for asset, why in existing.items()
+    ]
     return (*found, *_idle(excepted, existing, today))
 
 
@@ -36,14 +38,12 @@ def existing_assets(plan: Plan) -> Mapping[str, str]:
 
 def _held_by(plan: Plan, program: str) -> tuple[str, ...]:
     if program == "service":
-        named = tuple(f"files/{name}" for name, it in plan.protection.files.items() if it.program == "service")
-        return named or ("files/service",)
+        files = plan.protection.files.items()
+        return tuple(f"files/{name}" for name, it in files if it.program == "service") or ("files/service",)
     return (_STATE_OF[program],) if program in _STATE_OF else ()
 
 
-def _judge(
-    asset: str, why: str, covered: bool, exception: CoverageException | None, today: date
-) -> Finding:
+def _judge(asset: str, why: str, covered: bool, exception: CoverageException | None, today: date) -> Finding:
     name = f"coverage of {asset}"
     if covered:
         return Finding(name, "ok", "backed up")

@@ -36,7 +36,7 @@ class Limits:
 
 
 def retention_of(plan: Plan, asset: str) -> Mapping[str, timedelta]:
-    """How long each variant of an asset's points is kept."""
+    """How long each variant of an asset's points is kept; what nobody knows is kept for ever."""
     backups, protection = plan.backup_strategy, plan.protection
     kept = {
         "database": {
@@ -48,7 +48,7 @@ def retention_of(plan: Plan, asset: str) -> Mapping[str, timedelta]:
         "configuration": {"snapshot": backups.configuration.retention},
         "redis": {"snapshot": protection.redis.retention},
         "secrets": {"snapshot": protection.secrets.retention},
-    }[asset.partition("/")[0]]
+    }.get(asset.partition("/")[0], {})
     return {**kept, UNFINISHED: _UNFINISHED_KEPT}
 
 
@@ -85,14 +85,8 @@ def decisions_table(decisions: Iterable[Decision], now: datetime) -> str:
 def _decide(
     plan: Plan, held: Holding, source: Decision | None, damaged_at: str | None, limits: Limits
 ) -> Decision:
-    if held.points is None:
-        return _alone(held, f"what is there is not known: {held.why}")
-    if source and source.left_alone:
-        return _alone(held, f"its source {source.site} is left alone")
-    if source and held.points and not source.stay:
-        return _alone(held, f"its source {source.site} holds nothing: this may be all there is")
-    if damaged_at:
-        return _alone(held, f"its copy at {damaged_at} is damaged: an old point may be the last whole one")
+    if why := _doubtful(held, source, damaged_at):
+        return _alone(held, why)
     if not held.points:
         return Decision(held.asset, held.site)
     keep = retention_of(plan, held.asset)
@@ -103,6 +97,18 @@ def _decide(
     stay = [point for point in held.points if point.name not in gone]
     wal = _wal(plan, stay, limits.now) if held.asset == "database" else None
     return Decision(held.asset, held.site, done.remove, tuple(p.name for p in stay), done.spared, "", wal)
+
+
+def _doubtful(held: Holding, source: Decision | None, damaged_at: str | None) -> str:
+    if held.points is None:
+        return f"what is there is not known: {held.why}"
+    if source and source.left_alone:
+        return f"its source {source.site} is left alone"
+    if source and held.points and not source.stay:
+        return f"its source {source.site} holds nothing: this may be all there is"
+    if damaged_at:
+        return f"its copy at {damaged_at} is damaged: an old point may be the last whole one"
+    return ""
 
 
 def too_much(
@@ -121,7 +127,8 @@ def too_much(
     overdue = max(limits.now - point.at - keep[point.variant] for point in gone)
     if overdue <= 2 * limits.every:
         return ""
-    return f"it would lose {len(gone)} of {good} good points at once, overdue by {span(overdue)}: force=true if meant"
+    lost = f"{len(gone)} of {good} good points at once, overdue by {span(overdue)}"
+    return f"it would lose {lost}; force=true if that is meant"
 
 
 def _without_kept(done: Expiry, source: Decision | None) -> Expiry:
@@ -153,7 +160,8 @@ def _rows(decision: Decision, now: datetime) -> Iterable[tuple[str, ...]]:
     if decision.left_alone:
         yield (*where, "all", "", "", f"left alone: {decision.left_alone}")
     for point in decision.remove:
-        yield (*where, point.name, moment(point.at), span(now - point.at), f"remove: past its {point.variant} retention")
+        taken, age = moment(point.at), span(now - point.at)
+        yield (*where, point.name, taken, age, f"remove: past its {point.variant} retention")
     for name, why in decision.spared:
         yield (*where, name, "", "", f"stays: {why}")
     if not decision.left_alone:

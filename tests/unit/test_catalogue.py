@@ -163,12 +163,15 @@ def test_a_cell_cannot_break_its_table():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0, "0 s"), (59.6, "1 min"), (3600, "1 h"), (93784, "1 d 2 h"), (86399, "23 h 59 min")]
+    ("seconds", "words"),
+    [(0, "0 s"), (59.6, "1 min"), (3600, "1 h"), (93784, "1 d 2 h"), (86399, "23 h 59 min")],
 )
 def test_spans_have_their_two_largest_units(seconds, words):
     assert span(timedelta(seconds=seconds)) == words
 
 
-@pytest.mark.parametrize(("count", "words"), [(0, "0 B"), (1536, "1.5 KiB"), (3 << 40, "3.0 TiB"), (5 << 50, "5120.0 TiB")])
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 B"), (1536, "1.5 KiB"), (3 << 40, "3.0 TiB"), (5 << 50, "5120.0 TiB")]
+)
 def test_sizes_have_their_unit(count, words):
     assert size(count) == words

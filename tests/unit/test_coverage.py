@@ -65,7 +65,7 @@ def test_a_service_without_declared_files_is_critical(covered):
 def test_a_service_without_files_may_be_excepted(covered):
     def spoil(plan):
         plan["protection"]["files"] = {"stores": {"program": "storage", "path": "/srv"}}
-        exception = {"asset": "files/service", "reason": "it keeps none", "owner": "them", "until": "2030-01-01"}
+        exception = {"asset": "files/service", "reason": "none", "owner": "them", "until": "2030-01-01"}
         plan["protection"]["exceptions"].append(exception)
 
     assert covered(spoil)["files/service"].severity == "ok"

@@ -211,7 +211,8 @@ def test_one_hundred_days_leave_exactly_the_plans_points():
             for (_, site), each in done.items():
                 stores[site] = [each_point for each_point in stores[site] if each_point not in each.remove]
     last = NOW - timedelta(hours=8)
-    expected = [str(hours) for hours in range(0, 2400, 4) if last - (start + timedelta(hours=hours)) < 7 * DAY]
+    kept = (hours for hours in range(0, 2400, 4) if last - (start + timedelta(hours=hours)) < 7 * DAY)
+    expected = [str(hours) for hours in kept]
     assert all([each.name for each in points] == expected for points in stores.values())
 
 
