@@ -14,6 +14,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
+from deployments.automations import register_automations
 from infra.control import RECOVERY_POOL, ROUTINE_POOL
 from tasks.plan.plan import NamedSchedule, Plan
 
@@ -64,6 +65,11 @@ DEPLOYMENTS = (
         QUEUED,
         {"full": {"kind": "full"}, "incremental": {"kind": "incr"}},
     ),
+    Deployment(
+        "flows.backup_configuration.backup_configuration", ROUTINE_POOL, QUEUED, {"": {}, "catch_up": {}}
+    ),
+    Deployment("flows.check_drift.check_drift", ROUTINE_POOL, REFUSED),
+    Deployment("flows.restore_configuration.restore_configuration", ROUTINE_POOL, QUEUED),
     Deployment("flows.check_wal_archiving.check_wal_archiving", ROUTINE_POOL, REFUSED),
     Deployment("flows.replicate_backups.replicate_backups", ROUTINE_POOL, REFUSED),
     Deployment("flows.fail_over.fail_over", RECOVERY_POOL, REFUSED),
@@ -96,6 +102,7 @@ def register(plan: Plan, deployments: Sequence[Deployment] = DEPLOYMENTS) -> Non
         for found in client.read_deployments(deployment_filter=ours):
             if found.id not in kept:
                 client.delete_deployment(found.id)
+        register_automations(client)
 
 
 def _ensure_pool(client: SyncPrefectClient, name: str) -> None:

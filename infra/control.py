@@ -33,6 +33,11 @@ class Control:
         return f"http://{self.address}:{self.port}/api"
 
     @property
+    def user(self) -> str:
+        """Whose the shared password is."""
+        return self.password.partition(":")[0]
+
+    @property
     def ui(self) -> Path:
         """Where the server keeps the UI's pages; its default is inside the installed package."""
         return self.home / "ui"

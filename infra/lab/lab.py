@@ -13,6 +13,7 @@ from infra.lab.network.addresses import site_addresses, world_addresses
 from infra.lab.network.namespaces import Namespaces
 from infra.lab.preflight import require_programs
 from infra.lab.processes import MARK, Server, kill_all, running, start
+from infra.lab.repositories import make_repositories
 from infra.lab.secrets import make_secrets
 from infra.lab.servers import endpoint_server, servers, servers_of
 from infra.lab.shell import write_shell
@@ -161,6 +162,7 @@ def _ready(home: Home, kind: str) -> Plan:
         raise Refused(f"the lab runs on {home.kind}", f"asked for {kind}", "end it first with `dr lab down`")
     plan = home.plan()
     make_secrets(plan, home.directory)
+    make_repositories(plan, control_of(home, plan))
     write_shell(home, plan)
     return plan
 

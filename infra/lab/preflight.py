@@ -13,6 +13,7 @@ _APT = {
     "/usr/lib/postgresql/15/bin/postgres": "postgresql-15",
     "pgbackrest": "pgbackrest",
     "etcd": "etcd-server",
+    "git": "git",
     "haproxy": "haproxy",
     "redis-server": "redis-server",
     "redis-sentinel": "redis-sentinel",

@@ -1,0 +1,58 @@
+"""What is secret in captured configuration, taken out before it leaves the process.
+
+Masked are values and lines by their name, digests of passwords, and the plan's own secrets by their text.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tasks.plan.plan import Plan
+
+MASK = "***"
+_NAME = re.compile(
+    r"pass(word|wd|phrase)?$|masterauth|secret|cipher-pass|s3-key|credential|token", re.IGNORECASE
+)
+_LINE = re.compile(
+    r"""(?im)^(\s*(?:sentinel\s+)?"?[\w.-]*
+    (?:password|passwd|passphrase|auth-pass|requirepass|masterauth|secret|cipher-pass|s3-key|key-file-pass)
+    (?![\w-]*_(?:file|encryption))[\w-]*"?
+    (?:\s*[:=]\s*|\s+(?:[\w.-]+\s+)?))(\S.*?)(,?\s*)$""",
+    re.VERBOSE,
+)
+_DIGESTS = re.compile(r"#[0-9a-f]{64}\b|SCRAM-SHA-256\$\S+")
+_OF_SERVERS = (
+    "database_superuser", "database_replication", "database_service", "patroni_api", "redis",
+    "repository_cipher", "files_cipher", "prefect_api", "prefect_database", "prefect_encryption",
+)  # fmt: skip
+
+
+def masked(value: Any, name: str = "") -> Any:
+    """Settings with every text masked whose name tells a secret."""
+    if isinstance(value, Mapping):
+        return {key: masked(each, str(key)) for key, each in value.items()}
+    if isinstance(value, list):
+        return [masked(each, name) for each in value]
+    return MASK if value and isinstance(value, str) and _NAME.search(name) else value
+
+
+def without_secrets(text: str) -> str:
+    """A configuration file with every line's value masked whose name tells a secret, and password digests."""
+    return _DIGESTS.sub(MASK, _LINE.sub(rf"\g<1>{MASK}\g<3>", text))
+
+
+def masker(plan: Plan) -> Callable[[str], str]:
+    """What replaces every secret text of the plan, and the JSON writing of it.
+
+    Raises:
+        Permanent: one cannot be read, so that nothing could be masked.
+    """
+    texts = [plan.secret(name) for name in _OF_SERVERS]
+    for site in plan.sites.values():
+        for reference in (site.storage.owner, site.storage.reader):
+            pair = plan.credentials(reference)
+            texts += [pair.access_key, pair.secret_key]
+    whole = sorted({*texts, *(json.dumps(text)[1:-1] for text in texts)}, key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, whole)))
+    return lambda text: pattern.sub(MASK, text)
