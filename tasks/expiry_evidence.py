@@ -19,15 +19,15 @@ from tasks.retry import is_transient
 
 _FOLDER = "evidence/expiry"
 _JSON = TypeAdapter(Evidence)
-_KEPT = {
-    "retries": 3,
-    "retry_delay_seconds": 2,
-    "retry_condition_fn": is_transient,
-    "cache_policy": NO_CACHE,
-}
 
 
-@task(name="write down what is to be removed", **_KEPT)
+@task(
+    name="write down what is to be removed",
+    retries=3,
+    retry_delay_seconds=2,
+    retry_condition_fn=is_transient,
+    cache_policy=NO_CACHE,
+)
 def begin_evidence(
     plan: Plan, now: datetime, decisions: Sequence[Decision], *, dry_run: bool, force: bool
 ) -> Evidence:
@@ -43,7 +43,13 @@ def begin_evidence(
     return evidence
 
 
-@task(name="write the evidence", **_KEPT)
+@task(
+    name="write the evidence",
+    retries=3,
+    retry_delay_seconds=2,
+    retry_condition_fn=is_transient,
+    cache_policy=NO_CACHE,
+)
 def end_evidence(plan: Plan, begun: Evidence, outcomes: Sequence[Outcome]) -> Evidence:
     """Keep what was done, in the place of what was to be done.
 

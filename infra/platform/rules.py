@@ -98,12 +98,15 @@ def _clocked(plan: Plan) -> dict[str, Schedule]:
 
 
 def copies(plan: Plan) -> Iterator[Rule]:
-    """What the sites hold, and whether it is whole; `late` has its rule above."""
+    """What the sites hold, and whether it is whole."""
     verification = (plan.protection.verification.schedule.interval or timedelta(days=1)) * 2
-    for state in ("missing", "damaged", "unknown"):
+    states: dict[str, Severity] = {
+        "late": "warning", "missing": "critical", "damaged": "critical", "unknown": "critical"
+    }  # fmt: skip
+    for state, severity in states.items():
         expr = f'dr_catalogue_state{{state="{state}"}} == 1'
         summary = f"{{{{ $labels.asset }}}} at {{{{ $labels.site }}}} is {state}"
-        yield _rule("BackupNotRecoverable", expr, "critical", summary, timedelta(minutes=5), state=state)
+        yield _rule("BackupNotRecoverable", expr, severity, summary, timedelta(minutes=5), state=state)
     yield _rule(
         "BackupDamaged",
         "dr_verified_damages > 0",

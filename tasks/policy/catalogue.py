@@ -20,6 +20,8 @@ _LATE, _CRITICAL = 1.25, 2.0
 # Clocks differ a little; a point from further ahead proves nothing about today.
 _SKEW = timedelta(minutes=10)
 _FLOWS = {"redis": "backup_redis", "files": "backup_files", "database": "backup_database"}
+# What only a change makes is made again after a day all the same, so that its age tells something.
+_RENEWED = timedelta(days=1)
 _Judgement = tuple[State, Severity, str, str]
 
 
@@ -120,7 +122,9 @@ def _verification(verified: Verified | None, oldest: datetime, due: Expected, no
     return "ok", "ok", "" if verified else "not verified yet", ""
 
 
-def _row(held: Holding, due: Expected, judged: _Judgement, good: Sequence[Point] = (), age: timedelta | None = None) -> Row:
+def _row(
+    held: Holding, due: Expected, judged: _Judgement, good: Sequence[Point] = (), age: timedelta | None = None
+) -> Row:
     state, severity, detail, hint = judged
     shortest = min(due.intervals.values(), default=None)
     return Row(
@@ -145,7 +149,7 @@ def _intervals(plan: Plan, asset: str, site: str) -> Mapping[str, timedelta]:
     planned = {
         "redis": {ANY: protection.redis.schedule.interval},
         "files": {ANY: backups.filesystem.schedule.interval},
-        "configuration": {ANY: backups.configuration.schedule.interval},
+        "configuration": {ANY: backups.configuration.schedule.interval or _RENEWED},
         "secrets": {ANY: protection.secrets.schedule.interval},
         "database": {
             "full": backups.database.full_backup.schedule.interval,

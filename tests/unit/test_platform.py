@@ -159,7 +159,7 @@ def test_every_promise_has_its_rule(rendered):
         if backup.schedule.cron
     }
     assert labels("BackupOverdue", "backup") == timed | {"redis", "secrets", "archive"}
-    assert labels("BackupNotRecoverable", "state") == {"missing", "damaged", "unknown"}
+    assert labels("BackupNotRecoverable", "state") == {"late", "missing", "damaged", "unknown"}
     assert {"ReplicationLagging", "NotWatched", "ConsensusLost"} <= {rule["alert"] for rule in rules}
 
 
