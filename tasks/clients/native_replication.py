@@ -98,9 +98,7 @@ def _rule_problems(plan: Plan, source_site: str, target_site: str) -> Iterable[P
     rules = [rule for rule in now.get("Rules", []) if rule.get("ID") == wanted["ID"]]
     if not rules:
         return [(what, f"there is no rule {wanted['ID']}")]
-    problems = (
-        [(what, f"the role is {now.get('Role')}")] if now.get("Role") != _role(plan, source_site) else []
-    )
+    problems = [(what, f"the role is {now.get('Role')}")] if now.get("Role") != _role(plan, source_site) else []
     found = _comparable(rules[0])
     for key in ("Status", "Destination", "Filter", "DeleteMarkerReplication"):
         if found.get(key) != wanted[key]:
