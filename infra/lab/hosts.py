@@ -7,6 +7,7 @@ from infra.lab.home import Home
 from infra.lab.processes import own
 from infra.lab.secrets import certificate_paths
 from infra.lab.storage import storage_identities, storage_sockets
+from infra.lab.uploads import seed_uploads
 from infra.render import endpoint_config, host_files
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Program
@@ -30,6 +31,11 @@ def write_host(  # noqa: PLR0913 -- a host of a site of a plan, in a lab, in a r
     if "service" in programs:
         _write(root, "etc/service/database_password", plan.secret("database_service"), secret=True)
         _write(root, "etc/service/redis_password", plan.secret("redis"), secret=True)
+    for asset in plan.protection.files.values():
+        if asset.program in programs:
+            protected = Path(asset.path.lstrip("/"))
+            _folder(root, str(protected.parent))
+            seed_uploads(root / protected)
     if "storage" in programs:
         _write_store(home, plan, site, root)
 

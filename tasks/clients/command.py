@@ -1,5 +1,6 @@
 """The one subprocess door: every program the product runs is started here, with a deadline."""
 
+import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,12 +79,14 @@ def follow(  # noqa: PLR0913 -- the one door
         Permanent: the program is missing or exited non-zero; its standard error is the detail.
         Transient: it did not end within the timeout.
     """
-    with TemporaryFile("w+") as given, TemporaryFile("w+") as errors:
+    # Secrets come in by standard input: from memory, since a temporary file would lie on a disk.
+    with os.fdopen(os.memfd_create("stdin"), "w+") as given, TemporaryFile("w+") as errors:
         given.write(stdin or "")
         given.seek(0)
         try:
             process = subprocess.Popen(
                 list(argv), stdin=given, stdout=subprocess.PIPE, stderr=errors, text=True,
+                errors="backslashreplace",
                 env=dict(env) if env is not None else None, cwd=cwd,
             )  # fmt: skip
         except FileNotFoundError as error:

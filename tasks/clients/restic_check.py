@@ -34,6 +34,7 @@ _SAYS: Sequence[tuple[str, str]] = (
     ("does not exist", "data/{id:.2}/{id}"),
     ("Pack ID does not match", "data/{id:.2}/{id}"),
     ("error loading index", "index/{id}"),
+    ("not found in repository", "index"),
     ("config or key", "config"),
     ("config file", "config"),
     ("no key found", "keys"),

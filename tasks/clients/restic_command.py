@@ -99,14 +99,24 @@ def restic(  # noqa: PLR0913 -- the one door
             if read_line:
                 read_line(line)
 
-    argv = ["sh", "-c", _TOGETHER, "sh", str(place.directory), *_command(plan, site, place, writes), *arguments]
+    argv = [
+        "sh",
+        "-c",
+        _TOGETHER,
+        "sh",
+        str(place.directory),
+        *_command(plan, site, place, writes),
+        *arguments,
+    ]
     environment = _environment(plan, site, writes)
     try:
         if place.on:
             address = str(plan.sites[place.on.site].hosts[place.on.host].address)
             follow_on(plan, address, argv, tell, timeout=timeout, secrets=environment)
         else:
-            follow(argv, tell, timeout=timeout, env={"PATH": os.environ.get("PATH", os.defpath), **environment})
+            follow(
+                argv, tell, timeout=timeout, env={"PATH": os.environ.get("PATH", os.defpath), **environment}
+            )
     except Permanent as error:
         raise _failure(site, arguments[0], error, said) from error
     return said
