@@ -67,3 +67,69 @@ DEPLOYMENTS = (
     ),
     Deployment("flows.backup_files.backup_files", ROUTINE_POOL, QUEUED),
     Deployment("flows.restore_files.restore_files", ROUTINE_POOL, QUEUED),
+    Deployment(
+        "flows.backup_configuration.backup_configuration", ROUTINE_POOL, QUEUED, {"": {}, "catch_up": {}}
+    ),
+    Deployment("flows.check_drift.check_drift", ROUTINE_POOL, REFUSED),
+    Deployment("flows.restore_configuration.restore_configuration", ROUTINE_POOL, QUEUED),
+    Deployment("flows.check_wal_archiving.check_wal_archiving", ROUTINE_POOL, REFUSED),
+    Deployment("flows.replicate_backups.replicate_backups", ROUTINE_POOL, REFUSED),
+    Deployment("flows.catalogue_backups.catalogue_backups", ROUTINE_POOL, REFUSED),
+    # Whoever starts it by hand is shown what would go; only the schedule removes anything unasked.
+    Deployment("flows.expire_backups.expire_backups", ROUTINE_POOL, REFUSED, {"": {"dry_run": False}}),
+    Deployment("flows.fail_over.fail_over", RECOVERY_POOL, REFUSED),
+    Deployment("flows.validate_recovery.validate_recovery", RECOVERY_POOL, QUEUED),
+    Deployment("flows.bring_back.bring_back", RECOVERY_POOL, REFUSED),
+)
+
+
+def recovery_modules() -> list[str]:
+    """The modules that the warm runner imports ahead of time."""
+    urgent = (item for item in DEPLOYMENTS if item.pool == RECOVERY_POOL)
+    return [item.entrypoint.rpartition(".")[0] for item in urgent]
+
+
+def register(plan: Plan, deployments: Sequence[Deployment] = DEPLOYMENTS) -> None:
+    """Make Prefect's deployments exactly these; the same again changes nothing.
+
+    Args:
+        plan: where the schedules come from.
+        deployments: all of ours; any other deployment with our tag is removed.
+
+    Raises:
+        httpx.HTTPError: the Prefect server does not answer or refuses.
+    """
+    with get_client(sync_client=True) as client:
+        for pool in sorted({item.pool for item in deployments}):
+            _ensure_pool(client, pool)
+        kept = {_create(client, item, plan.schedules()) for item in deployments}
+        ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[OWNER_TAG]))
+        for found in client.read_deployments(deployment_filter=ours):
+            if found.id not in kept:
+                client.delete_deployment(found.id)
+        register_automations(client)
+
+
+def _ensure_pool(client: SyncPrefectClient, name: str) -> None:
+    try:
+        client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+    except ObjectAlreadyExists:
+        return
+
+
+def _create(client: SyncPrefectClient, item: Deployment, planned: Sequence[NamedSchedule]) -> Any:
+    flow: Flow[..., Any] = load_flow_from_entrypoint(item.entrypoint, use_placeholder_flow=False)
+    return client.create_deployment(
+        flow_id=client.create_flow(flow),
+        name=flow.name,
+        entrypoint=item.entrypoint,
+        description=flow.description,
+        # A misspelt parameter is refused when the run is asked for, not when it has started.
+        parameter_openapi_schema={**parameter_schema(flow).model_dump(), "additionalProperties": False},
+        enforce_parameter_schema=True,
+        work_pool_name=item.pool,
+        tags=[OWNER_TAG, item.pool],
+        schedules=item.schedules(planned),
+        concurrency_limit=1,
+        concurrency_options=ConcurrencyOptions(collision_strategy=item.collision),
+    )
