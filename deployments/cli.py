@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from deployments.backup_commands import backups
 from deployments.lab_commands import lab
 from deployments.plan_commands import app as plan
 from deployments.plan_commands import plan_path
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.add_typer(plan, name="plan")
 app.add_typer(lab, name="lab")
 app.add_typer(report, name="report")
+app.command()(backups)
 add_recovery_commands(app)
 
 

@@ -13,6 +13,7 @@ from infra.control import (
 from infra.lab.home import Home
 from infra.lab.home import program as program_path
 from infra.lab.processes import Server, as_account, own
+from infra.platform.metrics import EXPORTER_PORT
 from tasks.clients import command
 from tasks.plan.plan import Plan
 
@@ -58,6 +59,9 @@ def control_servers(home: Home, plan: Plan, site: str, host: str) -> list[Server
         *(
             program(f"loop-{name}", [program_path("python"), "-m", "deployments.loops", name], client_env)
             for name in _LOOPS
+        ),
+        program(
+            "exporter", [program_path("python"), "-m", "deployments.exporter"], client_env, EXPORTER_PORT
         ),
     ]
 

@@ -6,6 +6,9 @@ from infra.platform.monitoring import SECRET_FILES
 from tasks.plan.plan import Plan
 
 _SOURCE = {"type": "prometheus", "uid": "${source}"}
+_LAST_BACKUP = "dr_backup_last_success_timestamp_seconds"
+_LAST_MEASURED = "dr_exporter_last_success_timestamp_seconds"
+_NOT_RECOVERABLE = 'dr_catalogue_state{state=~"missing|damaged|unknown"}'
 _HEIGHT, _WIDTH, _COLUMNS = 8, 12, 24
 
 
@@ -57,8 +60,15 @@ def _infrastructure(plan: Plan) -> tuple[Panel, ...]:
         Panel("PostgreSQL primary", "patroni_primary", "bool_yes_no", "{{host}}"),
         Panel("Replication lag", "dr_replication_lag_seconds", "s", "{{site}}", rpo),
         Panel("WAL arrived", "time() - dr_wal_last_arrival_timestamp_seconds", "s", "{{site}}", rpo),
-        Panel("Age of backups", "time() - dr_backup_last_success_timestamp_seconds", "s", "{{backup}}"),
-        Panel("Size of backups", "dr_backup_size_bytes", "bytes", "{{backup}}"),
+        Panel("Age of backups", f"time() - {_LAST_BACKUP}", "s", "{{backup}} {{asset}} {{site}}"),
+        Panel("Size of backups", "dr_backup_size_bytes", "bytes", "{{backup}} {{asset}} {{site}}"),
+        Panel("Recoverable points", "dr_backup_points", "none", "{{asset}} {{site}}"),
+        Panel("Not recoverable", _NOT_RECOVERABLE, "none", "{{asset}} {{site}} {{state}}", 1),
+        Panel("Since verified", "time() - dr_verified_timestamp_seconds", "s", "{{asset}} {{site}}"),
+        Panel("Damages found", "dr_verified_damages", "none", "{{asset}} {{site}}", 1),
+        Panel("Not covered", "dr_coverage_findings", "none", "{{severity}}", 1),
+        Panel("Expiry frozen", "dr_expiry_frozen", "bool_yes_no"),
+        Panel("Age of what is shown", f"time() - {_LAST_MEASURED}", "s", "{{part}}", 300),
     )
 
 

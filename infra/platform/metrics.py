@@ -9,17 +9,29 @@ ALERTMANAGER_PORT = 9093
 PATRONI_PORT = 8008
 ETCD_PORT = 2379
 
-METRICS = {
+# What deployments/exporter.py measures; it exports nothing else.
+MEASURED = {
+    "dr_backup_last_success_timestamp_seconds": "when the newest good one was taken; by backup, asset, site",
+    "dr_backup_size_bytes": "its size in the repository; by backup, asset, site",
+    "dr_backup_points": "how many good points there are; by asset, site",
+    "dr_catalogue_state": "1 for the state an asset is in, 0 for the others; by asset, site, state",
+    "dr_verified_timestamp_seconds": "when its copies were last verified; by asset, site",
+    "dr_verified_damages": "how much that verification found; by asset, site",
+    "dr_coverage_findings": "assets that are not covered, or not for long; by severity",
+    "dr_expiry_frozen": "1 where nothing may be removed now: an incident is open, or nobody can tell",
+    "dr_wal_last_arrival_timestamp_seconds": "when the site's repository last held all archived WAL; by site",
+    "dr_replication_lag_seconds": "how far the DR site's database is behind the primary's commits; by site",
+    "dr_recovery_point_age_seconds": "age of the newest commit that would survive the primary site now",
+    "dr_exporter_last_success_timestamp_seconds": "when a part of these was last measured; by part",
+}
+# What rules and dashboards already rest on, and nothing measures yet: "NotMeasured" fires for each.
+NOT_YET = {
     "dr_site_healthy": "1 where the site answers and its programs do what they are for, 0 where not; by site",
     "dr_probe_success": "1 where the last request through the public endpoint was answered as healthy",
     "dr_probe_duration_seconds": "how long that request took",
-    "dr_backup_last_success_timestamp_seconds": "end of the last good backup; by backup",
-    "dr_backup_size_bytes": "its size in the repository; by backup",
-    "dr_wal_last_arrival_timestamp_seconds": "when the site's repository last held all archived WAL; by site",
-    "dr_replication_lag_seconds": "how far the DR site's database is behind the primary's commits",
-    "dr_recovery_point_age_seconds": "age of the newest commit that would survive the primary site now",
     "dr_drill_last_success_timestamp_seconds": "end of the last drill that passed; by drill",
     "dr_recovery_duration_seconds": "RTO that the last recovery or drill measured",
     "dr_recovery_loss_seconds": "RPO that the last recovery or drill measured",
 }
+METRICS = MEASURED | NOT_YET
 EXPORTED_BY_OTHERS = {"up", "patroni_primary", "patroni_postgres_running", "etcd_server_has_leader"}

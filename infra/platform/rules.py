@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.plan.communication import Severity
 from tasks.plan.plan import Plan
+from tasks.plan.schedule import Schedule
 from tasks.plan.values import in_words
 
 Rule = dict[str, Any]
@@ -34,7 +35,7 @@ def alert_rules(plan: Plan) -> dict[str, Any]:
     """The rule file: recovery point, backups, drills, health, error budget, and what nobody measures."""
     groups = {
         "recovery_point": [*recovery_point(plan)],
-        "backups": [*backups(plan)],
+        "backups": [*backups(plan), *copies(plan)],
         "drills": [*drills(plan)],
         "health": [*health(plan)],
         "error_budget": [*error_budget(plan)],
@@ -76,15 +77,56 @@ def recovery_point(plan: Plan) -> Iterator[Rule]:
 
 def backups(plan: Plan) -> Iterator[Rule]:
     """Each backup that a clock starts: late after a quarter of its interval, critical after a whole one."""
-    for path, backup in plan.backup_strategy.scheduled().items():
-        name, interval = path.rpartition(".")[2], backup.schedule.interval
+    for name, schedule in _clocked(plan).items():
+        interval = schedule.interval or timedelta(0)
         age = f'time() - dr_backup_last_success_timestamp_seconds{{backup="{name}"}}'
-        for late, severity in ((interval * 5 / 4, "warning"), (interval * 2, "critical")) if interval else ():
+        for late, severity in ((interval * 5 / 4, "warning"), (interval * 2, "critical")):
             expr = f"{age} > {_whole(late)}"
-            summary = (
-                f"No good {name} since {{{{ $value | humanizeDuration }}}}; planned {backup.schedule.words}"
-            )
+            summary = f"No good {name} since {{{{ $value | humanizeDuration }}}}; planned {schedule.words}"
             yield _rule("BackupOverdue", expr, severity, summary, timedelta(minutes=5), backup=name)
+
+
+def _clocked(plan: Plan) -> dict[str, Schedule]:
+    """The schedules of all backups that time triggers, by the exporter's names."""
+    named = {
+        **{path.rpartition(".")[2]: each.schedule for path, each in plan.backup_strategy.scheduled().items()},
+        "redis": plan.protection.redis.schedule,
+        "secrets": plan.protection.secrets.schedule,
+        "archive": plan.protection.archive.schedule,
+    }
+    return {name: schedule for name, schedule in named.items() if schedule.interval}
+
+
+def copies(plan: Plan) -> Iterator[Rule]:
+    """What the sites hold, and whether it is whole."""
+    verification = (plan.protection.verification.schedule.interval or timedelta(days=1)) * 2
+    states: dict[str, Severity] = {
+        "late": "warning", "missing": "critical", "damaged": "critical", "unknown": "critical"
+    }  # fmt: skip
+    for state, severity in states.items():
+        expr = f'dr_catalogue_state{{state="{state}"}} == 1'
+        summary = f"{{{{ $labels.asset }}}} at {{{{ $labels.site }}}} is {state}"
+        yield _rule("BackupNotRecoverable", expr, severity, summary, timedelta(minutes=5), state=state)
+    yield _rule(
+        "BackupDamaged",
+        "dr_verified_damages > 0",
+        "critical",
+        "{{ $value }} objects of {{ $labels.asset }} at {{ $labels.site }} are damaged",
+        timedelta(0),
+    )
+    yield _rule(
+        "VerificationOverdue",
+        f"time() - dr_verified_timestamp_seconds > {_whole(verification)}",
+        "warning",
+        "{{ $labels.asset }} at {{ $labels.site }} was not verified for {{ $value | humanizeDuration }}",
+        timedelta(hours=1),
+    )
+    for severity in ("critical", "warning"):
+        expr = f'dr_coverage_findings{{severity="{severity}"}} > 0'
+        summary = "{{ $value }} assets are not covered, or not for long: see `dr backups`"
+        yield _rule("NotCovered", expr, severity, summary, timedelta(0))
+    frozen = "Nothing expires: an incident is open, or nobody can tell"
+    yield _rule("ExpiryFrozen", "dr_expiry_frozen == 1", "warning", frozen, timedelta(days=1))
 
 
 def drills(plan: Plan) -> Iterator[Rule]:
@@ -108,6 +150,9 @@ def health(plan: Plan) -> Iterator[Rule]:
             "SiteUnhealthy", expr, severity, f"The {site.role} site is unhealthy", detection, site=name
         )
     yield _rule("NotWatched", 'up{job="dr"} == 0', "critical", "Nothing watches the service", detection)
+    stale = "time() - dr_exporter_last_success_timestamp_seconds > 300"
+    summary = "{{ $labels.part }} is not measured any more"
+    yield _rule("ExporterStale", stale, "critical", summary, timedelta(minutes=1))
     quorum = "sum(etcd_server_has_leader) < 2"
     yield _rule("ConsensusLost", quorum, "critical", "Fewer than two sites agree on a leader", detection)
 

@@ -140,9 +140,8 @@ def test_thresholds_of_the_shipped_plan(shipped):
         "(1 - avg_over_time(dr_probe_success[5m])) > 0.0072"
     )
     overdue = [rule["expr"].rpartition(" ")[2] for rule in rules if rule["alert"] == "BackupOverdue"]
-    assert overdue == [
-        str(hours * 3600) for hours in (30, 48, 5, 8, 30, 48)
-    ]  # full, incremental, files; the configuration follows changes
+    # Full, incremental, files, Redis, secrets, the monthly archive; the configuration follows changes.
+    assert overdue == [str(hours * 3600) for hours in (30, 48, 5, 8, 30, 48, 5, 8, 30, 48, 31 * 30, 31 * 48)]
 
 
 def test_every_promise_has_its_rule(rendered):
@@ -159,7 +158,8 @@ def test_every_promise_has_its_rule(rendered):
         for path, backup in plan.backup_strategy.scheduled().items()
         if backup.schedule.cron
     }
-    assert labels("BackupOverdue", "backup") == timed
+    assert labels("BackupOverdue", "backup") == timed | {"redis", "secrets", "archive"}
+    assert labels("BackupNotRecoverable", "state") == {"late", "missing", "damaged", "unknown"}
     assert {"ReplicationLagging", "NotWatched", "ConsensusLost"} <= {rule["alert"] for rule in rules}
 
 

@@ -1,0 +1,97 @@
+"""`dr backups`: every recoverable point of every asset at every site."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deployments.environment import active_plan
+from tasks.errors import Refused
+from tasks.facts.archive import Finding
+from tasks.facts.catalogue import Catalogue, Row
+from tasks.inventory import catalogue
+from tasks.plan.plan import Plan
+from tasks.policy.catalogue_words import HEAD, cells
+from tasks.policy.tables import moment
+
+_COLOURS = {"ok": "green", "warning": "yellow", "critical": "red", "unknown": "red"}
+Asset = Annotated[str | None, typer.Option(help="only this asset, or all of a kind such as files")]
+Site = Annotated[str | None, typer.Option(help="only this site")]
+
+
+def backups(
+    asset: Asset = None,
+    site: Site = None,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON, each point included")] = False,
+) -> None:
+    """Show what can be restored, from where, to when; exit 1 where something is not healthy."""
+    plan = active_plan()
+    _require_known(plan, asset, site)
+    found = catalogue(plan)
+    rows = [row for row in found.rows if _wanted(row.asset, asset) and site in {None, row.site}]
+    coverage = [] if asset or site else list(found.coverage)
+    if as_json:
+        print(json.dumps(_document(found, rows, coverage), default=_plain, indent=2))
+    else:
+        _show(found, rows, coverage)
+    if any(finding.red for finding in (*(row.finding for row in rows), *coverage)):
+        raise typer.Exit(1)
+
+
+def _require_known(plan: Plan, asset: str | None, site: str | None) -> None:
+    if site is not None and site not in plan.sites:
+        raise Refused(f"there is no site {site}", hint=f"one of: {', '.join(plan.sites)}")
+    if asset is not None and not any(_wanted(each, asset) for each in plan.protection.assets()):
+        raise Refused(f"there is no asset {asset}", hint=f"one of: {', '.join(plan.protection.assets())}")
+
+
+def _wanted(asset: str, wanted: str | None) -> bool:
+    return wanted is None or asset == wanted or asset.startswith(f"{wanted}/")
+
+
+def _show(found: Catalogue, rows: Iterable[Row], coverage: Iterable[Finding]) -> None:
+    console = Console(highlight=False)
+    table = Table(title=f"backups at {moment(found.at)} UTC", title_justify="left")
+    for head in HEAD:
+        table.add_column(head, no_wrap=head in {"asset", "site", "state"})
+    for row in rows:
+        colour = _COLOURS[row.finding.severity]
+        table.add_row(*cells(row)[:-1], f"[{colour}]{row.state}[/]")
+    console.print(table)
+    for finding in (*(row.finding for row in rows), *coverage):
+        if finding.severity != "ok":
+            _tell(console, finding)
+    if found.frozen:
+        console.print(f"[yellow]expiry is frozen[/]: {found.frozen}")
+
+
+def _tell(console: Console, finding: Finding) -> None:
+    colour = _COLOURS[finding.severity]
+    told = f"[{colour}]{finding.severity}[/] {finding.name}: {finding.detail}"
+    console.print(f"{told} ({finding.hint})" if finding.hint else told)
+
+
+def _document(found: Catalogue, rows: Iterable[Row], coverage: Iterable[Finding]) -> dict[str, Any]:
+    shown = list(rows)
+    wanted = {(row.asset, row.site) for row in shown}
+    held = [each for each in found.holdings if (each.asset, each.site) in wanted]
+    return {
+        "at": found.at,
+        "rows": [asdict(row) for row in shown],
+        "coverage": [asdict(finding) for finding in coverage],
+        "frozen": found.frozen,
+        "points": [asdict(point) for each in held for point in each.points or ()],
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    raise TypeError(type(value).__name__)

@@ -1,0 +1,120 @@
+"""What the exporter measures, part by part: the catalogue, the WAL, the standby database."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import get_args
+
+from tasks import arrival, inventory
+from tasks.clients.truth import active_site
+from tasks.facts.backups import Point
+from tasks.facts.catalogue import Catalogue, Row, State
+from tasks.plan.plan import Plan
+from tasks.policy.arrival import Track, arrived, cold_age
+from tasks.policy.catalogue import is_ahead
+
+Sample = tuple[Mapping[str, str], float]
+Told = tuple[str, Mapping[str, str], float]
+Samples = Mapping[str, Sequence[Sample]]
+_STATES: tuple[str, ...] = get_args(State)
+# The plan's name of each backup, by what makes it: a full one is due as an incremental one as well.
+_BACKUPS: Mapping[str, Mapping[str, frozenset[str]]] = {
+    "database": {
+        "full_backup": frozenset({"full"}),
+        "incremental_backup": frozenset({"full", "diff", "incr"}),
+        "archive": frozenset({"long-term"}),
+    },
+    "files": {"filesystem": frozenset({"snapshot"})},
+    "redis": {"redis": frozenset({"snapshot"})},
+    "secrets": {"secrets": frozenset({"snapshot"})},
+    "configuration": {"configuration": frozenset({"snapshot"})},
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One part: how it is measured, and every how many seconds."""
+
+    ask: Callable[[Plan], Samples]
+    every_s: float
+
+
+def catalogue_samples(found: Catalogue) -> Samples:
+    """The catalogue in numbers; of what is unknown there is its state only."""
+    samples: dict[str, list[Sample]] = {}
+    for row in found.rows:
+        _add(samples, _row_samples(row))
+    for held in found.holdings:
+        good = [point for point in held.points or () if point.good and not is_ahead(point, found.at)]
+        _add(samples, _backup_samples(good))
+    severities = Counter(finding.severity for finding in found.coverage)
+    for severity in ("warning", "critical"):
+        _add(samples, [("dr_coverage_findings", {"severity": severity}, severities[severity])])
+    _add(samples, [("dr_expiry_frozen", {}, float(bool(found.frozen)))])
+    return samples
+
+
+def _row_samples(row: Row) -> Iterator[Told]:
+    where = {"asset": row.asset, "site": row.site}
+    for state in _STATES:
+        yield "dr_catalogue_state", {**where, "state": state}, float(row.state == state)
+    if row.state != "unknown":
+        yield "dr_backup_points", where, row.points
+    if row.verified:
+        yield "dr_verified_timestamp_seconds", where, row.verified.timestamp()
+        yield "dr_verified_damages", where, row.damages
+
+
+def _backup_samples(good: Sequence[Point]) -> Iterator[Told]:
+    kinds = _BACKUPS[good[0].asset.partition("/")[0]] if good else {}
+    for backup, variants in kinds.items():
+        mine = [point for point in good if point.variant in variants]
+        if mine:
+            newest = max(mine, key=lambda point: point.at)
+            labels = {"backup": backup, "asset": newest.asset, "site": newest.site}
+            yield "dr_backup_last_success_timestamp_seconds", labels, newest.at.timestamp()
+            yield "dr_backup_size_bytes", labels, newest.size
+
+
+class Distance:
+    """How far the sites are behind the primary: by streaming, and by archived WAL."""
+
+    def __init__(self) -> None:
+        self._track = Track()
+
+    def ask(self, plan: Plan) -> Samples:
+        """Look at the primary, at every standby and at every repository.
+
+        Raises:
+            Transient: the primary or etcd does not answer.
+        """
+        writing = arrival.look_at_writing(plan, self._track)
+        active = active_site(plan)
+        lags = arrival.standby_lags(plan, self._track)
+        newest = arrival.newest_segments(plan, writing)
+        timeout = plan.recovery.archive_timeout
+        cold = [cold_age(each, writing, timeout) for site, each in newest.items() if site != active]
+        survives = [*lags.values(), *(age.total_seconds() for age in cold)]
+        return {
+            "dr_replication_lag_seconds": [({"site": site}, lag) for site, lag in lags.items()],
+            "dr_wal_last_arrival_timestamp_seconds": [
+                ({"site": site}, arrived(each, writing).timestamp()) for site, each in newest.items()
+            ],
+            "dr_recovery_point_age_seconds": [({}, min(survives))] if survives else [],
+        }
+
+
+def _catalogue(plan: Plan) -> Samples:
+    return catalogue_samples(inventory.catalogue(plan, datetime.now(UTC)))
+
+
+def _add(samples: dict[str, list[Sample]], new: Iterable[Told]) -> None:
+    for metric, labels, value in new:
+        samples.setdefault(metric, []).append((labels, value))
+
+
+PARTS: Mapping[str, Measure] = {
+    "catalogue": Measure(_catalogue, 60),
+    "distance": Measure(Distance().ask, 15),
+}

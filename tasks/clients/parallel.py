@@ -1,0 +1,44 @@
+"""Asking many servers at once, with one deadline for all: who does not answer holds nobody up."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Hashable, Mapping
+from typing import TypeVar
+
+from tasks.errors import DrError, Permanent, Transient
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+
+def ask_all(jobs: Mapping[K, Callable[[], T]], timeout: float) -> dict[K, T | DrError]:
+    """Run every job in a thread of its own; its answer, or the error that it ended in.
+
+    Args:
+        jobs: what to run.
+        timeout: seconds for all of them. The thread of a job that takes longer is left behind: it ends with
+            its own timeouts, and holds up nobody, not even the end of the process.
+    """
+    answers: queue.Queue[tuple[K, T | DrError]] = queue.Queue()
+    for key, job in jobs.items():
+        threading.Thread(target=lambda k=key, j=job: answers.put((k, _answer(j))), daemon=True).start()
+    found: dict[K, T | DrError] = {}
+    deadline = time.monotonic() + timeout
+    while len(found) < len(jobs):
+        try:
+            key, answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            break
+        found[key] = answer
+    late = Transient("no answer in time", f"{timeout:g} s")
+    return {key: found.get(key, late) for key in jobs}
+
+
+def _answer(job: Callable[[], T]) -> T | DrError:
+    try:
+        return job()
+    except DrError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 -- an answer that cannot be read is one more that is not known
+        return Permanent("an answer cannot be read", repr(error)[:300])

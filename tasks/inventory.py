@@ -1,0 +1,159 @@
+"""List what every site holds of every asset. No Prefect here: `dr backups` is quick.
+
+A store that does not answer makes its site's assets unknown, and holds up no other site.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from tasks.clients import pgbackrest, points, restic
+from tasks.clients.objects import Bucket
+from tasks.clients.parallel import ask_all
+from tasks.clients.truth import read_truth
+from tasks.errors import DrError
+from tasks.facts.backups import Point, Verified
+from tasks.facts.catalogue import Catalogue, Holding
+from tasks.plan.plan import Plan
+from tasks.policy.backup_points import database_points
+from tasks.policy.catalogue import expected, judge_all
+from tasks.policy.coverage import coverage
+from tasks.policy.expiry import UNFINISHED
+from tasks.verified import read_verified
+
+# One repository's listing, and all of them together, in seconds.
+_ONE_S, _ALL_S = 20, 25
+_PROBE_S = 3
+_POINTS = "points"
+_MANIFEST = "manifest.json"
+Verifications = Mapping[tuple[str, str], Verified]
+Listing = Callable[[Plan, str], Iterable[Point]]
+
+
+def catalogue(plan: Plan, now: datetime | None = None) -> Catalogue:
+    """Every recoverable point of every asset at every site, judged by the plan."""
+    held, at = holdings(plan), now or datetime.now(UTC)
+    rows = judge_all(held, expected(plan, _active(plan)), at)
+    return Catalogue(at, rows, coverage(plan, at.date()), frozen(plan), held)
+
+
+def frozen(plan: Plan) -> str:
+    """Why nothing may be removed now; empty where something may."""
+    try:
+        truth, _ = read_truth(plan)
+    except DrError as error:
+        return f"the active site cannot be told: {error.message}"
+    return "" if truth.done else f"incident {truth.incident} is open"
+
+
+def holdings(plan: Plan, sites: Sequence[str] = ()) -> tuple[Holding, ...]:
+    """What the sites hold, all of them where none is named."""
+    asked = tuple(sites) or tuple(plan.sites)
+    verified = _verified(plan)
+    jobs = {(site, kind): partial(_listed, plan, site, kind) for site in asked for kind in LISTINGS}
+    found = ask_all(jobs, _ALL_S)
+    return tuple(
+        held
+        for (site, kind), answer in found.items()
+        for held in _holdings(plan, site, kind, answer, verified)
+    )
+
+
+def holding(plan: Plan, site: str, asset: str) -> tuple[Point, ...]:
+    """What one site holds of one asset now.
+
+    Raises:
+        Transient, Permanent: it cannot be listed.
+    """
+    return tuple(point for point in _listed(plan, site, _kind_of(asset)) if point.asset == asset)
+
+
+def remove_unfinished(plan: Plan, site: str, asset: str, stamp: str) -> None:
+    """Remove the objects of a point whose manifest never came; nothing where it came meanwhile.
+
+    Raises:
+        Transient, Permanent: see `Bucket`.
+    """
+    bucket, folder = Bucket.owned(plan, site), f"{_POINTS}/{asset}/{stamp}"
+    keys = [entry.key for entry in bucket.list(folder)]
+    for key in keys if f"{folder}/{_MANIFEST}" not in keys else ():
+        bucket.delete(key)
+
+
+def _listed(plan: Plan, site: str, kind: str) -> tuple[Point, ...]:
+    # A dead store is told in a moment; the tools behind the listings try for minutes.
+    Bucket.readable(plan, site, _PROBE_S).children(kind)
+    return tuple(LISTINGS[kind](plan, site))
+
+
+def _database(plan: Plan, site: str) -> Iterable[Point]:
+    info = pgbackrest.info_of(plan, site)
+    return database_points(info, site) if info else ()
+
+
+def _files(plan: Plan, site: str) -> Iterable[Point]:
+    for each in restic.snapshots(plan, site, timeout=_ONE_S):
+        yield Point(each.asset, site, each.id, "snapshot", each.at, size=each.size)
+
+
+def _sealed(plan: Plan, site: str) -> Iterable[Point]:
+    stored = points.stored(plan, site)
+    for each in stored:
+        yield Point(each.asset, site, each.stamp, "snapshot", each.at, size=each.size)
+    yield from _unfinished(plan, site)
+
+
+def _unfinished(plan: Plan, site: str) -> Iterable[Point]:
+    """Folders of points whose manifest, which is written last, never came; as old as their newest object."""
+    newest: dict[str, datetime] = {}
+    finished, sizes = set(), defaultdict[str, int](int)
+    for entry in Bucket.readable(plan, site).list(_POINTS):
+        folder, _, name = entry.key.rpartition("/")
+        newest[folder] = max(newest.get(folder, entry.modified), entry.modified)
+        sizes[folder] += entry.size
+        if name == _MANIFEST:
+            finished.add(folder)
+    for folder in sorted(newest.keys() - finished):
+        asset, _, stamp = folder.removeprefix(f"{_POINTS}/").rpartition("/")
+        at, size = newest[folder], sizes[folder]
+        yield Point(asset, site, stamp, UNFINISHED, at, size=size, good=False)
+
+
+LISTINGS: Mapping[str, Listing] = {"pgbackrest": _database, "restic": _files, "points": _sealed}
+_KINDS = {"database": "pgbackrest", "files": "restic"}
+
+
+def _kind_of(asset: str) -> str:
+    return _KINDS.get(asset.partition("/")[0], "points")
+
+
+def _holdings(
+    plan: Plan, site: str, kind: str, answer: tuple[Point, ...] | DrError, verified: Verifications
+) -> Iterable[Holding]:
+    listed = () if isinstance(answer, DrError) else answer
+    planned = [asset for asset in plan.protection.assets() if _kind_of(asset) == kind]
+    for asset in dict.fromkeys([*planned, *(point.asset for point in listed)]):
+        known = verified.get((asset, site))
+        if isinstance(answer, DrError):
+            yield Holding(asset, site, None, _words(answer), known)
+        else:
+            yield Holding(asset, site, tuple(p for p in listed if p.asset == asset), verified=known)
+
+
+def _words(error: DrError) -> str:
+    return error.message
+
+
+def _verified(plan: Plan) -> Verifications:
+    try:
+        return read_verified(plan)
+    except DrError:
+        return {}  # nothing is verified then, which is what the rows say
+
+
+def _active(plan: Plan) -> str:
+    try:
+        return read_truth(plan)[0].active
+    except DrError:
+        return plan.site_of("primary")
