@@ -99,7 +99,8 @@ def list_archives(plan: Plan, seen: PrimarySight) -> Archives:
     """List every site's archive, side by side; a store that does not answer is told as its error."""
     buckets = {site: Bucket.readable(plan, site, _STORE_S) for site in plan.sites}
     stanza = plan.postgresql_ha.cluster_name
-    trees, failed = _trees(buckets, stanza, _database(seen))
+    mine = seen.repository.database_of(seen.primary) if seen.repository else None
+    trees, failed = _trees(buckets, stanza, mine.name if mine else None)
     reference = seen.site if seen.site in trees else next(iter(trees), seen.site)
     sight = Sight(reference, seen.primary, _watched(seen), datetime.now(UTC), patience=_patience(plan))
     fold = Fold(sight, trees)
@@ -149,15 +150,9 @@ def _trees(
     return trees, {site: each for site, each in seen.items() if isinstance(each, DrError)}
 
 
-def _database(seen: PrimarySight) -> str | None:
-    """The primary's own among the repository's databases; None for the newest."""
-    systems = seen.repository.systems if seen.repository else ()
-    mine = [name for name, system in systems if seen.primary and system == seen.primary.system]
-    return mine[-1] if mine else None
-
-
 def _watched(seen: PrimarySight) -> frozenset[str]:
-    names = {seen.repository.newest_wal} if seen.repository else set()
+    mine = seen.repository.database_of(seen.primary) if seen.repository else None
+    names = {mine.newest_wal} if mine else set()
     if seen.archiver:
         names |= {seen.archiver.last_archived_wal, seen.archiver.last_failed_wal}
     return frozenset(names - {""})

@@ -50,12 +50,15 @@ def primary_row(plan: Plan, address: str) -> Row:
 
 
 def switch_wal(plan: Plan, address: str) -> str:
-    """Begin a new segment where the current one holds anything; returns the name of the one that ended.
+    """Begin a new segment; returns the name of the one that ended.
+
+    A restore point goes before: on an idle primary there would be nothing to switch.
 
     Raises:
         Transient, Permanent: see `connected`.
     """
     with connected(plan, address) as connection:
+        connection.execute("select pg_create_restore_point('naas-dr check')")
         row = connection.execute("select pg_walfile_name(pg_switch_wal()) as name").fetchone()
     if row is None:
         raise Permanent(f"PostgreSQL at {address} told nothing")

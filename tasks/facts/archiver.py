@@ -35,25 +35,50 @@ class BackupFact:
 
 
 @dataclass(frozen=True)
-class RepositoryFact:
-    """The repository as the primary's own pgBackRest sees it.
+class DatabaseFact:
+    """One database of a repository.
 
     Attributes:
-        backups: the good backups, oldest first.
-        systems: each database id such as "15-1", oldest first, with its cluster's system identifier.
-        newest_wal: the newest segment of the newest database; empty where it has none.
+        name: such as "15-1".
+        system: its cluster's system identifier.
+        newest_wal: its newest segment; empty where it has none.
     """
 
-    backups: tuple[BackupFact, ...]
-    systems: tuple[tuple[str, int], ...]
+    name: str
+    system: int
     newest_wal: str = ""
+
+
+@dataclass(frozen=True)
+class PrimaryFact:
+    """Where the primary writes, and the parents of its timeline, oldest first; None if not to be read."""
+
+    timeline: int
+    lsn: int
+    history: tuple[Switch, ...] | None = ()
+    segment_size: int = SEGMENT_SIZE
+    system: int = 0
+
+
+@dataclass(frozen=True)
+class RepositoryFact:
+    """What the primary's own pgBackRest sees: the good backups and the databases, oldest first."""
+
+    backups: tuple[BackupFact, ...]
+    databases: tuple[DatabaseFact, ...]
 
     @classmethod
     def of(cls, stanza: Mapping[str, Any]) -> Self:
         """One stanza of `pgbackrest info --output=json`."""
-        systems = tuple((f"{each['version']}-{each['id']}", int(each["system-id"])) for each in stanza["db"])
         newest = {each["id"]: each["max"] or "" for each in stanza["archive"]}
-        return cls(BackupFact.of(stanza), systems, newest.get(systems[-1][0], "") if systems else "")
+        named = [(f"{each['version']}-{each['id']}", int(each["system-id"])) for each in stanza["db"]]
+        databases = tuple(DatabaseFact(name, system, newest.get(name, "")) for name, system in named)
+        return cls(BackupFact.of(stanza), databases)
+
+    def database_of(self, primary: PrimaryFact | None) -> DatabaseFact | None:
+        """The primary's own database, the newest where there are several."""
+        mine = [each for each in self.databases if primary and each.system == primary.system]
+        return mine[-1] if mine else None
 
 
 @dataclass(frozen=True)
@@ -83,17 +108,6 @@ class ArchiverFact:
     idle_s: float = 0
     mode: str = "on"
     command: str = ""
-
-
-@dataclass(frozen=True)
-class PrimaryFact:
-    """Where the primary writes, and the parents of its timeline, oldest first; None if not to be read."""
-
-    timeline: int
-    lsn: int
-    history: tuple[Switch, ...] | None = ()
-    segment_size: int = SEGMENT_SIZE
-    system: int = 0
 
 
 @dataclass(frozen=True)

@@ -60,25 +60,26 @@ def bucket(
     if repository is None:
         detail = "the primary's pgBackRest tells nothing of the repository that the site's bucket holds"
         return Finding("bucket", "critical" if archive.count else "unknown", detail, hint)
-    if repository.newest_wal and repository.newest_wal not in archive.watched:
-        detail = f"the primary's pgBackRest sees {repository.newest_wal}, the site's bucket lacks it"
+    mine = repository.database_of(archive.primary)
+    if mine and mine.newest_wal and mine.newest_wal not in archive.watched:
+        detail = f"the primary's pgBackRest sees {mine.newest_wal}, the site's bucket lacks it"
         return Finding("bucket", "critical", detail, hint)
-    elsewhere = archiver is not None and archiver.command != planned and " --repo" in archiver.command
+    elsewhere = archiver is not None and archiver.command != planned and "archive-push" in archiver.command
     if elsewhere and stored(archiver, archive).red:
-        return Finding("bucket", "critical", "archive_command names another repository", hint)
+        return Finding("bucket", "critical", "archive_command stores elsewhere", hint)
     return Finding("bucket", "ok")
 
 
 def system(primary: PrimaryFact | None, repository: RepositoryFact | None) -> Finding:
     """Whether the newest database of the repository is the primary's cluster."""
-    if primary is None or repository is None or not repository.systems:
+    if primary is None or repository is None or not repository.databases:
         return Finding(
             "system", "unknown", "the repository's clusters are not known", "run `pgbackrest info`"
         )
-    database, identifier = repository.systems[-1]
-    if identifier == primary.system:
-        return Finding("system", "ok", f"{database} is {identifier}")
-    detail = f"{database} belongs to the cluster {identifier}, the primary's is {primary.system}"
+    newest = repository.databases[-1]
+    if newest.system == primary.system:
+        return Finding("system", "ok", f"{newest.name} is {newest.system}")
+    detail = f"{newest.name} belongs to the cluster {newest.system}, the primary's is {primary.system}"
     return Finding("system", "critical", detail, "find the cluster whose stanza-create or -upgrade that was")
 
 
