@@ -124,24 +124,3 @@ class ArchiveLimits:
     rpo: timedelta
     archive_timeout: timedelta
     waiting: int = 8
-
-
-@dataclass(frozen=True)
-class CopyReport:
-    """What one pass of replication did.
-
-    Attributes:
-        objects: objects copied.
-        bytes: bytes copied.
-        skipped: objects that were the same already.
-        postponed: objects of backups that are still being written.
-        conflicts: keys that may never change, and did at the source; the copy was kept.
-        seconds: how long it took.
-    """
-
-    objects: int
-    bytes: int
-    skipped: int
-    postponed: int
-    conflicts: tuple[str, ...]
-    seconds: float
