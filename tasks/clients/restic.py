@@ -28,7 +28,7 @@ __all__ = ["Snapshot", "backup", "check", "forget", "restore", "snapshots"]
 Tell = Callable[[float, float], None]
 _CACHE = "var/cache/restic"
 _SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\*?["})
-_INCOMPLETE = "exit 3"
+_INCOMPLETE, _INCOMPLETE_TAG = "exit 3", "incomplete"
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Snapshot:
         at: when it was taken.
         size: the bytes of its files.
         files: how many files its source had.
+        whole: whether every file of its source could be read.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Snapshot:
     at: datetime
     size: int
     files: int = 0
+    whole: bool = True
 
 
 def backup(  # noqa: PLR0913 -- what, from where, when, and how long at most
@@ -98,12 +100,15 @@ def backup(  # noqa: PLR0913 -- what, from where, when, and how long at most
         *([f"--time={at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"] if at else []),
         "--", path.lstrip("/"),
     ]  # fmt: skip
+    hear = _progress(tell, size)
     try:
-        said = restic(
-            plan, site, arguments, timeout=timeout, place=place, writes=True, hear=_progress(tell, size)
-        )
+        said = restic(plan, site, arguments, timeout=timeout, place=place, writes=True, hear=hear)
     except Permanent as error:
-        raise _unreadable(asset, error) from error
+        if error.detail.startswith(_INCOMPLETE):
+            _mark_incomplete(plan, site, asset, plan.service.name)
+            message = f"files of {asset} cannot be read: the snapshot is not whole"
+            raise Permanent(message, error.detail, "let the account that backs up read them") from error
+        raise
     return _whole_id(plan, site, said)
 
 
@@ -229,18 +234,24 @@ def _whole_id(plan: Plan, site: str, said: Said) -> str:
     return whole[0]
 
 
-def _unreadable(asset: str, error: Permanent) -> Permanent:
-    if not error.detail.startswith(_INCOMPLETE):
-        return error
-    return Permanent(f"files of {asset} cannot be read: the snapshot is not whole", error.detail)
+def _mark_incomplete(plan: Plan, site: str, asset: str, host: str) -> None:
+    """Tell a snapshot that lacks files from a good one: better than none, and not what was asked for."""
+    arguments = ["tag", f"--add={_INCOMPLETE_TAG}", f"--tag={asset}", f"--host={host}", "latest"]
+    restic(plan, site, arguments, timeout=120, writes=True)
 
 
 def _snapshot(found: dict[str, Any]) -> Snapshot:
     tags = found.get("tags") or []
     facts = dict(tag.split("=", 1) for tag in tags if "=" in tag)
-    asset = next((tag for tag in tags if "=" not in tag), "")
-    size, files = int(facts.get("bytes", 0)), int(facts.get("files", 0))
-    return Snapshot(found["id"], asset, datetime.fromisoformat(_micros(found["time"])), size, files)
+    asset = next((tag for tag in tags if tag.startswith("files/")), "")
+    return Snapshot(
+        id=found["id"],
+        asset=asset,
+        at=datetime.fromisoformat(_micros(found["time"])),
+        size=int(facts.get("bytes", 0)),
+        files=int(facts.get("files", 0)),
+        whole=_INCOMPLETE_TAG not in tags,
+    )
 
 
 def _micros(moment: str) -> str:
