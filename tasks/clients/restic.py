@@ -7,7 +7,7 @@ Source: restic manual; restic 0.14.
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -92,7 +92,8 @@ def backup(  # noqa: PLR0913 -- what, from where, when, and how long at most
         raise Refused(f"{path} on {host} holds no file", f"asset {asset}", hint)
     place = Place(on, root, root / _CACHE)
     _clear_stale_locks(plan, site, place)
-    parent = max((each for each in snapshots(plan, site) if each.asset == asset), key=_when, default=None)
+    held = snapshots(plan, site)
+    parent = max((each for each in held if each.asset == asset), key=_when, default=None)
     arguments = [
         "backup", "--json", f"--host={plan.service.name}", f"--compression={_compression(plan)}",
         f"--tag={asset}", f"--tag=files={files}", f"--tag=bytes={size}",
@@ -105,7 +106,7 @@ def backup(  # noqa: PLR0913 -- what, from where, when, and how long at most
         said = restic(plan, site, arguments, timeout=timeout, place=place, writes=True, hear=hear)
     except Permanent as error:
         if error.detail.startswith(_INCOMPLETE):
-            _mark_incomplete(plan, site, asset, plan.service.name)
+            _mark_incomplete(plan, site, {each.id for each in held})
             message = f"files of {asset} cannot be read: the snapshot is not whole"
             raise Permanent(message, error.detail, "let the account that backs up read them") from error
         raise
@@ -234,10 +235,11 @@ def _whole_id(plan: Plan, site: str, said: Said) -> str:
     return whole[0]
 
 
-def _mark_incomplete(plan: Plan, site: str, asset: str, host: str) -> None:
+def _mark_incomplete(plan: Plan, site: str, before: Collection[str]) -> None:
     """Tell a snapshot that lacks files from a good one: better than none, and not what was asked for."""
-    arguments = ["tag", f"--add={_INCOMPLETE_TAG}", f"--tag={asset}", f"--host={host}", "latest"]
-    restic(plan, site, arguments, timeout=120, writes=True)
+    new = [each.id for each in snapshots(plan, site) if each.id not in before]
+    if new:
+        restic(plan, site, ["tag", f"--add={_INCOMPLETE_TAG}", *new], timeout=120, writes=True)
 
 
 def _snapshot(found: dict[str, Any]) -> Snapshot:

@@ -87,11 +87,11 @@ def copy_repository(plan, target):
 
 def restic_of(lab):
     """The restic processes that run on the lab's hosts."""
-    found = []
-    for process in psutil.process_iter(["name", "cwd"]):
-        if process.info["name"] == "restic" and str(process.info["cwd"]).startswith(str(lab.home.directory)):
-            found.append(process)
-    return found
+    return [
+        process
+        for process in psutil.process_iter(["name", "cwd"])
+        if process.info["name"] == "restic" and str(process.info["cwd"]).startswith(str(lab.home.directory))
+    ]
 
 
 def test_a_second_snapshot_adds_little_from_whatever_host_it_comes(files):
