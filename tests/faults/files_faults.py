@@ -1,8 +1,8 @@
 """Faults of the files' repositories: flipped bits, killed runs, stores that stop, refuse or fill up.
 
-`python tests/faults/files_faults.py [PART ...]` in the repository's root, of: flips healthy kills forget stores;
-all where none is named. COUNT flips at each site (50), SEED (random). Prints what it saw; fails at the first
-thing that is not as it must be.
+`python tests/faults/files_faults.py [PART ...]` in the repository's root; PART is one of flips, healthy, kills,
+forget, stores; all where none is named. COUNT flips at each site (50), SEED (random). Prints what it saw; fails
+at the first thing that is not as it must be.
 """
 
 import os
@@ -178,7 +178,7 @@ restic.forget(load_plan(pathlib.Path(sys.argv[1])), sys.argv[2], sys.argv[3:], t
 def forget(lab):
     """Kill a forget at ten random moments; every snapshot that stays is whole, the next forget ends it."""
     kept = back_up(lab)
-    for number in range(10):
+    for _ in range(10):
         with extra(lab, 15):
             gone = back_up(lab)
         argv = [sys.executable, "-c", FORGET, str(lab.home.plan_file), PRIMARY, gone]

@@ -1,7 +1,7 @@
 """A hundred simulated days: a snapshot a day, expiry a day, on the repository and on a copy of it.
 
-`python tests/faults/retention_files.py [DAYS]` in the repository's root. Every day exactly the points that the
-plan keeps are there, at both sites, and at the end every one of them comes back.
+`python tests/faults/retention_files.py [DAYS]` in the repository's root. Every day exactly the points that
+the plan keeps are there, at both sites, and at the end every one of them comes back.
 """
 
 import sys
