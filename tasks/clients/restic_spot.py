@@ -28,7 +28,12 @@ done
 [ $# -gt 0 ] || exit 0
 { stat --printf '%s|%y|%Z|%n\\0' -- "$@"; printf '\\0'; sha256sum -z -- "$@"; } | base64 -w0
 """
-_MAKE = 'mkdir -p -- "$1/var/tmp" && mktemp -d -- "$1/var/tmp/naas-dr-XXXXXXXX"'
+# What a killed check left goes with the next one, a day later.
+_MAKE = """
+mkdir -p -- "$1/var/tmp" || exit 1
+find "$1/var/tmp" -maxdepth 1 -name 'naas-dr-spot-????????' -mmin +1440 -exec rm -rf -- {} +
+mktemp -d -- "$1/var/tmp/naas-dr-spot-XXXXXXXX"
+"""
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,11 @@ def source(lab):
 
 
 def copy_to(lab, target):
-    """What replication does: every object but the locks; what is there already stays."""
+    """What replication does: every object but locks and birth record; what is there already stays."""
     here, there = Bucket.readable(lab.plan, PRIMARY), Bucket.owned(lab.plan, target)
     held = {entry.key for entry in there.list("restic")}
     for entry in here.list("restic"):
-        if entry.key not in held and not entry.key.startswith("restic/locks/"):
+        if entry.key not in held and not entry.key.startswith(("restic/locks/", "restic/birth")):
             there.put(entry.key, here.get(entry.key))
 
 

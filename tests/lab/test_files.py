@@ -78,10 +78,10 @@ def write(path, data, mode=0o644):
 
 
 def copy_repository(plan, target):
-    """What replication does, without its care: every object but the locks."""
+    """What replication does, without its care: every object but locks and birth record."""
     source, copy = Bucket.readable(plan, SITE), Bucket.owned(plan, target)
     for entry in source.list("restic"):
-        if not entry.key.startswith("restic/locks/"):
+        if not entry.key.startswith(("restic/locks/", "restic/birth")):
             copy.put(entry.key, source.get(entry.key))
 
 
