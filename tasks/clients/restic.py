@@ -197,7 +197,7 @@ def _require_encryption(plan: Plan) -> None:
 
 
 def _compression(plan: Plan) -> str:
-    # Measured on text and noise, 73 MB: auto 49.7 MB for 1.2 s of CPU, max 49.0 MB for 4.9 s and twice the memory.
+    # Of 73 MB, text and noise, auto makes 49.7 MB in 1.2 s of CPU, max 49.0 MB in 4.9 s and twice the memory.
     return "auto" if plan.backup_strategy.filesystem.compression else "off"
 
 

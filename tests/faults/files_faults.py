@@ -1,8 +1,8 @@
 """Faults of the files' repositories: flipped bits, killed runs, stores that stop, refuse or fill up.
 
-`python tests/faults/files_faults.py [PART ...]` in the repository's root; PART is one of flips, healthy, kills,
-forget, stores; all where none is named. COUNT flips at each site (50), SEED (random). Prints what it saw; fails
-at the first thing that is not as it must be.
+`python tests/faults/files_faults.py [PART ...]` in the repository's root; PART is one of flips, healthy,
+kills, forget, stores; all where none is named. COUNT flips at each site (50), SEED (random). Prints what it
+saw; fails at the first thing that is not as it must be.
 """
 
 import os
