@@ -5,6 +5,7 @@ Source: git manual, "git-bundle", "git-fsck", "git-ls-remote".
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -149,16 +150,24 @@ def clone(bundle: Path, into: Path, *, head: str, branch: str = "", origin: str 
     require_empty(into)
     with _git(str(into)) as git:
         git.check(bundle)
-        wanted = (f"--branch={branch}",) if branch and head else ("--no-checkout",) if head else ()
-        git.run("clone", "--no-local", "--template=", "--quiet", *wanted, "--", str(bundle), str(into))
-        git.run("fsck", "--full", "--no-dangling", "--no-progress", cwd=into)
-        if head and not branch:
-            git.run("checkout", "--quiet", "--detach", head, cwd=into)
-        found = git.head(into)
-        if head and found != head:
-            raise Permanent("the bundle holds another commit", f"{found or 'none'}, expected {head}")
-        if origin:
-            git.run("remote", "set-url", "origin", origin, cwd=into)
+        try:
+            _clone(git, bundle, into, head, branch)
+            if origin:
+                git.run("remote", "set-url", "origin", origin, cwd=into)
+        except DrError:
+            shutil.rmtree(into, ignore_errors=True)
+            raise
+
+
+def _clone(git: "_Git", bundle: Path, into: Path, head: str, branch: str) -> None:
+    wanted = (f"--branch={branch}",) if branch and head else ("--no-checkout",) if head else ()
+    git.run("clone", "--no-local", "--template=", "--quiet", *wanted, "--", str(bundle), str(into))
+    git.run("fsck", "--full", "--no-dangling", "--no-progress", cwd=into)
+    if head and not branch:
+        git.run("checkout", "--quiet", "--detach", head, cwd=into)
+    found = git.head(into)
+    if head and found != head:
+        raise Permanent("the bundle holds another commit", f"{found or 'none'}, expected {head}")
 
 
 def files_in(source: str, folder: str) -> dict[str, str]:

@@ -86,6 +86,7 @@ def test_a_flipped_bit_is_found_before_anything_is_restored_from_it(bundle, tmp_
     path.write_bytes(whole)
     with pytest.raises(Permanent, match="another commit"):
         bundles.clone(path, tmp_path / "other", head="0" * 40, branch="trunk")
+    assert not [each for each in tmp_path.iterdir() if each.name.startswith(("into-", "other"))]
 
 
 def test_nothing_is_restored_over_something(bundle, tmp_path):
