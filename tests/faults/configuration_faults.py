@@ -46,9 +46,7 @@ def flips(plan, site, count, chance):
         say(f"{number + 1:3} {key} byte {at} bit {bit}: {seen[point.folder] if hit else 'MISSED'}")
     for asset in sorted({each.asset for each in found}):
         unrestorable += not restores(plan, asset, site)
-    print(
-        f"{site}: {count} flips, {missed} missed, {false} false alarms, {unrestorable} assets not restorable"
-    )
+    say(f"{site}: {count} flips, {missed} missed, {false} false alarms, {unrestorable} assets not restorable")
     return missed + false + unrestorable
 
 
