@@ -12,8 +12,8 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.clients import bundles, points
 from tasks.clients.manifest import StoredPoint
-from tasks.clients.scratch import scratch
 from tasks.clients.truth import active_site
+from tasks.clients.workspace import workspace
 from tasks.errors import Permanent, Refused
 from tasks.plan.plan import Plan
 from tasks.retry import is_transient
@@ -59,7 +59,7 @@ def restore_point(plan: Plan, name: str, chosen: tuple[str, StoredPoint], into: 
     bundles.require_empty(into)
     if name == _SERVERS:
         return _restore_capture(plan, site, point, into)
-    with scratch() as folder:
+    with workspace() as folder:
         bundle = folder / _BUNDLE
         points.open_to(plan, site, point, _BUNDLE, bundle)
         facts = point.facts

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tasks.clients.command import run
-from tasks.clients.scratch import scratch
+from tasks.clients.workspace import workspace
 from tasks.errors import DrError, Permanent, Refused, Transient
 from tasks.plan.plan import Plan
 
@@ -260,7 +260,7 @@ def _refs(references: list[str]) -> list[str]:
 
 @contextmanager
 def _git(safe: str) -> Iterator[_Git]:
-    with scratch() as folder:
+    with workspace() as folder:
         # The plan names this repository, so it is trusted whoever owns it.
         quoted = safe.replace("\\", "\\\\").replace('"', '\\"')
         (folder / "gitconfig").write_text(_SETTINGS.format(safe=quoted), encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.clients import bundles
-from tasks.clients.scratch import scratch
+from tasks.clients.workspace import workspace
 from tasks.errors import Permanent, Refused, Transient
 from tasks.plan.load import load_plan
 
@@ -148,14 +148,14 @@ def test_hooks_of_a_repository_do_not_run(repository, bundle, tmp_path):
 
 def test_what_a_killed_run_left_is_removed_and_what_runs_is_not(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    left, held, young = (tmp_path / f"dr-scratch-{name}" for name in ("left", "held", "young"))
+    left, held, young = (tmp_path / f"dr-workspace-{name}" for name in ("left", "held", "young"))
     for folder in (left, held, young):
         folder.mkdir()
     for folder in (left, held):
         os.utime(folder, (1, 1))
     handle = os.open(held, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
-    with scratch() as mine:
+    with workspace() as mine:
         assert mine.stat().st_mode & 0o077 == 0
         assert {each.name for each in tmp_path.iterdir()} == {held.name, young.name, mine.name}
     os.close(handle)

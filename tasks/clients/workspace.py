@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_PREFIX = "dr-scratch-"
+_PREFIX = "dr-workspace-"
 # Between the making of a folder and its lock.
 _YOUNG_S = 60.0
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
+def workspace() -> Iterator[Path]:
     """A folder that only this account can read, for the block."""
     _sweep()
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
