@@ -265,11 +265,11 @@ class Ground:
         infos = repository.read_infos(self.buckets[self.active], self.stanza)
         script = (
             f"rm -rf {data}; {binaries}/initdb -D {data} -U postgres --auth-local=peer -N "
+            f"&& {backrest} --no-online stanza-upgrade "
             f"&& {binaries}/pg_ctl -w -D {data} -l {data}/log -o {shlex.quote(options)} start"
         )
         with self._second(data):
             self.on_primary(script, timeout=90)
-            self.on_primary(f"{backrest} --no-online stanza-upgrade")
             self._second_sql(data, "create table foreign_rows (); select pg_switch_wal()")
             self._second_archived(data)
             yield
