@@ -23,6 +23,7 @@ from tasks.facts.archiver import (
     DatabaseFact,
     Growth,
     PrimaryFact,
+    PrimarySight,
     RepositoryFact,
 )
 from tasks.policy import archiver as on_primary
@@ -465,15 +466,29 @@ def repository(newest="", system=7):
     return RepositoryFact(BACKUPS, (DatabaseFact("15-1", system, newest),))
 
 
+def sight(told, claim="", command=PLANNED, refusal=""):
+    who = archiver(claim=claim, command=command)
+    return PrimarySight("us", NOW, archiver=who, repository=told, refusal=refusal, planned=PLANNED)
+
+
+OURS = PrimaryFact(1, 9 * MIB16, system=7)
+
+
 def test_a_primary_whose_pgbackrest_sees_another_bucket_is_told():
-    ours = PrimaryFact(1, 9 * MIB16, system=7)
-    seen = facts([wal(8)], primary=ours, watched={CLAIM})
-    assert on_primary.bucket(archiver(), seen, repository(CLAIM), PLANNED).severity == "critical"
-    assert on_primary.bucket(archiver(), seen, None, PLANNED).severity == "critical"
-    seen = facts([wal(9)], primary=ours, watched={CLAIM})
-    assert on_primary.bucket(archiver(claim=CLAIM), seen, repository(CLAIM), PLANNED).severity == "ok"
-    elsewhere = archiver(claim="00000001000000000000000A", command=f"{PLANNED} --config-path=/other")
-    assert on_primary.bucket(elsewhere, seen, repository(CLAIM), PLANNED).severity == "critical"
+    lacks, has = (
+        facts([wal(8)], primary=OURS, watched={CLAIM}),
+        facts([wal(9)], primary=OURS, watched={CLAIM}),
+    )
+    assert on_primary.bucket(sight(repository(CLAIM)), lacks).severity == "critical"
+    assert on_primary.bucket(sight(None, refusal="no stanza"), lacks).severity == "critical"
+    assert on_primary.bucket(sight(None), lacks).severity == "unknown"
+    assert on_primary.bucket(sight(repository(CLAIM), CLAIM), has).severity == "ok"
+
+
+def test_a_command_that_stores_elsewhere_is_told():
+    seen = facts([wal(9)], primary=OURS, watched={CLAIM})
+    elsewhere = sight(repository(CLAIM), "00000001000000000000000A", f"{PLANNED} --config-path=/other")
+    assert on_primary.bucket(elsewhere, seen).severity == "critical"
 
 
 def test_a_repository_of_another_system_is_told():
