@@ -10,25 +10,26 @@ from typing import Any, TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.clients import archiver, archives, patroni, pgbackrest
+from tasks.clients import archiver, archives, patroni, pgbackrest, repository
 from tasks.clients.copies import is_copy
 from tasks.clients.layout import Layout
 from tasks.clients.objects import Bucket, Entry
 from tasks.clients.postgres import Row
 from tasks.clients.truth import active_site
 from tasks.clients.walnames import parse_history, parse_lsn
-from tasks.errors import DrError
-from tasks.facts.archive import ArchivedFile, ArchiveFacts, ArchiveLimits
+from tasks.errors import DrError, Permanent, Transient
+from tasks.facts.archive import ArchivedFile, ArchiveFacts
 from tasks.facts.archiver import ArchiverFact, BackupFact, PrimaryFact, PrimarySight, RepositoryFact
 from tasks.plan.plan import Plan
 from tasks.policy.archive_fold import Doubt, Fold, Sight
 from tasks.policy.archiver import is_stuck
+from tasks.wal_limits import limits_of
 
 T = TypeVar("T")
 Archives = Mapping[str, ArchiveFacts | DrError]
 # A store that does not answer must not hold up the look at the others.
 _STORE_S = 4.0
-_INFO_S = 20.0
+_INFO_S = 60.0
 _LOOKS_AT_STUCK = 6
 
 
@@ -45,14 +46,14 @@ def look_at_primary(plan: Plan) -> PrimarySight:
     node = _known(lambda: patroni.leader(plan, site))
     if node is None:
         return PrimarySight(site, datetime.now(UTC))
-    with ThreadPoolExecutor(2) as pool:
-        info = pool.submit(_known, lambda: pgbackrest.info(plan, site, node.name, timeout=_INFO_S))
+    with ThreadPoolExecutor(1) as pool:
         free = pool.submit(_known, lambda: archiver.free_bytes(plan, site, node.name))
-        told = info.result()
+        told, refusal = _info(plan, site, node.name)
     # After the backups, so that no backup needs WAL that the primary had not written yet.
     return replace(
         _asked(plan, site, node.host),
         repository=RepositoryFact.of(told) if told else None,
+        refusal=refusal,
         free=free.result(),
         planned=f"{Layout.of(plan, site, node.name).pgbackrest} archive-push %p",
     )
@@ -63,7 +64,9 @@ def look_again(plan: Plan, before: PrimarySight) -> PrimarySight:
     """Ask the same primary once more; where its archiver seems stuck, a few times, until it moves."""
     seen = _again(plan, before.site)
     for _ in range(_LOOKS_AT_STUCK):
-        if not (before.archiver and seen.archiver and is_stuck(before.archiver, seen.archiver, limits(plan))):
+        if not (
+            before.archiver and seen.archiver and is_stuck(before.archiver, seen.archiver, limits_of(plan))
+        ):
             break
         time.sleep(1)
         seen = _again(plan, before.site)
@@ -85,7 +88,7 @@ def switch_wal(plan: Plan) -> str:
     node = patroni.leader(plan, active_site(plan))
     before = archiver.primary_row(plan, node.host)
     ended = archiver.switch_wal(plan, node.host)
-    deadline = time.monotonic() + limits(plan).stuck.total_seconds()
+    deadline = time.monotonic() + limits_of(plan).stuck.total_seconds()
     while time.monotonic() < deadline:
         now = archiver.primary_row(plan, node.host)
         if now["last_archived_wal"][:24] >= ended or now["failed_count"] > before["failed_count"]:
@@ -122,13 +125,6 @@ def list_archives(plan: Plan, seen: PrimarySight) -> Archives:
     return {site: facts.get(site) or failed[site] for site in plan.sites}
 
 
-def limits(plan: Plan) -> ArchiveLimits:
-    """What the plan tolerates; a copy is late by the time between two pulls."""
-    late: timedelta = plan.recovery.archive_timeout + plan.recovery.pull_interval
-    retention = plan.backup_strategy.database.wal_archiving.retention
-    return ArchiveLimits(rpo=plan.tier.rpo, archive_timeout=late, wal_retention=retention)
-
-
 def _patience(plan: Plan) -> timedelta:
     """How long a segment may be on its way; one that is lost within it, the next pull copies again."""
     late: timedelta = max(timedelta(minutes=2), 6 * plan.recovery.pull_interval)
@@ -139,10 +135,7 @@ def _trees(
     buckets: Mapping[str, Bucket], stanza: str, database: str | None
 ) -> tuple[dict[str, archives.Tree], dict[str, DrError]]:
     def look(site: str) -> archives.Tree | DrError:
-        try:
-            return archives.tree(buckets[site], stanza, database)
-        except DrError as error:
-            return error
+        return archives.answered(lambda: archives.tree(buckets[site], stanza, database))
 
     with ThreadPoolExecutor(len(buckets)) as pool:
         seen = dict(zip(buckets, pool.map(look, buckets), strict=True))
@@ -193,7 +186,30 @@ def _asked(plan: Plan, site: str, address: str) -> PrimarySight:
     return PrimarySight(site, now, _primary(row), _archiver(row)) if row else PrimarySight(site, now)
 
 
+def _info(plan: Plan, site: str, host: str) -> tuple[dict[str, Any] | None, str]:
+    """What pgBackRest tells of its repository, or why it refuses to; neither where the store is not up.
+
+    It would wait far longer for a store than anyone for this check.
+    """
+    probe = Bucket.readable(plan, site, _STORE_S)
+    if _known(lambda: probe.children(repository.ROOT)) is None:
+        return None, ""
+    try:
+        return pgbackrest.info(plan, site, host, timeout=_INFO_S), ""
+    except Permanent as error:
+        return None, f"{error.message}: {error.detail}"
+    except DrError:
+        return None, ""
+
+
 def _known(ask: Callable[[], T]) -> T | None:
+    """What is answered at the first or, after a passing failure, at the second asking."""
+    try:
+        return ask()
+    except Transient:
+        pass
+    except DrError:
+        return None
     try:
         return ask()
     except DrError:

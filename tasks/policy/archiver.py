@@ -3,6 +3,7 @@
 Source: PostgreSQL manual, "Continuous Archiving" and "pg_stat_archiver".
 """
 
+import re
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,10 +15,11 @@ from tasks.facts.archive import (
     Finding,
     Severity,
 )
-from tasks.facts.archiver import ArchiverFact, Growth, PrimaryFact, RepositoryFact
+from tasks.facts.archiver import ArchiverFact, Growth, PrimaryFact, PrimarySight, RepositoryFact
 
 # Two looks lie a second apart: one switch of a segment in it is no measure.
 _LEAST_WINDOW, _MOST_WINDOW = timedelta(seconds=30), timedelta(days=1)
+_SECRET = re.compile(r"(\S*(?:secret|key|pass|token)[^=\s]*=)\S+", re.IGNORECASE)
 Look = tuple[PrimaryFact, datetime]
 _UNKNOWN: Final = ("unknown", "the primary could not be asked", "ask it again")
 
@@ -31,7 +33,7 @@ def command(archiver: ArchiverFact | None, planned: str) -> Finding:
         return Finding("archive command", "critical", "archive_mode is off", hint)
     if archiver.command == planned:
         return Finding("archive command", "ok")
-    detail = f"it is {archiver.command or 'empty'!r}, planned {planned!r}"
+    detail = f"it is {_masked(archiver.command) or 'empty'!r}, planned {planned!r}"
     severity: Severity = "warning" if "archive-push" in archiver.command else "critical"
     return Finding("archive command", severity, detail, "reload the planned configuration")
 
@@ -47,25 +49,21 @@ def stored(archiver: ArchiverFact | None, archive: ArchiveFacts | None) -> Findi
     return Finding("stored", "critical", detail, "correct archive_command, then take a full backup")
 
 
-def bucket(
-    archiver: ArchiverFact | None,
-    archive: ArchiveFacts | None,
-    repository: RepositoryFact | None,
-    planned: str,
-) -> Finding:
+def bucket(seen: PrimarySight, archive: ArchiveFacts | None) -> Finding:
     """Whether the primary's pgBackRest works on the site's bucket and not on another."""
     if archive is None:
         return Finding("bucket", "unknown", "the site's bucket could not be listed", "is its store up?")
     hint = "compare repo1-* of the primary's pgbackrest.conf and archive_command with the plan"
-    if repository is None:
-        detail = "the primary's pgBackRest tells nothing of the repository that the site's bucket holds"
-        return Finding("bucket", "critical" if archive.count else "unknown", detail, hint)
-    mine = repository.database_of(archive.primary)
+    if seen.repository is None:
+        wrong = bool(seen.refusal and archive.count)
+        detail = f"the primary's pgBackRest does not see what the site's bucket holds: {seen.refusal}"
+        return Finding("bucket", "critical" if wrong else "unknown", detail, hint)
+    mine = seen.repository.database_of(archive.primary)
     if mine and mine.newest_wal and mine.newest_wal not in archive.watched:
         detail = f"the primary's pgBackRest sees {mine.newest_wal}, the site's bucket lacks it"
         return Finding("bucket", "critical", detail, hint)
-    elsewhere = archiver is not None and archiver.command != planned and "archive-push" in archiver.command
-    if elsewhere and stored(archiver, archive).red:
+    command = seen.archiver.command if seen.archiver else seen.planned
+    if command != seen.planned and "archive-push" in command and stored(seen.archiver, archive).red:
         return Finding("bucket", "critical", "archive_command stores elsewhere", hint)
     return Finding("bucket", "ok")
 
@@ -154,6 +152,11 @@ def growth(before: Look, after: Look, free: int | None, last: ArchiveNumbers | N
         if _LEAST_WINDOW < passed < _MOST_WINDOW and last.lsn <= now.lsn:
             return Growth(now.lsn - last.lsn, passed.total_seconds(), free)
     return Growth(now.lsn - primary.lsn, (later - at).total_seconds(), free)
+
+
+def _masked(text: str) -> str:
+    """A command without what might be a secret in it."""
+    return _SECRET.sub(r"\1***", text)
 
 
 def _was_left(claim: str, archive: ArchiveFacts) -> bool:
