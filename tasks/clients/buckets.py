@@ -24,8 +24,8 @@ def ensure_bucket(plan: Plan, site: str) -> None:
         Transient: the store does not answer.
     """
     storage = plan.sites[site].storage
-    client = _client(plan, site)
-    with _told(f"bucket {storage.bucket}"):
+    client = control_plane(plan, site)
+    with told(f"bucket {storage.bucket}"):
         if not _exists(client, storage.bucket):
             _create(client, storage.bucket, site, storage.object_lock)
     check_bucket(plan, site)
@@ -39,8 +39,8 @@ def check_bucket(plan: Plan, site: str) -> None:
         Transient: the store does not answer.
     """
     storage = plan.sites[site].storage
-    client = _client(plan, site)
-    with _told(f"bucket {storage.bucket}"):
+    client = control_plane(plan, site)
+    with told(f"bucket {storage.bucket}"):
         if not _exists(client, storage.bucket):
             raise Permanent(
                 f"bucket {storage.bucket} of {site} does not exist", hint="create it, then try again"
@@ -87,7 +87,12 @@ def _days(duration: timedelta) -> int:
     return -(-duration // timedelta(days=1))
 
 
-def _client(plan: Plan, site: str) -> Any:
+def control_plane(plan: Plan, site: str) -> Any:
+    """A boto3 client of a site's store, as its owner.
+
+    Raises:
+        Permanent: the credentials or the CA certificate cannot be read.
+    """
     storage = plan.sites[site].storage
     owner = plan.credentials(storage.owner)
     return boto3.client(
@@ -108,7 +113,13 @@ def _client(plan: Plan, site: str) -> Any:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def told(what: str) -> Iterator[None]:
+    """Turn boto3's errors into ours.
+
+    Raises:
+        Permanent: the store refuses.
+        Transient: it does not answer, or fails.
+    """
     try:
         yield
     except ClientError as error:
