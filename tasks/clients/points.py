@@ -1,0 +1,362 @@
+"""Sealed points: what is not PostgreSQL's or restic's lies in a site's bucket as one folder a point.
+
+`points/ASSET/STAMP/NAME.age`, each sealed to the recovery recipients, and `manifest.json`, written last: a
+folder without a manifest is no point.
+"""
+
+import hashlib
+import io
+import secrets
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import obstore
+
+from tasks.clients import sealing
+from tasks.clients.manifest import (
+    MANIFEST,
+    ROOT,
+    SUFFIX,
+    StoredPoint,
+    manifest_of,
+    moment_of,
+    point_of,
+    stamp_of,
+)
+from tasks.clients.objects import Bucket, Entry, Missing, checked
+from tasks.clients.sealing import Content, Writer
+from tasks.errors import Permanent, Refused
+from tasks.plan.plan import Plan
+
+__all__ = ["ROOT", "StoredPoint", "stamp_of"]
+
+_CLAIM = "claim"
+_MIB = 1024 * 1024
+# One request; 10,000 parts of 16 MiB are 160 GB.
+_REQUEST_S = 120.0
+_PART = 16 * _MIB
+_READ = 4 * _MIB
+_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Everything below `points/` of one bucket, or of one asset there.
+
+    Attributes:
+        points: the whole ones, oldest first.
+        broken: the manifests that are not what was written: key, and what is wrong.
+        unfinished: the objects that no manifest speaks for: left by a run that was killed, or being written.
+    """
+
+    points: tuple[StoredPoint, ...] = ()
+    broken: tuple[tuple[str, str], ...] = ()
+    unfinished: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Folder:
+    asset: str
+    stamp: str
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+
+def store(  # noqa: PLR0913 -- what a point is made of
+    plan: Plan,
+    site: str,
+    asset: str,
+    at: datetime,
+    contents: Mapping[str, Content],
+    facts: Mapping[str, str],
+) -> StoredPoint:
+    """Seal and store one point; it is there, whole, when this returns, and not there before.
+
+    Contents are taken in their order, and facts after them, so that a later one may be made while an earlier
+    one passes. Whatever else runs, nothing is overwritten: a claim is made first, the manifest last.
+
+    Args:
+        plan: the plan.
+        site: whose bucket; written as its owner.
+        asset: the asset's name.
+        at: the moment the point restores to.
+        contents: bytes, a file or a stream, by name.
+        facts: what is to be known about it without opening it; in the clear.
+
+    Raises:
+        Refused: there is a point of that moment already, or one is being written.
+        Transient, Permanent: see `Bucket` and `sealing.seal`.
+    """
+    stamp = stamp_of(at)
+    folder = f"{ROOT}/{asset}/{stamp}"
+    bucket = Bucket.owned(plan, site, _REQUEST_S)
+    _claim(bucket, folder)
+    objects = {
+        name: _put(plan, bucket, f"{folder}/{_content(name)}{SUFFIX}", content)
+        for name, content in contents.items()
+    }
+    moment = moment_of(stamp)
+    size = sum(size for size, _ in objects.values())
+    point = StoredPoint(asset, stamp, moment, size, objects, dict(facts))
+    _create(bucket, f"{folder}/{MANIFEST}", manifest_of(point))
+    bucket.delete(f"{folder}/{_CLAIM}")
+    return point
+
+
+def survey(plan: Plan, site: str, asset: str | None = None) -> Survey:
+    """Look through a site's points, as its reader: one listing, and each manifest read.
+
+    Raises:
+        Transient, Permanent: see `Bucket`.
+    """
+    bucket = Bucket.readable(plan, site, _REQUEST_S)
+    folders, strays = _folders(bucket, f"{ROOT}/{asset}" if asset else ROOT)
+    whole = [folder for folder in folders if MANIFEST in folder.entries]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        read = list(pool.map(lambda folder: _parsed(bucket, folder), whole))
+    points = sorted((p for p in read if isinstance(p, StoredPoint)), key=lambda p: (p.at, p.asset))
+    spoken = {p.folder: {f"{name}{SUFFIX}" for name in p.objects} | {MANIFEST} for p in points}
+    for folder in folders:
+        place = f"{ROOT}/{folder.asset}/{folder.stamp}"
+        if place in spoken or MANIFEST not in folder.entries:
+            known = spoken.get(place, set())
+            strays += [entry for name, entry in folder.entries.items() if name not in known]
+    return Survey(tuple(points), tuple(p for p in read if isinstance(p, tuple)), tuple(strays))
+
+
+def stored(plan: Plan, site: str, asset: str | None = None) -> tuple[StoredPoint, ...]:
+    """A site's whole points, oldest first; of one asset, or of all.
+
+    Raises:
+        Transient, Permanent: see `Bucket`.
+    """
+    return survey(plan, site, asset).points
+
+
+def pick(plan: Plan, site: str, asset: str, at: datetime | None = None) -> StoredPoint:
+    """The newest point of an asset at a site, not later than a moment where one is given.
+
+    Raises:
+        Permanent: there is none.
+        Transient: see `Bucket`.
+    """
+    fitting = [point for point in stored(plan, site, asset) if at is None or point.at <= at]
+    if not fitting:
+        when = f" at or before {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
+        raise Permanent(f"{site} has no point of {asset}{when}", hint="`dr backups` lists what there is")
+    return fitting[-1]
+
+
+def open_point(plan: Plan, site: str, point: StoredPoint, name: str) -> bytes:
+    """One content of a point, opened with the recovery key; for what is small.
+
+    Raises:
+        Permanent: the object is not what was written, or the key does not open it.
+        Transient: the store does not answer.
+    """
+    into = io.BytesIO()
+    open_into(plan, site, point, name, into)
+    return into.getvalue()
+
+
+def open_to(plan: Plan, site: str, point: StoredPoint, name: str, path: Path) -> None:
+    """Write one content of a point to a file that is not there yet, mode 0600; removed again on failure.
+
+    Raises:
+        Permanent, Transient: see `open_point`.
+        Refused: the file exists.
+    """
+    try:
+        path.touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        raise Refused(f"{path} exists", hint="name a file that does not") from None
+    try:
+        with path.open("wb") as file:
+            open_into(plan, site, point, name, file)
+    except BaseException:
+        path.unlink()
+        raise
+
+
+def open_into(plan: Plan, site: str, point: StoredPoint, name: str, into: Writer) -> None:
+    """Open one content of a point as a stream; it is whole when this returns.
+
+    Raises:
+        Permanent, Transient: see `open_point`.
+    """
+    key, (_, expected) = point.key(name), point.objects[name]
+    digest = _Digest()
+    try:
+        sealing.open_sealed(plan, _read(Bucket.readable(plan, site, _REQUEST_S), key, digest), into)
+    except Permanent as error:
+        raise Permanent(
+            f"{key} at {site} does not open", error.message, error.detail or error.hint
+        ) from error
+    if digest.hex != expected:
+        raise Permanent(f"{key} at {site} is not what was written", "its SHA-256 differs")
+
+
+def damages(plan: Plan, site: str, point: StoredPoint, *, read: bool) -> tuple[tuple[str, str], ...]:
+    """How a point at a site differs from what was written: each object's key, and what is wrong.
+
+    Args:
+        plan: the plan.
+        site: whose bucket, read as its reader.
+        point: as any site's manifest describes it.
+        read: read every object and compare its SHA-256; else sizes are compared, by one listing.
+
+    Raises:
+        Transient, Permanent: see `Bucket`.
+    """
+    bucket = Bucket.readable(plan, site, _REQUEST_S)
+    found = {entry.key: entry for entry in bucket.list(point.folder)}
+    wrong = []
+    for name, (size, expected) in {MANIFEST: (0, ""), **point.objects}.items():
+        key = f"{point.folder}/{name}" if name == MANIFEST else point.key(name)
+        if key not in found:
+            wrong.append((key, "missing"))
+        elif name == MANIFEST:
+            wrong += _manifest_damage(bucket, key, point) if read else []
+        elif found[key].size != size:
+            wrong.append((key, f"{found[key].size} bytes, {size} were written"))
+        elif read and _sha256(bucket, key) != expected:
+            wrong.append((key, "SHA-256 differs"))
+    return tuple(wrong)
+
+
+def remove(plan: Plan, site: str, point: StoredPoint) -> None:
+    """Remove a point, its manifest first: a removal that is cut off leaves no half point behind.
+
+    Raises:
+        Transient, Permanent: see `Bucket`.
+    """
+    bucket = Bucket.owned(plan, site, _REQUEST_S)
+    bucket.delete(f"{point.folder}/{MANIFEST}")
+    for entry in list(bucket.list(point.folder)):
+        bucket.delete(entry.key)
+
+
+def remove_unfinished(plan: Plan, site: str, *, before: datetime) -> tuple[str, ...]:
+    """Remove what no manifest speaks for and was written before a moment; the keys that went.
+
+    Raises:
+        Transient, Permanent: see `Bucket`.
+    """
+    old = [entry.key for entry in survey(plan, site).unfinished if entry.modified < before]
+    bucket = Bucket.owned(plan, site, _REQUEST_S)
+    for key in old:
+        bucket.delete(key)
+    return tuple(old)
+
+
+def _content(name: str) -> str:
+    if "/" in name:
+        raise Permanent(f"{name!r} is not a content's name", hint="no slash")
+    return name
+
+
+def _claim(bucket: Bucket, folder: str) -> None:
+    """Make sure that nobody else writes this folder, then that nobody has."""
+    _create(bucket, f"{folder}/{_CLAIM}", secrets.token_hex(16).encode())
+    with suppress(Missing):
+        bucket.head(f"{folder}/{MANIFEST}")
+        bucket.delete(f"{folder}/{_CLAIM}")
+        raise _taken(bucket, folder)
+
+
+def _create(bucket: Bucket, key: str, data: bytes) -> None:
+    """Create an object; one that is there already may be our own, from a request whose answer was lost."""
+    if not bucket.create(key, data) and bucket.get(key) != data:
+        raise _taken(bucket, key.rpartition("/")[0])
+
+
+def _taken(bucket: Bucket, folder: str) -> Refused:
+    hint = "nothing is overwritten; the next second is another point"
+    return Refused(f"{folder} in {bucket.name} exists, or is being written", hint=hint)
+
+
+def _put(plan: Plan, bucket: Bucket, key: str, content: Content) -> tuple[int, str]:
+    """Seal a content into an object in bounded memory; its size and SHA-256."""
+    digest = _Digest()
+    with bucket.told("write", key):
+        into = obstore.open_writer(bucket.store, checked(key), buffer_size=_PART, max_concurrency=2)
+        sealing.seal(plan, content, _Both(into, digest))
+        into.close()
+    return digest.size, digest.hex
+
+
+def _read(bucket: Bucket, key: str, digest: "_Digest") -> Iterator[bytes]:
+    with bucket.told("read", key):
+        for chunk in obstore.get(bucket.store, checked(key)).stream(min_chunk_size=_READ):
+            piece = bytes(chunk)
+            digest.write(piece)
+            yield piece
+
+
+def _sha256(bucket: Bucket, key: str) -> str:
+    digest = _Digest()
+    for _ in _read(bucket, key, digest):
+        pass
+    return digest.hex
+
+
+def _manifest_damage(bucket: Bucket, key: str, point: StoredPoint) -> list[tuple[str, str]]:
+    try:
+        same = point_of(bucket.get(key), point.asset, point.stamp) == point
+    except ValueError as error:
+        return [(key, str(error))]
+    return [] if same else [(key, "another manifest than the one that was written")]
+
+
+def _parsed(bucket: Bucket, folder: _Folder) -> StoredPoint | tuple[str, str]:
+    key = f"{ROOT}/{folder.asset}/{folder.stamp}/{MANIFEST}"
+    try:
+        return point_of(bucket.get(key), folder.asset, folder.stamp)
+    except ValueError as error:
+        return key, str(error)
+
+
+def _folders(bucket: Bucket, prefix: str) -> tuple[list[_Folder], list[Entry]]:
+    folders: dict[str, _Folder] = {}
+    strays = []
+    for entry in bucket.list(prefix):
+        place, _, name = entry.key.rpartition("/")
+        asset, _, stamp = place.removeprefix(f"{ROOT}/").rpartition("/")
+        if asset:
+            folders.setdefault(place, _Folder(asset, stamp)).entries[name] = entry
+        else:
+            strays.append(entry)
+    return list(folders.values()), strays
+
+
+class _Digest:
+    """Counts and hashes what passes."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._sha256.update(data)
+        self.size += len(data)
+
+    @property
+    def hex(self) -> str:
+        """The SHA-256 so far."""
+        return self._sha256.hexdigest()
+
+
+class _Both:
+    """Writes to two writers."""
+
+    def __init__(self, first: Writer, second: Writer) -> None:
+        self._both = first, second
+
+    def write(self, data: bytes) -> None:
+        """Give each the data."""
+        for each in self._both:
+            each.write(data)
