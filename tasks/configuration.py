@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
 from tasks.clients import bundles, points, running_configuration
+from tasks.clients.manifest import StoredPoint
 from tasks.clients.masking import without_secrets
 from tasks.clients.running_configuration import Running
 from tasks.clients.truth import active_site
@@ -176,11 +177,11 @@ def captured_files(running: Sequence[Running]) -> dict[str, str]:
     return files
 
 
-def _newest(plan: Plan, site: str, asset: str) -> points.StoredPoint | None:
+def _newest(plan: Plan, site: str, asset: str) -> StoredPoint | None:
     return next(reversed(points.stored(plan, site, asset)), None)
 
 
-def _reason(plan: Plan, site: str, newest: points.StoredPoint | None, digest: str) -> str:
+def _reason(plan: Plan, site: str, newest: StoredPoint | None, digest: str) -> str:
     """Why a new point is due; empty where the newest one will do."""
     if newest is None:
         return "the first"

@@ -12,6 +12,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.clients import bundles, points
+from tasks.clients.manifest import StoredPoint
 from tasks.clients.truth import active_site
 from tasks.errors import Permanent, Refused
 from tasks.plan.plan import Plan
@@ -24,7 +25,7 @@ _SERVERS, _BUNDLE, _CAPTURE = "servers", "repository.bundle", "servers.tar"
       cache_policy=NO_CACHE)  # fmt: skip
 def choose_point(
     plan: Plan, name: str, from_site: str | None, at: datetime | None, point: str | None
-) -> tuple[str, points.StoredPoint]:
+) -> tuple[str, StoredPoint]:
     """The site and the point to restore: the named one, else the newest, else the newest up to a moment.
 
     Raises:
@@ -44,7 +45,7 @@ def choose_point(
 
 @task(name="restore configuration", retries=3, retry_delay_seconds=2, retry_condition_fn=is_transient,
       cache_policy=NO_CACHE)  # fmt: skip
-def restore_point(plan: Plan, name: str, chosen: tuple[str, points.StoredPoint], into: Path) -> str:
+def restore_point(plan: Plan, name: str, chosen: tuple[str, StoredPoint], into: Path) -> str:
     """Restore a point into a folder that is empty or not there.
 
     Returns:
@@ -66,7 +67,7 @@ def restore_point(plan: Plan, name: str, chosen: tuple[str, points.StoredPoint],
     return facts["head"]
 
 
-def _restore_capture(plan: Plan, site: str, point: points.StoredPoint, into: Path) -> str:
+def _restore_capture(plan: Plan, site: str, point: StoredPoint, into: Path) -> str:
     files = _untar(points.open_point(plan, site, point, _CAPTURE))
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     if digest != point.facts["digest"]:

@@ -15,10 +15,10 @@ _NAME = re.compile(
     r"pass(word|wd|phrase)?$|masterauth|secret|cipher-pass|s3-key|credential|token", re.IGNORECASE
 )
 _LINE = re.compile(
-    r"""(?im)^(\s*(?:sentinel\s+)?"?[\w.-]*
+    r"""(?im)^([ \t]*(?:sentinel[ \t]+)?"?[\w.-]*
     (?:password|passwd|passphrase|auth-pass|requirepass|masterauth|secret|cipher-pass|s3-key|key-file-pass)
     (?![\w-]*_(?:file|encryption))[\w-]*"?
-    (?:\s*[:=]\s*|\s+(?:[\w.-]+\s+)?))(\S.*?)(,?\s*)$""",
+    (?:[ \t]*[:=][ \t]*|[ \t]+(?:[\w.-]+[ \t]+)?))(\S.*?)(,?[ \t]*)$""",
     re.VERBOSE,
 )
 _DIGESTS = re.compile(r"#[0-9a-f]{64}\b|SCRAM-SHA-256\$\S+")

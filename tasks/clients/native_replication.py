@@ -98,12 +98,13 @@ def _rule_problems(plan: Plan, source_site: str, target_site: str) -> Iterable[P
     rules = [rule for rule in now.get("Rules", []) if rule.get("ID") == wanted["ID"]]
     if not rules:
         return [(what, f"there is no rule {wanted['ID']}")]
-    problems = [(what, f"the role is {now.get('Role')}")] if now.get("Role") != _role(plan, source_site) else []
-    found = _comparable(rules[0])
-    for key in ("Status", "Destination", "Filter", "DeleteMarkerReplication"):
-        if found.get(key) != wanted[key]:
-            problems.append((what, f"{key} is {found.get(key)}, wanted {wanted[key]}"))
-    return problems
+    found = _comparable(rules[0]) | {"the role": now.get("Role")}
+    wanted["the role"] = _role(plan, source_site)
+    return [
+        (what, f"{key} is {found.get(key)}, wanted {wanted[key]}")
+        for key in ("the role", "Status", "Destination", "Filter", "DeleteMarkerReplication")
+        if found.get(key) != wanted[key]
+    ]
 
 
 def _object_problems(plan: Plan, site: str, sample: int) -> list[Problem]:

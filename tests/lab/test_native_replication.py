@@ -79,9 +79,7 @@ def test_it_is_configured_once_and_beside_the_rules_of_others(plan, replicated):
         "ID": "audit", "Priority": 1, "Status": "Enabled", "Filter": {"Prefix": ""},
         "DeleteMarkerReplication": {"Status": "Disabled"}, "Destination": {"Bucket": "arn:aws:s3:::audit"},
     }  # fmt: skip
-    client.put_bucket_replication(
-        Bucket=bucket, ReplicationConfiguration={"Role": ROLE, "Rules": [foreign]}
-    )
+    client.put_bucket_replication(Bucket=bucket, ReplicationConfiguration={"Role": ROLE, "Rules": [foreign]})
     assert ensure_native_replication(plan, SOURCE, TARGET)
     found = {rule["ID"]: rule for rule in rules(client, bucket)}
     assert set(found) == {"audit", f"naas-dr-{TARGET}"}
