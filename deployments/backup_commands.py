@@ -1,12 +1,14 @@
 """`dr backups`: every recoverable point of every asset at every site."""
 
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +21,7 @@ from tasks.plan.plan import Plan
 from tasks.policy.catalogue_words import HEAD, cells
 from tasks.policy.tables import moment
 
+_WIDE = 200
 _COLOURS = {"ok": "green", "warning": "yellow", "critical": "red", "unknown": "red"}
 Asset = Annotated[str | None, typer.Option(help="only this asset, or all of a kind such as files")]
 Site = Annotated[str | None, typer.Option(help="only this site")]
@@ -55,10 +58,9 @@ def _wanted(asset: str, wanted: str | None) -> bool:
 
 
 def _show(found: Catalogue, rows: Iterable[Row], coverage: Iterable[Finding]) -> None:
-    console = Console(highlight=False)
-    table = Table(title=f"backups at {moment(found.at)} UTC", title_justify="left")
-    for head in HEAD:
-        table.add_column(head, no_wrap=head in {"asset", "site", "state"})
+    # Into a file or a pipe, nothing is folded.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+    table = Table(*HEAD, title=f"backups at {moment(found.at)} UTC", title_justify="left", box=SIMPLE_HEAD)
     for row in rows:
         colour = _COLOURS[row.finding.severity]
         table.add_row(*cells(row)[:-1], f"[{colour}]{row.state}[/]")
