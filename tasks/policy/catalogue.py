@@ -147,7 +147,7 @@ def _row(
 
 def _intervals(plan: Plan, asset: str, site: str) -> Mapping[str, timedelta]:
     backups, protection = plan.backup_strategy, plan.protection
-    planned = {
+    planned: dict[str, timedelta | None] = {
         "redis": {ANY: protection.redis.schedule.interval},
         "files": {ANY: backups.filesystem.schedule.interval},
         "configuration": {ANY: backups.configuration.schedule.interval or _RENEWED},
@@ -158,7 +158,7 @@ def _intervals(plan: Plan, asset: str, site: str) -> Mapping[str, timedelta]:
         },
     }[_kind(asset)]
     if asset == "database" and site == plan.site_of("archive"):
-        planned = planned | {"long-term": protection.archive.schedule.interval}
+        planned["long-term"] = protection.archive.schedule.interval
     return {variant: interval for variant, interval in planned.items() if interval}
 
 
