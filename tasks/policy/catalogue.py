@@ -147,19 +147,21 @@ def _row(
 
 def _intervals(plan: Plan, asset: str, site: str) -> Mapping[str, timedelta]:
     backups, protection = plan.backup_strategy, plan.protection
-    planned: dict[str, timedelta | None] = {
+    database = backups.database
+    planned: dict[str, dict[str, timedelta | None]] = {
         "redis": {ANY: protection.redis.schedule.interval},
         "files": {ANY: backups.filesystem.schedule.interval},
         "configuration": {ANY: backups.configuration.schedule.interval or _RENEWED},
         "secrets": {ANY: protection.secrets.schedule.interval},
         "database": {
-            "full": backups.database.full_backup.schedule.interval,
-            ANY: backups.database.incremental_backup.schedule.interval,
+            "full": database.full_backup.schedule.interval,
+            ANY: database.incremental_backup.schedule.interval,
         },
-    }[_kind(asset)]
+    }
+    found = planned[_kind(asset)]
     if asset == "database" and site == plan.site_of("archive"):
-        planned["long-term"] = protection.archive.schedule.interval
-    return {variant: interval for variant, interval in planned.items() if interval}
+        found["long-term"] = protection.archive.schedule.interval
+    return {variant: interval for variant, interval in found.items() if interval}
 
 
 def _hops(plan: Plan, active: str) -> Mapping[str, int]:
