@@ -5,6 +5,7 @@ Source: Redis manual, "High availability with Redis Sentinel", "Replication".
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import redis
 
@@ -23,6 +24,16 @@ def role(plan: Plan, address: str) -> str:
     """
     with _server(plan, address) as server:
         return str(server.info("replication")["role"])
+
+
+def info(plan: Plan, address: str) -> dict[str, Any]:
+    """All that a Redis server says about itself, by field.
+
+    Raises:
+        Transient: it does not answer.
+    """
+    with _server(plan, address) as server:
+        return {str(name): value for name, value in server.info("default").items()}
 
 
 def master_of(plan: Plan, site: str) -> str:

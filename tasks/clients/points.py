@@ -29,7 +29,7 @@ from tasks.clients.manifest import (
 )
 from tasks.clients.objects import Bucket, Entry, Missing, checked
 from tasks.clients.sealing import Content, Writer
-from tasks.errors import Permanent, Refused
+from tasks.errors import DrError, Permanent, Refused
 from tasks.plan.plan import Plan
 
 __all__ = ["ROOT", "StoredPoint", "stamp_of"]
@@ -94,14 +94,18 @@ def store(  # noqa: PLR0913 -- what a point is made of
     folder = f"{ROOT}/{asset}/{stamp}"
     bucket = Bucket.owned(plan, site, _REQUEST_S)
     _claim(bucket, folder)
-    objects = {
-        name: _put(plan, bucket, f"{folder}/{_content(name)}{SUFFIX}", content)
-        for name, content in contents.items()
-    }
-    moment = moment_of(stamp)
-    size = sum(size for size, _ in objects.values())
-    point = StoredPoint(asset, stamp, moment, size, objects, dict(facts))
-    _create(bucket, f"{folder}/{MANIFEST}", manifest_of(point))
+    try:
+        objects = {
+            name: _put(plan, bucket, f"{folder}/{_content(name)}{SUFFIX}", content)
+            for name, content in contents.items()
+        }
+        size = sum(size for size, _ in objects.values())
+        point = StoredPoint(asset, stamp, moment_of(stamp), size, objects, dict(facts))
+        _create(bucket, f"{folder}/{MANIFEST}", manifest_of(point))
+    except Exception:
+        with suppress(DrError):
+            _empty(bucket, folder)
+        raise
     bucket.delete(f"{folder}/{_CLAIM}")
     return point
 
@@ -136,17 +140,26 @@ def stored(plan: Plan, site: str, asset: str | None = None) -> tuple[StoredPoint
     return survey(plan, site, asset).points
 
 
-def pick(plan: Plan, site: str, asset: str, at: datetime | None = None) -> StoredPoint:
-    """The newest point of an asset at a site, not later than a moment where one is given.
+def pick(
+    plan: Plan, site: str, asset: str, at: datetime | None = None, stamp: str | None = None
+) -> StoredPoint:
+    """The newest point of an asset at a site: not later than a moment, or of a name, where given.
 
     Raises:
+        Refused: the moment has no time zone.
         Permanent: there is none.
         Transient: see `Bucket`.
     """
-    fitting = [point for point in stored(plan, site, asset) if at is None or point.at <= at]
+    if at is not None and at.tzinfo is None:
+        raise Refused("the moment has no time zone", at.isoformat(), "end it with Z or an offset")
+    fitting = [
+        point
+        for point in stored(plan, site, asset)
+        if (at is None or point.at <= at) and stamp in {None, point.stamp}
+    ]
     if not fitting:
-        when = f" at or before {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
-        raise Permanent(f"{site} has no point of {asset}{when}", hint="`dr backups` lists what there is")
+        which = "".join([f" at or before {at.isoformat()}" if at else "", f" named {stamp}" if stamp else ""])
+        raise Permanent(f"{site} has no point of {asset}{which}", hint="`dr backups` lists what there is")
     return fitting[-1]
 
 
@@ -233,10 +246,7 @@ def remove(plan: Plan, site: str, point: StoredPoint) -> None:
     Raises:
         Transient, Permanent: see `Bucket`.
     """
-    bucket = Bucket.owned(plan, site, _REQUEST_S)
-    bucket.delete(f"{point.folder}/{MANIFEST}")
-    for entry in list(bucket.list(point.folder)):
-        bucket.delete(entry.key)
+    _empty(Bucket.owned(plan, site, _REQUEST_S), point.folder)
 
 
 def remove_unfinished(plan: Plan, site: str, *, before: datetime) -> tuple[str, ...]:
@@ -267,6 +277,15 @@ def _claim(bucket: Bucket, folder: str) -> None:
         raise _taken(bucket, folder)
 
 
+def _empty(bucket: Bucket, folder: str) -> None:
+    """Remove a folder: what makes it a point first, the claim on it last."""
+    bucket.delete(f"{folder}/{MANIFEST}")
+    for entry in list(bucket.list(folder)):
+        if not entry.key.endswith(f"/{_CLAIM}"):
+            bucket.delete(entry.key)
+    bucket.delete(f"{folder}/{_CLAIM}")
+
+
 def _create(bucket: Bucket, key: str, data: bytes) -> None:
     """Create an object; one that is there already may be our own, from a request whose answer was lost."""
     if not bucket.create(key, data) and bucket.get(key) != data:
@@ -283,7 +302,7 @@ def _put(plan: Plan, bucket: Bucket, key: str, content: Content) -> tuple[int, s
     digest = _Digest()
     with bucket.told("write", key):
         into = obstore.open_writer(bucket.store, checked(key), buffer_size=_PART, max_concurrency=2)
-        sealing.seal(plan, content, _Both(into, digest))
+        sealing.seal(plan, content, Both(into, digest))
         into.close()
     return digest.size, digest.hex
 
@@ -350,7 +369,7 @@ class _Digest:
         return self._sha256.hexdigest()
 
 
-class _Both:
+class Both:
     """Writes to two writers."""
 
     def __init__(self, first: Writer, second: Writer) -> None:
