@@ -4,20 +4,34 @@ from prefect import flow
 
 from tasks.current import current_plan
 from tasks.facts.archive import Finding
-from tasks.wal import check_archive, check_archiver, look_at_primary, publish_findings
+from tasks.wal import limits, list_archives, look_again, look_at_primary, switch_wal
+from tasks.wal_report import judge, last_numbers, publish_findings
+
+_CHANGES = 3
 
 
 @flow(persist_result=False)
-def check_wal_archiving() -> dict[str, tuple[Finding, ...]]:
+def check_wal_archiving(switch: bool = False) -> dict[str, tuple[Finding, ...]]:
     """Compare what each site's bucket holds with what the primary wrote, and judge it by the tier's RPO.
 
+    Args:
+        switch: end the primary's segment first, so that an archive_command that stores nothing is seen at
+            once on an idle primary too; without it, at the latest after archive_timeout from its next write.
+
     Returns:
-        the findings by site; the run fails where one of them is critical or unknown.
+        the findings by site, those on the primary itself under "primary"; the run fails where one of them
+        is critical or unknown.
     """
     plan = current_plan()
-    before = look_at_primary(plan)
-    found = {site: check_archive(plan, site, before) for site in plan.sites}
-    after = look_at_primary(plan)
-    found["primary"] = (check_archiver(plan, before, after),)
-    publish_findings(found)
+    last = last_numbers(plan)
+    if switch:
+        switch_wal(plan)
+    for _ in range(_CHANGES):
+        before = look_at_primary(plan)
+        archives = list_archives(plan, before)
+        after = look_again(plan, before)
+        if after.follows(before):
+            break
+    found, numbers = judge(limits(plan), archives, before, after, last)
+    publish_findings(plan, found, numbers)
     return found

@@ -13,6 +13,7 @@ _NAME = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
 _ARCHIVED = re.compile(
     r"(?P<wal>[0-9A-F]{24})(?P<partial>\.partial)?-(?P<sha1>[0-9a-f]{40})(?P<suffix>\.(gz|lz4|zst|bz2))?"
 )
+_HISTORY = re.compile(r"([0-9A-F]{8})\.history")
 
 
 def parse_lsn(text: str) -> int:
@@ -90,6 +91,12 @@ def parse_archived(name: str) -> ArchivedName | None:
     if match is None:
         return None
     return ArchivedName(match["wal"], match["sha1"], bool(match["partial"]), bool(match["suffix"]))
+
+
+def history_timeline(name: str) -> int | None:
+    """The timeline whose history a file is; None for any other file."""
+    match = _HISTORY.match(name)
+    return int(match[1], 16) if match else None
 
 
 @dataclass(frozen=True)

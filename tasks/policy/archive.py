@@ -1,26 +1,54 @@
-"""Is the WAL archive real? Pure judgements over a listing, the kept backups and the primary's position.
+"""Is a site's WAL archive real? Pure judgements over what it holds, the kept backups and the primary.
 
 Source: seed, "Backup Strategy" and "Recovery Point Objective"; PostgreSQL manual, "Continuous Archiving".
 """
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 
-from tasks.clients.walnames import ArchivedName, Segment, format_lsn, parse_archived
-from tasks.facts.archive import ArchivedFile, ArchiveFacts, ArchiveLimits, ArchiverFact, Finding, PrimaryFact
+from tasks.clients.walnames import SEGMENT_SIZE, Segment, format_lsn
+from tasks.facts.archive import (
+    ArchiveFacts,
+    ArchiveLimits,
+    Finding,
+    Names,
+    SiteNumbers,
+)
+from tasks.facts.archiver import ArchiverFact, BackupFact, PrimaryFact
+from tasks.facts.backups import Point
+from tasks.policy.lineage import ends, line, on_line
+from tasks.policy.retention import wal_backups
 
-# A segment without a single record still compresses to more than this.
-_LEAST_COMPRESSED_BYTES = 128
-# What a cipher's salt and padding, or a compressor's framing, may add to a segment.
-_MOST_ADDED_BYTES = 64 * 1024
 _SHOWN = 5
+Run = tuple[int, int, int]
+"""A timeline, and the first and last number of segments on it."""
 
 
-def judge_archive(facts: ArchiveFacts, limits: ArchiveLimits) -> tuple[Finding, ...]:
-    """Every judgement on one repository's archive; one finding for each thing that was looked at."""
-    found = (stanza(facts), truncated(facts), duplicated(facts), gaps(facts), position(facts, limits))
-    return tuple(finding for finding in found if finding)
+def judge_archive(
+    facts: ArchiveFacts, limits: ArchiveLimits, archiver: ArchiverFact | None = None
+) -> tuple[Finding, ...]:
+    """Every judgement on one site's archive; one finding for each thing that was looked at.
+
+    Args:
+        facts: the archive.
+        limits: what is tolerated.
+        archiver: the primary's archiver; None if it could not be asked.
+    """
+    return (
+        Finding("repository", "ok", "it answers"),
+        stanza(facts),
+        _named("segment sizes", facts.truncated, "truncated", "copy them again from another site's"),
+        _named("copies", facts.differing, "not what other sites hold", "copy them again from another site's"),
+        _named("duplicates", facts.duplicated, "archived twice", "keep the one that other sites hold"),
+        foreign(facts),
+        gaps(facts, limits),
+        position(facts, limits, archiver),
+    )
+
+
+def unreachable(message: str, hint: str) -> tuple[Finding, ...]:
+    """The one finding on a repository that cannot be looked at."""
+    return (Finding("repository", "critical", message, hint or "is the site's store up?"),)
 
 
 def stanza(facts: ArchiveFacts) -> Finding:
@@ -28,152 +56,146 @@ def stanza(facts: ArchiveFacts) -> Finding:
     if facts.stanza not in facts.stanzas:
         others = ", ".join(facts.stanzas) or "nothing"
         hint = "check the bucket, repo1-path and the stanza; then `pgbackrest check`"
-        return Finding("archive", "critical", f"no stanza {facts.stanza} in it, but {others}", hint)
-    count = sum(1 for _ in _segments(facts))
-    if count == 0:
-        return Finding("archive", "critical", "no WAL segment in it", "is archive_command set and working?")
-    return Finding("archive", "ok", f"{count} segments")
+        return Finding("stanza", "critical", f"no stanza {facts.stanza} in it, but {others}", hint)
+    if facts.count == 0:
+        return Finding("stanza", "critical", "no WAL segment in it", "is archive_command set and working?")
+    return Finding("stanza", "ok", f"{facts.count} segments")
 
 
-def truncated(facts: ArchiveFacts) -> Finding:
-    """Whether a segment's object has a size that no segment can have."""
-    size = facts.primary.segment_size if facts.primary else None
-    bad = sorted(file.name for file, name in _segments(facts) if not _plausible(file.size, name, size))
-    if bad:
-        hint = "copy them again from another site's repository, then `pgbackrest verify`"
-        return Finding("segment sizes", "critical", f"truncated: {_some(bad)}", hint)
-    return Finding("segment sizes", "ok")
+def foreign(facts: ArchiveFacts) -> Finding:
+    """Whether another cluster archives here: WAL that the primary neither wrote nor came from."""
+    hint = "find the server that archives here (a restored copy with archive_mode on?) and stop it"
+    if facts.primary is None:
+        return Finding("foreign cluster", "unknown", "the primary is not known", "ask it again")
+    seen = [f"a timeline that the primary never was on: {facts.foreign}"] if facts.foreign else []
+    seen += [f"WAL that the primary has not written yet: {facts.ahead}"] if facts.ahead else []
+    return Finding("foreign cluster", "critical", "; ".join(seen), hint) if seen else _ok("foreign cluster")
 
 
-def duplicated(facts: ArchiveFacts) -> Finding:
-    """Whether a segment was archived twice with different contents: pgBackRest restores neither."""
-    names = sorted({(name.wal, name.sha1) for _, name in _segments(facts) if not name.partial})
-    twice = [wal for (wal, _), (following, _) in pairwise(names) if wal == following]
-    if twice:
-        hint = "two primaries archived into one repository: keep the one the timeline's history confirms"
-        return Finding("duplicates", "critical", f"archived twice: {_some(sorted(set(twice)))}", hint)
-    return Finding("duplicates", "ok")
+def gaps(facts: ArchiveFacts, limits: ArchiveLimits) -> Finding:
+    """Whether the segments are there that the kept backups need, and all from the oldest of them to now.
 
-
-def gaps(facts: ArchiveFacts) -> Finding:
-    """Whether every segment from the oldest kept backup to the newest archived one is there."""
+    Beyond the WAL retention only what makes each backup consistent is kept.
+    """
     if facts.primary is None or facts.primary.history is None:
         return Finding("continuity", "unknown", "the primary's timeline history is not known", "ask it again")
     if facts.backups is None:
         return Finding("continuity", "unknown", "the kept backups are not known", "run `pgbackrest info`")
     if not facts.backups:
         return Finding("continuity", "critical", "no backup to recover from", "run backup_database")
-    size = facts.primary.segment_size
-    first, last = (
-        Segment.parse(name, size) for name in (facts.backups[0].start_wal, facts.backups[-1].stop_wal)
-    )
-    if not _on_line(facts.primary, first):
-        detail = f"{facts.backups[0].label} begins in {first.name(size)}, which the primary never wrote"
+    primary, size = facts.primary, facts.primary.segment_size
+    rolled = [each for each in _within(facts, limits) if on_line(primary, _start(each, size))]
+    if not rolled:
+        newest = facts.backups[-1]
+        detail = f"{newest.label} begins in {newest.start_wal}, which the primary never wrote"
         return Finding("continuity", "critical", detail, "take a full backup")
-    held = _held(facts, size)
-    newest = max(segment for segment in {first, last, *held} if _on_line(facts.primary, segment))
-    wanted = set(_line(facts.primary, first, newest))
-    missing = sorted(wanted - held)
+    runs = [*(_own(each, size) for each in facts.backups), *_since(facts, primary, rolled)]
+    missing = sorted(set(_missing(facts, runs)) - facts.coming)
     if missing:
-        detail = f"{len(missing)} missing: {_some([segment.name(size) for segment in missing])}"
+        names = Names(tuple(each.name(size) for each in missing[:_SHOWN]), len(missing))
         hint = "copy them from another site's repository; else take a full backup"
-        return Finding("continuity", "critical", detail, hint)
-    return Finding("continuity", "ok", f"{len(wanted)} segments since {facts.backups[0].label}")
+        return Finding("continuity", "critical", f"{len(missing)} missing: {names}", hint)
+    wanted = sum(last - first + 1 for _, first, last in _since(facts, primary, rolled))
+    return Finding("continuity", "ok", f"{wanted} segments since {rolled[0].label}")
 
 
-def position(facts: ArchiveFacts, limits: ArchiveLimits) -> Finding:
-    """How far the archive is behind the primary: what a recovery from it would lose.
-
-    The seconds count from when the store took the newest segment. Where only the segment that is being
-    written is behind, archive_timeout bounds them: an idle primary is not late.
-    """
+def position(facts: ArchiveFacts, limits: ArchiveLimits, archiver: ArchiverFact | None = None) -> Finding:
+    """How far the archive is behind the primary: what a recovery from it would lose."""
     if facts.primary is None:
         return Finding("position", "unknown", "the primary's position is not known", "ask it again")
-    newest = _newest(facts, facts.primary)
-    if newest is None:
+    seen = numbers(facts, limits, archiver)
+    if seen.behind_s is None:
         return Finding("position", "critical", "nothing of the primary's timeline", "is archiving working?")
-    segment, taken = newest
-    archived = segment.end(facts.primary.segment_size)
-    behind = max(0, facts.primary.lsn - archived)
-    age = max(facts.seen_at - taken, timedelta()) if behind else timedelta()
-    if behind <= facts.primary.segment_size:
-        age = min(age, limits.archive_timeout)
     detail = (
-        f"archived to {format_lsn(archived)}, primary at {format_lsn(facts.primary.lsn)}: "
-        f"{behind} bytes, {age.total_seconds():.0f} s behind; RPO {limits.rpo.total_seconds():.0f} s"
+        f"archived to {seen.archived_lsn}, primary at {format_lsn(facts.primary.lsn)}: "
+        f"{seen.behind_bytes} bytes, {seen.behind_s:.0f} s behind; RPO {limits.rpo.total_seconds():.0f} s"
     )
+    age = timedelta(seconds=seen.behind_s)
     if age > limits.rpo:
         return Finding("position", "critical", detail, "is archiving, or replication to this site, stuck?")
     return Finding("position", "warning" if age > limits.rpo / 2 else "ok", detail)
 
 
-def judge_archiver(before: ArchiverFact | None, after: ArchiverFact | None, limits: ArchiveLimits) -> Finding:
-    """What the primary's archiver tells, from two looks some seconds apart."""
-    if before is None or after is None:
-        return Finding("archiver", "unknown", "the primary could not be asked", "ask it again")
-    failed, archived = after.last_failed_at, after.last_archived_at
-    failing = failed is not None and (archived is None or failed > archived)
-    if failing or after.failed_count > before.failed_count:
-        detail = f"{after.failed_count} failures, last of {after.last_failed_wal} at {failed}"
-        return Finding("archiver", "critical", detail, "read the primary's log for archive-push")
-    if archived is None:
-        return Finding("archiver", "critical", "it never archived anything", "is archive_mode on?")
-    detail = f"{after.waiting} segments wait, last archived at {archived}"
-    return Finding("archiver", "warning" if after.waiting > limits.waiting else "ok", detail)
+def numbers(facts: ArchiveFacts, limits: ArchiveLimits, archiver: ArchiverFact | None = None) -> SiteNumbers:
+    """How far the archive reaches; the seconds are those of the oldest WAL that it lacks, at most.
 
-
-def _segments(facts: ArchiveFacts) -> Iterator[tuple[ArchivedFile, ArchivedName]]:
-    for file in facts.files:
-        name = parse_archived(file.name)
-        if name:
-            yield file, name
-
-
-def _held(facts: ArchiveFacts, size: int) -> set[Segment]:
-    return {Segment.parse(name.wal, size) for _, name in _segments(facts) if not name.partial}
-
-
-def _newest(facts: ArchiveFacts, primary: PrimaryFact) -> tuple[Segment, datetime] | None:
-    size = primary.segment_size
-    found = (
-        (Segment.parse(name.wal, size), file.modified) for file, name in _segments(facts) if not name.partial
-    )
-    return max((each for each in found if _on_line(primary, each[0])), default=None)
-
-
-def _on_line(primary: PrimaryFact, segment: Segment) -> bool:
-    """Whether a segment holds WAL that the primary has; its parents' beyond the switch is another's."""
-    ends = _ends(primary)
-    return segment.timeline == primary.timeline or segment.number < ends.get(segment.timeline, 0)
-
-
-def _ends(primary: PrimaryFact) -> dict[int, int]:
-    """For each parent, oldest first, the number of the segment in which it was left.
-
-    That segment is read from the child: of the parent it is archived as partial only.
+    Where only the segment that is being written is lacking, archive_timeout bounds them: an idle primary is
+    not late, however long ago its last segment was taken.
     """
-    return {switch.parent: switch.lsn // primary.segment_size for switch in primary.history or ()}
+    newest = _newest(facts, facts.primary) if facts.primary else None
+    if facts.primary is None or newest is None:
+        return SiteNumbers(segments=facts.count)
+    archived = newest.end(facts.primary.segment_size)
+    behind = max(0, facts.primary.lsn - archived)
+    age = _age(facts, limits, archiver, newest) if behind else timedelta()
+    return SiteNumbers(format_lsn(archived), behind, age.total_seconds(), facts.count)
 
 
-def _line(primary: PrimaryFact, start: Segment, newest: Segment) -> Iterator[Segment]:
-    """The segments that a recovery reads from one to another, along the primary's timelines."""
-    number = start.number
-    for timeline, end in (*_ends(primary).items(), (primary.timeline, newest.number + 1)):
-        if timeline >= start.timeline:
-            last = min(end, newest.number + 1)
-            yield from (Segment(timeline, each) for each in range(number, last))
-            number = max(number, last)
+def _age(
+    facts: ArchiveFacts, limits: ArchiveLimits, archiver: ArchiverFact | None, newest: Segment
+) -> timedelta:
+    since = max(facts.seen_at - facts.taken[newest.timeline], timedelta())
+    if facts.behind_since is not None:
+        return max(facts.seen_at - facts.behind_since, timedelta()) + limits.archive_timeout
+    if not facts.compared or archiver is None or archiver.mode == "off":
+        behind = facts.primary.lsn - newest.end(facts.primary.segment_size) if facts.primary else 0
+        return since if behind > SEGMENT_SIZE else min(since, limits.archive_timeout)
+    if archiver.last_archived_wal not in facts.watched:
+        return since
+    waited = timedelta(seconds=archiver.waiting_s) if archiver.waiting else timedelta()
+    return min(since, waited + limits.archive_timeout)
 
 
-def _plausible(size: int, name: ArchivedName, segment_size: int | None) -> bool:
-    if name.compressed:
-        return size >= _LEAST_COMPRESSED_BYTES and (
-            segment_size is None or size <= segment_size + _MOST_ADDED_BYTES
-        )
-    return size > 0 if segment_size is None else segment_size <= size <= segment_size + _MOST_ADDED_BYTES
+def _within(facts: ArchiveFacts, limits: ArchiveLimits) -> Sequence[BackupFact]:
+    """The backups from which every later moment can be reached, by the WAL retention."""
+    backups = facts.backups or ()
+    points = [Point("database", "", each.label, each.kind, each.stopped_at) for each in backups]
+    return backups[-wal_backups(points, limits.wal_retention, facts.seen_at) :]
 
 
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return ", ".join(listed[:_SHOWN]) + more
+def _since(facts: ArchiveFacts, primary: PrimaryFact, backups: Sequence[BackupFact]) -> list[Run]:
+    """Along the primary's timelines, from the first of the backups to the newest segment or backup."""
+    size = primary.segment_size
+    last = max(Segment.parse(each.stop_wal, size) for each in backups)
+    newest = _newest(facts, primary)
+    return list(line(primary, _start(backups[0], size), max(last, newest) if newest else last))
+
+
+def _own(backup: BackupFact, size: int) -> Run:
+    first, last = _start(backup, size), Segment.parse(backup.stop_wal, size)
+    return first.timeline, first.number, last.number
+
+
+def _start(backup: BackupFact, size: int) -> Segment:
+    return Segment.parse(backup.start_wal, size)
+
+
+def _missing(facts: ArchiveFacts, runs: Iterable[Run]) -> Iterator[Segment]:
+    for timeline, first, last in runs:
+        number = first
+        for begin, end in (*facts.held.get(timeline, ()), (last + 1, last + 1)):
+            yield from (Segment(timeline, each) for each in range(number, min(begin, last + 1)))
+            number = max(number, end + 1)
+
+
+def _newest(facts: ArchiveFacts, primary: PrimaryFact) -> Segment | None:
+    """The newest segment that the primary has too."""
+    left = ends(primary)
+    for timeline in (primary.timeline, *reversed(left)):
+        below = left.get(timeline)
+        for first, last in reversed(facts.held.get(timeline, ())):
+            if below is None or first < below:
+                return Segment(timeline, last if below is None else min(last, below - 1))
+    return None
+
+
+def _named(name: str, found: Names, what: str, hint: str) -> Finding:
+    return (
+        Finding(name, "critical", f"{what}: {found}", f"{hint}, then `pgbackrest verify`")
+        if found
+        else _ok(name)
+    )
+
+
+def _ok(name: str) -> Finding:
+    return Finding(name, "ok")
