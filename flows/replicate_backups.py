@@ -3,22 +3,22 @@
 from prefect import flow
 
 from tasks.current import current_plan
-from tasks.facts.archive import CopyReport
-from tasks.replicate import due_pulls, publish_copies, replicate
+from tasks.facts.copies import CopyReport
+from tasks.replicate import due_copies, publish_copies, replicate
 
 
 @flow(persist_result=False)
 def replicate_backups(source: str | None = None, target: str | None = None) -> list[CopyReport]:
-    """Let every other site pull the active site's repository; the archive pulls from the DR site.
+    """Let every other site pull the active site's repositories; the archive pulls from the DR site.
 
     Args:
         source: only from this site.
         target: only to this site.
 
     Returns:
-        what every pull did; the run fails where one failed or found a conflict.
+        what every pull of every repository did; the run fails where one failed or found a conflict.
     """
     plan = current_plan()
-    pulls = due_pulls(plan, source, target)
-    done = {pull: replicate(plan, pull, return_state=True) for pull in pulls}
+    copies = due_copies(plan, source, target)
+    done = {copy: replicate(plan, *copy, return_state=True) for copy in copies}
     return publish_copies(done)

@@ -1,13 +1,7 @@
-"""Pull copies of a site's pgBackRest repository: whole, or only the newest WAL.
+"""Pull copies of a site's repositories: each whole, or only the newest WAL."""
 
-At any instant the copy can be restored from: the info files are read first and written last, so they never
-name what the copy does not have. Nothing is deleted from a copy because its source lost it.
-"""
-
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -15,19 +9,22 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.tasks import exponential_backoff
 
-from tasks.clients import repository
-from tasks.clients.objects import Bucket, Entry
-from tasks.clients.repository import Content, Progress
+from tasks.clients.objects import Bucket
 from tasks.clients.truth import active_site
+from tasks.copying import Rules, pull_newest_wal, pull_repository
 from tasks.errors import DrError, Permanent, Refused, Transient
-from tasks.facts.archive import CopyReport
+from tasks.facts.copies import CopyReport
 from tasks.plan.plan import Plan
-from tasks.policy.replication import Pull, is_same, order_copy, recent_directories, replication_pairs
+from tasks.policy.replication import Pull, replication_pairs, repositories
+from tasks.progress import shown
 from tasks.retry import is_transient
 
 # A whole object of a backup in one request; a stalled one is given up after 30 s without a byte.
 _BULK_S = 1800.0
 _GOOD = "good"
+_SHOWN = 3
+
+Copy = tuple[Pull, str]
 
 
 def due_pulls(plan: Plan, source: str | None = None, target: str | None = None) -> tuple[Pull, ...]:
@@ -45,16 +42,26 @@ def due_pulls(plan: Plan, source: str | None = None, target: str | None = None) 
     return due
 
 
+def due_copies(plan: Plan, source: str | None = None, target: str | None = None) -> tuple[Copy, ...]:
+    """Every pull of every repository that is due, in the order in which new backups travel.
+
+    Raises:
+        Refused, Transient: see `due_pulls`.
+    """
+    roots = tuple(repositories(plan.postgresql_ha.cluster_name))
+    return tuple((pull, root) for pull in due_pulls(plan, source, target) for root in roots)
+
+
 @task(
     name="pull a repository",
-    task_run_name="pull {pull.source} to {pull.target}",
+    task_run_name="pull {root} from {pull.source} to {pull.target}",
     retries=4,
     retry_delay_seconds=exponential_backoff(backoff_factor=2),
     retry_jitter_factor=0.5,
     retry_condition_fn=is_transient,
     cache_policy=NO_CACHE,
 )
-def replicate(plan: Plan, pull: Pull, progress: Progress | None = None) -> CopyReport:
+def replicate(plan: Plan, pull: Pull, root: str) -> CopyReport:
     """Copy what is new or changed in a repository; a pass that changes nothing lists each side once.
 
     Raises:
@@ -63,7 +70,16 @@ def replicate(plan: Plan, pull: Pull, progress: Progress | None = None) -> CopyR
     """
     source = Bucket.readable(plan, pull.source, _BULK_S)
     target = Bucket.owned(plan, pull.target, _BULK_S)
-    return copy_repository(source, target, plan.postgresql_ha.cluster_name, progress)
+    of = repositories(plan.postgresql_ha.cluster_name)[root]
+    with shown(f"{root} from {pull.source} to {pull.target}") as told:
+        return pull_repository(source, target, of, rules_of(plan), told)
+
+
+def rules_of(plan: Plan) -> Rules:
+    """What a pull must know of the plan, now."""
+    strategy = plan.backup_strategy.database
+    keep = {"full": strategy.full_backup.retention, "incr": strategy.incremental_backup.retention}
+    return Rules(plan.secret("repository_cipher"), keep)
 
 
 def pull_wal(plan: Plan) -> list[CopyReport]:
@@ -74,12 +90,12 @@ def pull_wal(plan: Plan) -> list[CopyReport]:
         Permanent: a pull failed for good.
     """
     pulls = due_pulls(plan)
-    stanza = plan.postgresql_ha.cluster_name
+    stanza, rules = plan.postgresql_ha.cluster_name, rules_of(plan)
 
     def one(pull: Pull) -> CopyReport | DrError:
         try:
             source, target = Bucket.readable(plan, pull.source), Bucket.owned(plan, pull.target)
-            return copy_newest_wal(source, target, stanza)
+            return pull_newest_wal(source, target, stanza, rules)
         except DrError as error:
             return error
 
@@ -92,86 +108,18 @@ def pull_wal(plan: Plan) -> list[CopyReport]:
     return [result for result in results if isinstance(result, CopyReport)]
 
 
-def copy_repository(
-    source: Bucket, target: Bucket, stanza: str, progress: Progress | None = None
-) -> CopyReport:
-    """Make the target's repository a copy of the source's; see `replicate`."""
-    began = time.monotonic()
-    return _bring(source, target, _whole(source, target, stanza), began, progress)
-
-
-def copy_newest_wal(source: Bucket, target: Bucket, stanza: str) -> CopyReport:
-    """Copy what the newest WAL directories gained; some ten requests where nothing is new."""
-    began = time.monotonic()
-    return _bring(source, target, _newest_wal(source, target, stanza), began)
-
-
-@dataclass(frozen=True)
-class _Sight:
-    """Both sides as one pass sees them; `infos` were read before anything was listed."""
-
-    infos: Sequence[Content]
-    listed: Sequence[Entry]
-    held: Mapping[str, Entry]
-
-
-def _whole(source: Bucket, target: Bucket, stanza: str) -> _Sight:
-    infos = repository.read_infos(source, stanza)
-    roots = repository.archive_of(stanza), repository.backups_of(stanza)
-    listed = [entry for root in roots for entry in source.list(root)]
-    return _Sight(infos, listed, {entry.key: entry for root in roots for entry in target.list(root)})
-
-
-def _newest_wal(source: Bucket, target: Bucket, stanza: str) -> _Sight:
-    infos = repository.read_archive_info(source, stanza)
-    database = repository.newest_database(source, stanza)
-    folders, listed = source.children(database) if database else ((), ())
-    held_folders, held = target.children(database) if database else ((), ())
-    recent = recent_directories(folders, held_folders)
-    listed = [*listed, *(entry for folder in recent for entry in source.list(folder))]
-    held = [*held, *(entry for folder in recent for entry in target.list(folder))]
-    _, held_infos = target.children(repository.archive_of(stanza))
-    return _Sight(infos, listed, {entry.key: entry for entry in (*held, *held_infos)})
-
-
-def _bring(
-    source: Bucket, target: Bucket, sight: _Sight, began: float, progress: Progress | None = None
-) -> CopyReport:
-    same = _comparison(target, [*sight.listed, *(entry for entry, _ in sight.infos)], sight.held)
-    changed = {entry.key for entry in sight.listed if not same(entry)}
-    order = order_copy(sight.listed, sight.held, changed)
-    copied = repository.copy_all(source, target, order.phases, progress)
-    written = repository.write_infos(target, sight.infos, same)
-    return CopyReport(
-        objects=sum(map(len, order.phases)) + len(written),
-        bytes=copied + sum(entry.size for entry in written),
-        skipped=order.skipped,
-        postponed=order.postponed,
-        conflicts=order.conflicts,
-        seconds=time.monotonic() - began,
-    )
-
-
-def _comparison(
-    target: Bucket, listed: Sequence[Entry], have: Mapping[str, Entry]
-) -> Callable[[Entry], bool]:
-    verdicts = {entry.key: is_same(entry, have.get(entry.key)) for entry in listed}
-    doubtful = [entry for entry in listed if verdicts[entry.key] is None]
-    confirmed = repository.confirm_copies(target, doubtful)
-    return lambda entry: bool(verdicts[entry.key]) or entry.key in confirmed
-
-
-def publish_copies(done: Mapping[Pull, State[CopyReport]]) -> list[CopyReport]:
+def publish_copies(done: Mapping[Copy, State[CopyReport]]) -> list[CopyReport]:
     """Show what every pull did, and fail the run where one failed or found a conflict.
 
     Raises:
-        Permanent: a pull failed, or its source changed what may never change.
+        Permanent: a pull failed, its source changed what may never change, or lost what the plan keeps.
     """
-    results = {pull: state.result(raise_on_failure=False) for pull, state in done.items()}
-    rows = [f"|{pull.source}|{pull.target}|{_row(result)}|" for pull, result in results.items()]
-    head = "|from|to|objects|bytes|same|postponed|seconds|state|\n|-|-|-|-|-|-|-|-|"
-    create_markdown_artifact(key="replicate-backups", markdown="\n".join([head, *rows]))
-    states = {f"{pull.source} to {pull.target}": _state(result) for pull, result in results.items()}
+    results = {copy: state.result(raise_on_failure=False) for copy, state in done.items()}
+    rows = [f"|{pull.source}|{pull.target}|{root}|{_row(each)}|" for (pull, root), each in results.items()]
+    head = "|from|to|repository|objects|bytes|same|postponed|only here|seconds|state|"
+    rule = "|-" * head.count("|")
+    create_markdown_artifact(key="replicate-backups", markdown="\n".join([head, rule[:-1], *rows]))
+    states = {f"{p.source} to {p.target}, {root}": _state(each) for (p, root), each in results.items()}
     bad = [f"{pull}: {state}" for pull, state in states.items() if state != _GOOD]
     if bad:
         raise Permanent("not every copy is good", "; ".join(bad), "see the artifact replicate-backups")
@@ -180,13 +128,21 @@ def publish_copies(done: Mapping[Pull, State[CopyReport]]) -> list[CopyReport]:
 
 def _row(result: CopyReport | BaseException) -> str:
     if isinstance(result, BaseException):
-        return f"||||| {_state(result)}"
-    counts = (result.objects, result.bytes, result.skipped, result.postponed)
+        return f"|||||| {_state(result)}"
+    counts = (result.objects, result.bytes, result.skipped, result.postponed, len(result.kept))
     return "|".join([*map(str, counts), f"{result.seconds:.1f}", _state(result)])
 
 
 def _state(result: CopyReport | BaseException) -> str:
     if isinstance(result, BaseException):
         return result.message if isinstance(result, DrError) else repr(result)
-    shown = ", ".join(result.conflicts[:3])
-    return f"{len(result.conflicts)} changed that never may: {shown}" if result.conflicts else _GOOD
+    told = []
+    if result.conflicts:
+        told.append(f"{len(result.conflicts)} changed or lost that may not: {_first(result.conflicts)}")
+    if result.refused:
+        told.append(f"{len(result.refused)} damaged at the source: {_first(result.refused)}")
+    return "; ".join(told) or _GOOD
+
+
+def _first(keys: tuple[str, ...]) -> str:
+    return ", ".join(keys[:_SHOWN])

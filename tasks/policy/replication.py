@@ -1,27 +1,33 @@
-"""Who copies from whom, and what of a pgBackRest repository is copied in which order. Pure.
+"""Who copies from whom, and what of a repository is copied in which order. Pure.
 
-Source: design, "Copies are pulled, never pushed"; pgBackRest user guide, "Repository".
+Source: design, "Copies are pulled, never pushed"; pgBackRest user guide, "Repository"; restic's
+"Repository Format".
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
+from tasks.clients.courier import Item
+from tasks.clients.merging import Pair
 from tasks.clients.objects import Entry
 from tasks.clients.walnames import parse_archived
 from tasks.errors import Refused
 from tasks.plan.sites import Role
 
 _LABEL = re.compile(r"\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?")
-_MANIFEST, _MANIFEST_COPY = "backup.manifest", "backup.manifest.copy"
 _INFO = re.compile(r"(archive|backup)\.info(\.copy)?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 # Asynchronous archiving may finish segments out of order, but not further back than this.
 _NEWEST_DIRECTORIES = 2
+# Labels carry the local time of the host that took the backup.
+_ZONE = timedelta(hours=14)
 
 
 @dataclass(frozen=True)
 class Pull:
-    """One copy: the target site reads the source site's repository."""
+    """One copy: the target site reads the source site's repositories."""
 
     source: str
     target: str
@@ -43,22 +49,91 @@ def replication_pairs(roles: Mapping[str, Role], active: str) -> tuple[Pull, ...
     return (*standbys, *archives)
 
 
+def _no_unit(_key: str) -> None:
+    return None
+
+
+def _no_object(_key: str) -> bool:
+    return False
+
+
+def _no_digest(_key: str) -> None:
+    return None
+
+
 @dataclass(frozen=True)
-class CopyOrder:
-    """What to copy, phase by phase: after each of them the copy can be restored from.
+class Repository:
+    """How one kind of repository is copied so that the copy can be restored from after every phase.
+
+    Identity first, then the data, then what closes the units of it, then what names it.
 
     Attributes:
-        phases: data and WAL first, then the manifests that complete a backup. The info files that name the
-            backups come after all of them, as they were read before the source was listed.
-        skipped: objects that are the same already.
-        postponed: objects of backups that are still being written.
-        conflicts: keys that may never change, and differ.
+        root: its folder in the bucket.
+        data: what is listed and copied while it is listed, by prefix.
+        identity: objects, or folders of them, that must be equal: else it is another repository.
+        named_last: folders listed before the data and copied after it, in this order; they name only what is
+            listed afterwards.
+        infos: objects read before anything is listed and written after everything.
+        unit: the unit (a backup, a point) that an object belongs to; None if it stands for itself.
+        closes: whether an object, the last that is written, makes its unit complete.
+        closes_first: whether that object is listed before the others of its unit.
+        last: whether an object waits until the rest of its unit has arrived.
+        digest: the SHA-256 that an object's name promises.
+        ignored: whether an object is never copied.
+        mutable: whether an object may change without being another.
     """
 
-    phases: tuple[tuple[Entry, ...], ...]
-    skipped: int
-    postponed: int
-    conflicts: tuple[str, ...]
+    root: str
+    data: tuple[str, ...]
+    identity: tuple[str, ...] = ()
+    named_last: tuple[str, ...] = ()
+    infos: tuple[str, ...] = ()
+    unit: Callable[[str], str | None] = _no_unit
+    closes: Callable[[str], bool] = _no_object
+    closes_first: bool = False
+    last: Callable[[str], bool] = _no_object
+    digest: Callable[[str], str | None] = _no_digest
+    ignored: Callable[[str], bool] = _no_object
+    mutable: Callable[[str], bool] = _no_object
+
+
+def repositories(stanza: str) -> dict[str, Repository]:
+    """Every repository of a site's bucket, by its root."""
+    archive, backups = f"pgbackrest/archive/{stanza}", f"pgbackrest/backup/{stanza}"
+    database = Repository(
+        root="pgbackrest",
+        data=(archive, backups),
+        # The first of each pair is what pgBackRest reads, the second what it falls back to.
+        infos=(
+            *(f"{archive}/archive.info{end}" for end in ("", ".copy")),
+            *(f"{backups}/backup.info{end}" for end in ("", ".copy")),
+        ),
+        unit=_backup_of,
+        closes=lambda key: _name(key) == "backup.manifest",
+        closes_first=True,
+        last=lambda key: _name(key) in {"backup.manifest", "backup.manifest.copy"},
+        ignored=_is_info,
+        mutable=lambda key: label_of(key) is None and parse_archived(_name(key)) is None,
+    )
+    files = Repository(
+        root="restic",
+        data=("restic/data",),
+        identity=("restic/config", "restic/keys"),
+        named_last=("restic/index", "restic/snapshots"),
+        # Every name but `config` is the SHA-256 of the content.
+        digest=lambda key: _name(key) if _SHA256.fullmatch(_name(key)) else None,
+        ignored=lambda key: key.startswith("restic/locks/"),
+    )
+    points = Repository(
+        root="points",
+        data=("points",),
+        unit=lambda key: key.rpartition("/")[0],
+        closes=lambda key: _name(key) == "manifest.json",
+        last=lambda key: _name(key) == "manifest.json",
+        # Who writes the point holds it by this until the manifest is there.
+        ignored=lambda key: _name(key) == "claim",
+    )
+    return {each.root: each for each in (database, files, points)}
 
 
 def is_same(entry: Entry, held: Entry | None) -> bool | None:
@@ -68,25 +143,112 @@ def is_same(entry: Entry, held: Entry | None) -> bool | None:
     return True if held.etag == entry.etag else None
 
 
-def order_copy(source: Sequence[Entry], held: Iterable[str], changed: Iterable[str]) -> CopyOrder:
-    """Sort one listing of a repository into what is copied when.
+@dataclass
+class _Unit:
+    """The unit whose objects are being listed."""
+
+    name: str | None = None
+    whole: bool = True
+    closed: bool = False
+    held: bool = False
+    waiting: list[Pair] = field(default_factory=list)
+
+
+class Sieve:
+    """Sorts the pairs of one repository, as they are listed, into what is copied now, later, or not.
+
+    Attributes:
+        late: what closes the units: copied when everything that `sift` gave has arrived.
+        same: how many objects need nothing.
+        postponed: how many belong to units that are still being written.
+        kept: the complete units that the copy has and the source has not.
+    """
+
+    def __init__(self, repository: Repository) -> None:
+        """Nothing is listed yet."""
+        self._of = repository
+        self._unit = _Unit()
+        self.late: list[Item] = []
+        self.same = 0
+        self.postponed = 0
+        self.kept: list[str] = []
+
+    def sift(self, pairs: Iterable[Pair]) -> Iterator[Item]:
+        """What is copied now, while the listing goes on; pairs come in the order of their keys."""
+        for pair in pairs:
+            key = _key(pair)
+            if self._of.ignored(key):
+                continue
+            name = self._of.unit(key)
+            if name != self._unit.name:
+                yield from self._end()
+                self._unit = _Unit(name)
+            yield from self._one(key, pair)
+        yield from self._end()
+        self._unit = _Unit()
+
+    def _one(self, key: str, pair: Pair) -> Iterator[Item]:
+        unit = self._unit
+        if unit.name is None:
+            yield from self._ready(pair, final=not self._of.mutable(key))
+            return
+        if self._of.closes(key):
+            unit.closed, unit.held = pair[0] is not None, pair[1] is not None
+        if self._of.closes_first:
+            # A unit whose closing object is not there when the rest is listed is not complete.
+            yield from self._of_unit(pair)
+        else:
+            unit.waiting.append(pair)
+
+    def _end(self) -> Iterator[Item]:
+        unit = self._unit
+        for pair in unit.waiting:
+            yield from self._of_unit(pair)
+        if unit.name is not None and unit.held and not unit.closed:
+            self.kept.append(unit.name)
+
+    def _of_unit(self, pair: Pair) -> Iterator[Item]:
+        unit = self._unit
+        if not unit.closed:
+            self.postponed += pair[0] is not None and not unit.held
+            return
+        for item in self._ready(pair, final=unit.held):
+            if self._of.last(item.entry.key):
+                self.late.append(item)
+            else:
+                yield item
+
+    def _ready(self, pair: Pair, *, final: bool) -> Iterator[Item]:
+        entry, held = pair
+        if entry is None:
+            return
+        if is_same(entry, held):
+            self.same += 1
+            return
+        yield Item(entry, held, final=final and held is not None)
+
+
+def lost_backups(kept: Iterable[str], keep: Mapping[str, timedelta], now: datetime) -> list[str]:
+    """Of the backups that only the copy has, those that the source should still have.
 
     Args:
-        source: the listing.
-        held: the keys that the copy has.
-        changed: those of the listed keys that the copy lacks or has otherwise.
+        kept: labels.
+        keep: the retention of "full" and of "incr".
+        now: the moment of the decision.
     """
-    have, want = frozenset(held), frozenset(changed)
-    finished = {label_of(entry.key) for entry in source if _name(entry.key) == _MANIFEST}
-    body = [entry for entry in source if not _INFO.fullmatch(_name(entry.key))]
-    ready = [entry for entry in body if label_of(entry.key) in {None, *finished}]
-    new = [entry for entry in ready if entry.key in want]
-    fixed = {entry.key for entry in new if entry.key in have and _never_changes(entry.key, have)}
-    copied = sorted((entry for entry in new if entry.key not in fixed), key=lambda entry: entry.key)
-    last = {_MANIFEST, _MANIFEST_COPY}
-    data = tuple(entry for entry in copied if _name(entry.key) not in last)
-    manifests = tuple(entry for entry in copied if _name(entry.key) in last)
-    return CopyOrder((data, manifests), len(ready) - len(new), len(body) - len(ready), tuple(sorted(fixed)))
+    labels = [label for label in kept if _LABEL.fullmatch(label)]
+    return [label for label in labels if now - taken_at(label) < keep[kind_of(label)] - _ZONE]
+
+
+def taken_at(label: str) -> datetime:
+    """When a backup began, as far as its label tells: in the zone of the host that took it."""
+    stamp = label.rpartition("_")[2].rstrip("FDI")
+    return datetime.strptime(stamp, "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+
+
+def kind_of(label: str) -> str:
+    """A backup's retention class: "full" or "incr"."""
+    return "incr" if "_" in label else "full"
 
 
 def recent_directories(source: Iterable[str], held: Iterable[str]) -> list[str]:
@@ -106,13 +268,17 @@ def label_of(key: str) -> str | None:
     return next((part for part in key.split("/")[:-1] if _LABEL.fullmatch(part)), None)
 
 
-def _never_changes(key: str, have: frozenset[str]) -> bool:
-    """A segment is named by its checksum, and a backup is closed by its manifest: both are final."""
-    label = label_of(key)
-    if label is None:
-        return parse_archived(_name(key)) is not None
-    folder = key[: key.index(label) + len(label)]
-    return f"{folder}/{_MANIFEST}" in have
+def _backup_of(key: str) -> str | None:
+    return label_of(key)
+
+
+def _is_info(key: str) -> bool:
+    return _INFO.fullmatch(_name(key)) is not None
+
+
+def _key(pair: Pair) -> str:
+    entry = pair[0] or pair[1]
+    return entry.key if entry else ""
 
 
 def _name(key: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from bucket_stores import owned, running_stores
 
 from infra.lab.home import Home
 from infra.lab.processes import MARK
@@ -133,6 +134,23 @@ def _belongs(process, directory):
     except (psutil.Error, OSError):
         return False
     return below or _environment(process).get(MARK, "").startswith(f"{directory}:")
+
+
+@pytest.fixture(scope="module")
+def storage_plan(tmp_path_factory):
+    """Three stores of their own, without a lab, and the plan that names them."""
+    with running_stores(tmp_path_factory.mktemp("s3")) as plan:
+        yield plan
+
+
+@pytest.fixture
+def north(storage_plan):
+    return owned(storage_plan, "north")
+
+
+@pytest.fixture
+def south(storage_plan):
+    return owned(storage_plan, "south")
 
 
 @pytest.hookimpl(wrapper=True)

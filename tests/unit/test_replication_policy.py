@@ -1,16 +1,19 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tasks.clients.merging import merged, side_by_side
 from tasks.clients.objects import Entry
 from tasks.errors import Refused
 from tasks.policy.replication import (
     Pull,
+    Sieve,
     is_same,
     label_of,
-    order_copy,
+    lost_backups,
     recent_directories,
     replication_pairs,
+    repositories,
 )
 
 ROLES = {"north": "primary", "south": "dr", "vault": "archive"}
@@ -24,8 +27,18 @@ def entry(key, size=1, etag="e"):
     return Entry(key, size, etag, AT)
 
 
-def keys(entries):
-    return [each.key for each in entries]
+def sifted(root, source, held=()):
+    """What is copied at once, what later, and the sieve itself, over one listing of each side."""
+    sides = [[each if isinstance(each, Entry) else entry(each) for each in side] for side in (source, held)]
+    sieve = Sieve(repositories("main")[root])
+    now = list(sieve.sift(merged([sorted(side, key=lambda each: each.key) for side in sides])))
+    return [item.entry.key for item in now], [item.entry.key for item in sieve.late], sieve
+
+
+def finals(root, source, held):
+    sides = [sorted(side, key=lambda each: each.key) for side in (source, held)]
+    sieve = Sieve(repositories("main")[root])
+    return {item.entry.key for item in [*sieve.sift(merged(sides)), *sieve.late] if item.final}
 
 
 def test_the_dr_site_pulls_from_the_active_primary_and_the_archive_from_the_dr_site():
@@ -62,64 +75,106 @@ def test_a_missing_or_differently_sized_object_differs(held):
 
 def test_data_and_wal_go_before_the_manifests_and_info_files_are_left_to_the_end():
     listing = [
-        entry("pgbackrest/archive/main/archive.info"),
-        entry(f"{FULL}/backup.manifest"),
-        entry(f"{FULL}/backup.manifest.copy"),
-        entry("pgbackrest/backup/main/backup.info.copy"),
-        entry(f"{FULL}/pg_data/base/1/1.zst"),
-        entry(WAL),
+        "pgbackrest/archive/main/archive.info",
+        f"{FULL}/backup.manifest",
+        f"{FULL}/backup.manifest.copy",
+        "pgbackrest/backup/main/backup.info.copy",
+        f"{FULL}/pg_data/base/1/1.zst",
+        WAL,
     ]
-    order = order_copy(listing, set(), set(keys(listing)))
-    assert [keys(phase) for phase in order.phases] == [
-        [WAL, f"{FULL}/pg_data/base/1/1.zst"],
-        [f"{FULL}/backup.manifest", f"{FULL}/backup.manifest.copy"],
-    ]
+    now, late, _ = sifted("pgbackrest", listing)
+    assert now == [WAL, f"{FULL}/pg_data/base/1/1.zst"]
+    assert late == [f"{FULL}/backup.manifest", f"{FULL}/backup.manifest.copy"]
 
 
 def test_a_backup_that_is_still_being_written_is_postponed():
-    listing = [
-        entry(f"{FULL}/backup.manifest"),
-        entry(f"{INCR}/backup.manifest.copy"),
-        entry(f"{INCR}/pg_data/1.zst"),
-    ]
-    order = order_copy(listing, set(), set(keys(listing)))
-    assert keys(order.phases[0]) == []
-    assert keys(order.phases[1]) == [f"{FULL}/backup.manifest"]
-    assert order.postponed == 2
+    listing = [f"{FULL}/backup.manifest", f"{INCR}/backup.manifest.copy", f"{INCR}/pg_data/1.zst"]
+    now, late, sieve = sifted("pgbackrest", listing)
+    assert (now, late) == ([], [f"{FULL}/backup.manifest"])
+    assert sieve.postponed == 2
 
 
-def test_what_is_the_same_is_skipped():
-    listing = [entry(WAL)]
-    assert order_copy(listing, {WAL}, set()).skipped == 1
+@pytest.mark.parametrize("root", ["pgbackrest", "restic", "points"])
+def test_what_is_the_same_is_skipped(root):
+    key = {"pgbackrest": WAL, "restic": "restic/data/aa/1", "points": "points/redis/S/manifest.json"}[root]
+    now, late, sieve = sifted(root, [key], [key])
+    assert (now, late, sieve.same) == ([], [], 1)
 
 
-def test_a_segment_rewritten_at_the_source_is_a_conflict_and_the_copy_is_kept():
-    order = order_copy([entry(WAL)], {WAL}, {WAL})
-    assert order.conflicts == (WAL,)
-    assert order.phases == ((), ())
-
-
-def test_a_finished_backup_rewritten_at_the_source_is_a_conflict():
-    listing = [entry(f"{FULL}/backup.manifest"), entry(f"{FULL}/pg_data/1.zst")]
-    order = order_copy(listing, set(keys(listing)), {f"{FULL}/pg_data/1.zst"})
-    assert order.conflicts == (f"{FULL}/pg_data/1.zst",)
+def test_a_segment_or_a_file_of_a_finished_copy_is_final():
+    file, manifest = f"{FULL}/pg_data/1.zst", f"{FULL}/backup.manifest"
+    changed, held = [entry(WAL, etag="new"), entry(file, etag="new"), entry(manifest)], [WAL, file, manifest]
+    assert finals("pgbackrest", changed, [entry(key) for key in held]) == {WAL, file}
 
 
 def test_a_file_that_a_finished_copy_lost_is_brought_back():
-    listing = [entry(f"{FULL}/backup.manifest"), entry(f"{FULL}/pg_data/1.zst")]
-    order = order_copy(listing, {f"{FULL}/backup.manifest"}, {f"{FULL}/pg_data/1.zst"})
-    assert keys(order.phases[0]) == [f"{FULL}/pg_data/1.zst"]
+    file, manifest = f"{FULL}/pg_data/1.zst", f"{FULL}/backup.manifest"
+    assert finals("pgbackrest", [entry(manifest), entry(file)], [entry(manifest)]) == set()
+    assert sifted("pgbackrest", [manifest, file], [manifest])[0] == [file]
 
 
 def test_a_half_copied_backup_may_still_change():
-    listing = [entry(f"{FULL}/backup.manifest"), entry(f"{FULL}/pg_data/1.zst")]
-    order = order_copy(listing, {f"{FULL}/pg_data/1.zst"}, set(keys(listing)))
-    assert order.conflicts == ()
+    file, manifest = f"{FULL}/pg_data/1.zst", f"{FULL}/backup.manifest"
+    assert finals("pgbackrest", [entry(manifest), entry(file, etag="new")], [entry(file)]) == set()
 
 
-def test_what_the_source_lost_is_never_part_of_the_order():
-    order = order_copy([], {WAL, f"{FULL}/backup.manifest"}, set())
-    assert order.phases == ((), ())
+def test_what_the_source_lost_is_never_part_of_the_order_and_is_named():
+    now, late, sieve = sifted("pgbackrest", [], [WAL, f"{FULL}/backup.manifest", f"{FULL}/pg_data/1.zst"])
+    assert (now, late, sieve.kept) == ([], [], [FULL.rpartition("/")[2]])
+
+
+def test_a_point_is_copied_with_its_manifest_last_and_not_before_it_is_whole():
+    point, other = "points/secrets/plan/20260101T000000Z", "points/redis/20260101T000000Z"
+    listing = [
+        f"{point}/a.age",
+        f"{point}/manifest.json",
+        f"{point}/z.age",
+        f"{other}/rdb.age",
+        f"{other}/claim",
+    ]
+    now, late, sieve = sifted("points", listing)
+    assert (now, late) == ([f"{point}/a.age", f"{point}/z.age"], [f"{point}/manifest.json"])
+    assert sieve.postponed == 1
+
+
+def test_locks_are_never_copied_and_packs_are_promised_by_their_names():
+    restic = repositories("main")["restic"]
+    assert restic.ignored("restic/locks/1")
+    assert restic.digest(f"restic/data/ab/{'ab' * 32}") == "ab" * 32
+    assert restic.digest("restic/config") is None
+
+
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+KEEP = {"full": timedelta(days=30), "incr": timedelta(days=7)}
+
+
+@pytest.mark.parametrize(
+    ("label", "lost"),
+    [
+        ("20260130-020000F", True),
+        ("20260103-020000F", True),
+        ("20260101-000000F", False),
+        ("20260101-020000F_20260130-060000I", True),
+        ("20260101-020000F_20260123-060000I", False),
+    ],
+)
+def test_a_backup_that_the_plan_still_keeps_is_lost_and_an_expired_one_is_not(label, lost):
+    assert lost_backups([label], KEEP, NOW) == ([label] if lost else [])
+
+
+class Listing:
+    def __init__(self, *keys):
+        self.keys = keys
+
+    def list(self, _prefix):
+        return iter([entry(key) for key in self.keys])
+
+
+def test_a_store_that_follows_folders_is_compared_all_the_same():
+    by_folder = "a/b/1", "a/b/2", "a/b-c"
+    rows = list(side_by_side([Listing(*by_folder), Listing("a/b-c", "a/b/1")], "a"))
+    last = {(row[0] or row[1]).key: [each is not None for each in row] for row in rows}
+    assert last == {"a/b-c": [True, True], "a/b/1": [True, True], "a/b/2": [True, False]}
 
 
 FOLDERS = [f"15-1/00000001000000{number:02X}" for number in range(6)]
