@@ -21,7 +21,7 @@ def look_at_writing(plan: Plan, track: Track) -> Writing:
         Transient: the primary or etcd does not answer.
     """
     node = patroni.leader(plan, active_site(plan))
-    row, position = archiver.wal_row(plan, node.host), postgres.position(plan, node.host)
+    row, position = archiver.primary_row(plan, node.host), postgres.position(plan, node.host)
     writing = Writing(position.at, parse_lsn(row["lsn"]), int(row["timeline"], 16), row["segment_size"])
     track.saw(writing)
     return writing
