@@ -4,7 +4,8 @@ APT := python3-venv postgresql-15 pgbackrest etcd-server etcd-client haproxy red
        pgbouncer iproute2 chromium curl procps util-linux restic git age faketime
 BIN := .venv/bin
 
-.PHONY: setup lock demo down lint test bench-failover bench-loss faults-lab
+.PHONY: setup lock demo down lint test bench-failover bench-loss bench-backup \
+        faults-lab faults-flows faults-stores leaks
 
 setup: .venv/installed
 
@@ -49,3 +50,16 @@ bench-loss: setup
 
 faults-lab: setup
 	$(BIN)/python tests/faults/lab_crash.py
+
+bench-backup: setup
+	$(BIN)/python tests/bench/bench_backup.py
+
+# FLOW, SITE, FAULT narrow them; SEED repeats a run.
+faults-flows: setup
+	$(BIN)/python tests/faults/flow_crashes.py
+
+faults-stores: setup
+	$(BIN)/python tests/faults/store_faults.py
+
+leaks: setup
+	$(BIN)/python tests/faults/secret_leaks.py

@@ -78,6 +78,10 @@ DEPLOYMENTS = (
     Deployment("flows.catalogue_backups.catalogue_backups", ROUTINE_POOL, REFUSED),
     # Whoever starts it by hand is shown what would go; only the schedule removes anything unasked.
     Deployment("flows.expire_backups.expire_backups", ROUTINE_POOL, REFUSED, {"": {"dry_run": False}}),
+    Deployment("flows.backup_redis.backup_redis", ROUTINE_POOL, QUEUED),
+    Deployment("flows.restore_redis.restore_redis", RECOVERY_POOL, QUEUED),
+    Deployment("flows.backup_secrets.backup_secrets", ROUTINE_POOL, QUEUED),
+    Deployment("flows.restore_secrets.restore_secrets", RECOVERY_POOL, QUEUED),
     Deployment("flows.fail_over.fail_over", RECOVERY_POOL, REFUSED),
     Deployment("flows.validate_recovery.validate_recovery", RECOVERY_POOL, QUEUED),
     Deployment("flows.bring_back.bring_back", RECOVERY_POOL, REFUSED),

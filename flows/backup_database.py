@@ -19,6 +19,6 @@ def backup_database(kind: Literal["full", "incr"] = "full") -> str:
         the backup's label.
     """
     plan = current_plan()
-    label = take_backup(plan, kind)
-    verify_backup(plan, label)
-    return label
+    taken = take_backup(plan, kind)
+    verify_backup(plan, taken)
+    return taken.label

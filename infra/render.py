@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from infra.platform.render import platform_files
 from tasks.clients.layout import REDIS_MASTER, Layout, scope_of, sentinel_user_of, slot_of
+from tasks.clients.pgbackrest_command import peer_shell
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Host, Program, Site
 
@@ -156,7 +157,7 @@ def _postgres_context(plan: Plan, site_name: str, host_name: str) -> dict[str, A
         "nosync": host_name in asynchronous,
         "timings": plan.patroni_timings,
         "archive_timeout": int(plan.recovery.archive_timeout.total_seconds()),
-        "retention_days": plan.backup_strategy.database.full_backup.retention.days,
+        "peer_shell": peer_shell(plan),
     }
 
 

@@ -1,19 +1,43 @@
 """Database backups by pgBackRest, into the active site's repository.
 
-Source: pgBackRest command reference, "Backup Command".
+Source: pgBackRest command reference, "Backup Command"; user guide, "Backup from a Standby".
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 from prefect import task
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.clients import patroni, pgbackrest
 from tasks.clients.objects import Bucket
+from tasks.clients.patroni import Member
+from tasks.clients.pgbackrest_log import share_done
+from tasks.clients.serverfacts import server_facts
 from tasks.clients.truth import active_site
-from tasks.errors import Permanent
+from tasks.errors import Permanent, Transient
 from tasks.plan.plan import Plan
+from tasks.policy.database_backup import choose_standby, doubts
+from tasks.progress import Told, shown
 from tasks.retry import is_transient
 
 _BACKUP_S = 4 * 3600
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A backup that was taken.
+
+    Attributes:
+        label: what pgBackRest calls it.
+        host: whose files were read.
+        leader_because: why those were the leader's; empty where a standby's were.
+    """
+
+    label: str
+    host: str
+    leader_because: str = ""
 
 
 @task(
@@ -23,24 +47,47 @@ _BACKUP_S = 4 * 3600
     retry_condition_fn=is_transient,
     cache_policy=NO_CACHE,
 )
-def take_backup(plan: Plan, kind: pgbackrest.Kind) -> str:
-    """Take one backup of the active site's cluster.
-
-    Returns:
-        the label of the backup it made.
+def take_backup(plan: Plan, kind: pgbackrest.Kind) -> Taken:
+    """Take one backup of the active site's cluster, from a standby where a healthy one is.
 
     Raises:
-        Transient: the leader cannot be reached.
-        Permanent: pgBackRest failed, or reports no new backup.
+        Transient: the leader cannot be reached, or another backup is being taken.
+        Permanent: pgBackRest failed from the leader too, or reports no new backup.
     """
     site = active_site(plan)
+    members = patroni.members(plan, site)
     leader = patroni.leader(plan, site)
+    if busy := pgbackrest.running_backup(plan, site):
+        raise Transient("another backup is being taken", f"on {busy}", "it ends by itself")
     before = _labels(plan, site, leader.name)
-    pgbackrest.backup(plan, site, leader.name, kind, timeout=_BACKUP_S)
+    with shown(f"{kind} backup of {site}") as told:
+        host, why = _from_standby_or_leader(plan, site, kind, leader, choose_standby(members), told)
     new = [label for label in _labels(plan, site, leader.name) if label not in before]
     if not new:
         raise Permanent("pgBackRest ended well but the repository has no new backup", f"site {site}")
-    return new[-1]
+    return Taken(new[-1], host, why)
+
+
+def _from_standby_or_leader(  # noqa: PLR0913 -- what is backed up, and by which way
+    plan: Plan, site: str, kind: pgbackrest.Kind, leader: Member, standby: str | None, told: Told
+) -> tuple[str, str]:
+    """Whose files were read, and why not a standby's; a backup from the leader is better than none."""
+
+    def tell(line: str) -> None:
+        share = share_done(line)
+        if share is not None:
+            told(share, 1)
+
+    why = "no standby streams closely"
+    if standby is not None:
+        try:
+            pgbackrest.backup(plan, site, leader.name, kind, timeout=_BACKUP_S, standby=standby, tell=tell)
+        except Permanent as error:
+            why = f"the backup from {standby} failed: {error.message}: {error.detail[-300:]}"
+        else:
+            return standby, ""
+    pgbackrest.backup(plan, site, leader.name, kind, timeout=_BACKUP_S, tell=tell)
+    return leader.name, why
 
 
 @task(
@@ -50,25 +97,37 @@ def take_backup(plan: Plan, kind: pgbackrest.Kind) -> str:
     retry_condition_fn=is_transient,
     cache_policy=NO_CACHE,
 )
-def verify_backup(plan: Plan, label: str) -> None:
-    """See the backup's manifest in the bucket, and a size that a database can have.
+def verify_backup(plan: Plan, taken: Taken) -> None:
+    """See the backup in the bucket, of a plausible size, free of bad pages, and of this very server.
 
     Raises:
-        Permanent: it is not there, or implausibly small.
+        Permanent: it is not there, implausibly small, or has pages whose checksums are wrong; or the
+            versions of pgBackRest, of PostgreSQL's programs and of the running server are not one.
+        Transient: the leader or the store cannot be reached.
     """
     site = active_site(plan)
     leader = patroni.leader(plan, site)
-    backups = pgbackrest.info(plan, site, leader.name)["backup"]
-    mine = next((backup for backup in backups if backup["label"] == label), None)
-    if mine is None or mine["error"]:
-        raise Permanent(f"backup {label} is not usable", str(mine), "look at pgBackRest's log")
-    folder = f"pgbackrest/backup/{plan.postgresql_ha.cluster_name}/{label}/"
-    stored = sum(entry.size for entry in Bucket.owned(plan, site).list(folder))
-    if stored < mine["info"]["repository"]["delta"]:
-        raise Permanent(
-            f"backup {label} is not whole in the bucket",
-            f"{stored} bytes stored, {mine['info']['repository']['delta']} expected",
-        )
+    told = pgbackrest.info(plan, site, leader.name)
+    mine = next((backup for backup in told["backup"] if backup["label"] == taken.label), None)
+    if mine is None:
+        raise Permanent(f"backup {taken.label} is not in the repository", f"site {site}")
+    folder = f"pgbackrest/backup/{plan.postgresql_ha.cluster_name}/{taken.label}/"
+    stored = {entry.key.removeprefix(folder): entry.size for entry in Bucket.owned(plan, site).list(folder)}
+    wrong = list(doubts(mine, told["db"], stored, server_facts(plan, site, leader.name)))
+    if wrong:
+        raise Permanent(f"backup {taken.label} is not usable", "; ".join(wrong), "look at pgBackRest's log")
+    _show(site, mine, taken)
+
+
+def _show(site: str, mine: dict[str, Any], taken: Taken) -> None:
+    source = f"the leader, because {taken.leader_because}" if taken.leader_because else "a standby"
+    size, stored = mine["info"]["size"], mine["info"]["repository"]["delta"]
+    create_markdown_artifact(
+        key="database-backup",
+        description=f"{taken.label} at {site}",
+        markdown=f"Backup `{taken.label}` of {site}: {size / 1e6:,.1f} MB, {stored / 1e6:,.1f} MB stored anew. "
+        f"Taken from {taken.host}, {source}.\n",
+    )
 
 
 def _labels(plan: Plan, site: str, host: str) -> list[str]:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pyrage import x25519
 
+from tasks.clients.secret_sources import references
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Storage
 
@@ -31,6 +32,10 @@ def make_secrets(plan: Plan, folder: Path) -> None:
             _write_new(folder / reference.removeprefix("file:"), json.dumps(pair))
     _make_recovery_key(plan, folder)
     _make_certificates(plan, folder)
+    # What remains are keys of notification channels that the lab does not have.
+    for reference in references(plan):
+        if reference.startswith("file:"):
+            _write_new(folder / reference.removeprefix("file:"), Fernet.generate_key().decode())
 
 
 def certificate_paths(plan_folder: Path, site: str) -> tuple[Path, Path]:

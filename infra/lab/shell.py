@@ -1,6 +1,7 @@
 """The lab's remote shell: what `ssh` is between real hosts, with a host that can be gone."""
 
 import shlex
+from pathlib import Path
 
 from infra.lab.home import Home
 from infra.lab.processes import MARK, as_account
@@ -21,24 +22,51 @@ if [ -e {unreachable}/"$site" ]; then
 fi
 cd "$root" && exec env -i PATH="$PATH" HOME="$root" LANG=C.UTF-8 {mark}="${mark}" $prefix {account} sh -c "$*"
 """
+# What stands for ssh between two hosts of one site, which is never cut in two: the account and the network
+# of the servers are the caller's already.
+_PEER_SCRIPT = """\
+#!/bin/sh
+# ssh [OPTION...] [USER@]ADDRESS COMMAND: runs a command on another lab host of the same site.
+while :; do
+    case $1 in
+    -[bcDeFIiJLlmOopQRSWw]) shift 2 ;;
+    -*) shift ;;
+    *) break ;;
+    esac
+done
+address=${{1#*@}}
+shift
+case $address in
+{cases}
+*) echo "no host has the address $address" >&2; exit 255 ;;
+esac
+cd "$root" && exec env -i PATH="$PATH" HOME="$root" LANG=C.UTF-8 {mark}="${mark}" sh -c "$*"
+"""
 
 
 def write_shell(home: Home, plan: Plan) -> None:
-    """Write `bin/on`, which reaches the plan's hosts and refuses those of a broken or cut site."""
+    """Write `bin/on`, which reaches the plan's hosts and refuses those of a broken or cut site.
+
+    Beside it `bin/ssh`, by which a host reaches another one of its site.
+    """
     network, cases = home.network(), []
     for site_name, site in plan.sites.items():
         prefix = shlex.join(network.prefix(site_name))
         for host_name, host in site.hosts.items():
             root = home.root(site_name, host_name)
             cases.append(f"{host.address}) site={site_name} root={root} prefix={shlex.quote(prefix)} ;;")
-    script = _SCRIPT.format(
-        cases="\n".join(cases),
-        mark=MARK,
-        unreachable=home.directory / "unreachable",
-        account=shlex.join(as_account()),
-    )
-    path = home.directory / "bin" / "on"
-    path.parent.mkdir(exist_ok=True)
+    words = {
+        "cases": "\n".join(cases),
+        "mark": MARK,
+        "unreachable": home.directory / "unreachable",
+        "account": shlex.join(as_account()),
+    }
+    (home.directory / "bin").mkdir(exist_ok=True)
+    _write_script(home.directory / "bin" / "on", _SCRIPT.format(**words))
+    _write_script(home.directory / "bin" / "ssh", _PEER_SCRIPT.format(**words))
+
+
+def _write_script(path: Path, script: str) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(script)
     partial.chmod(0o755)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from tasks.clients.command import Tell
 from tasks.clients.layout import Layout
-from tasks.clients.pgbackrest_command import Command, own_repository, peer_shell, repository
+from tasks.clients.pgbackrest_command import Command, own_repository, repository
 from tasks.clients.pgbackrest_log import damages_in
 from tasks.errors import Permanent, Transient
 from tasks.plan.plan import Plan
@@ -218,7 +218,6 @@ def _from_standby(plan: Plan, site: str, leader: str, standby: str) -> list[str]
     theirs, ours = Layout.of(plan, site, leader), Layout.of(plan, site, standby)
     return [
         "--backup-standby",
-        f"--cmd-ssh={peer_shell(plan)}",
         f"--pg1-host={plan.sites[site].hosts[leader].address}",
         f"--pg1-host-config-path={theirs.root / 'etc/pgbackrest'}",
         f"--pg1-path={theirs.data_dir}",

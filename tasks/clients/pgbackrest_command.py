@@ -86,7 +86,7 @@ def repository(plan: Plan, site: str, identity: Identity, *, at: tuple[str, str]
         Permanent: the credentials cannot be read.
     """
     storage = plan.sites[site].storage
-    key = plan.credentials(storage.owner if identity == "owner" else storage.reader)
+    owner = identity == "owner"
     url = urlsplit(storage.endpoint)
     options = (
         f"--repo1-s3-bucket={storage.bucket}",
@@ -95,16 +95,16 @@ def repository(plan: Plan, site: str, identity: Identity, *, at: tuple[str, str]
         f"--repo1-s3-region={site}",
     )
     where = at or answering_host(plan, site)
-    return Command(plan, *where, options, environment_of(key.access_key, key.secret_key, plan))
+    return Command(plan, *where, options, _environment(plan, storage.owner if owner else storage.reader))
 
 
-def environment_of(access_key: str, secret_key: str, plan: Plan) -> dict[str, str]:
-    """What opens a repository, as pgBackRest reads it from its environment."""
-    return {
-        "PGBACKREST_REPO1_S3_KEY": access_key,
-        "PGBACKREST_REPO1_S3_KEY_SECRET": secret_key,
-        "PGBACKREST_REPO1_CIPHER_PASS": plan.secret("repository_cipher"),
-    }
+def recovery_secrets(plan: Plan, site: str) -> dict[str, str]:
+    """What a restored server's restore_command needs in its environment to read a site's WAL.
+
+    Raises:
+        Permanent: the credentials cannot be read.
+    """
+    return _environment(plan, plan.sites[site].storage.reader)
 
 
 def answering_host(plan: Plan, site: str) -> tuple[str, str]:
@@ -131,7 +131,17 @@ def peer_shell(plan: Plan) -> str:
     return str(program if program.name == "ssh" else program.with_name("ssh"))
 
 
+def _environment(plan: Plan, reference: str) -> dict[str, str]:
+    key = plan.credentials(reference)
+    return {
+        "PGBACKREST_REPO1_S3_KEY": key.access_key,
+        "PGBACKREST_REPO1_S3_KEY_SECRET": key.secret_key,
+        "PGBACKREST_REPO1_CIPHER_PASS": plan.secret("repository_cipher"),
+    }
+
+
 def _database_hosts(plan: Plan, site: str) -> Iterator[tuple[str, str]]:
+    """Every database host; the last ones of a site first, since the first is its leader in quiet times."""
     order = dict.fromkeys((site, plan.site_of("dr"), plan.site_of("primary")))
     for name in order:
-        yield from ((name, host) for host in plan.sites[name].running("postgres"))
+        yield from ((name, host) for host in reversed(plan.sites[name].running("postgres")))

@@ -10,27 +10,23 @@ Source: PostgreSQL manual, "pg_ctl", "Starting a standby server" (no signal file
 import json
 import shlex
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tasks.clients.layout import Layout
+from tasks.clients.private import PrivateServer
 from tasks.clients.remote import run_on
 from tasks.plan.plan import Plan
 
 _COPY_S = 4 * 3600
-# pg_control goes first: an older one only makes recovery start earlier.
-_OPEN = """
+# pg_control goes first: an older one only makes recovery start earlier. postmaster.pid never comes along: who
+# stops the copy by it stops the node.
+_COPY = """
 set -eu
-rm -rf {copy}
 mkdir -m 700 {copy} {copy}/global
 cp -a {data}/global/pg_control {copy}/global/
-cp -a --reflink=auto --no-clobber {data}/. {copy}/
-rm -f {copy}/postmaster.pid {copy}/standby.signal {copy}/recovery.signal
-{binaries}/pg_ctl -D {copy} -w -t 3600 -l {copy}/rescue.log -o {options} start >/dev/null
-"""
-_CLOSE = """
-[ ! -e {copy}/postmaster.pid ] || {binaries}/pg_ctl -D {copy} -m immediate -w stop >/dev/null
-rm -rf {copy}
+cd {data}
+find . -mindepth 1 -maxdepth 1 ! -name 'postmaster.*' ! -name '*.signal' \
+    -exec cp -a --reflink=auto --no-clobber -t {copy} {{}} +
 """
 _TABLES = """
 select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -61,57 +57,24 @@ def rows_of(plan: Plan, site: str, host: str, xids: list[int]) -> list[SavedRow]
         Permanent: the copy cannot be made (its size is the data directory's) or opened.
         Transient: the host cannot be reached.
     """
-    rescue = _Rescue(plan, site, host)
-    rescue.shell(_CLOSE)
+    layout = Layout.of(plan, site, host)
+    copy = layout.data_dir.with_name("dr-rescue")
+    server = PrivateServer(plan, site, host, copy, {"default_transaction_read_only": "on"})
+    server.stop(remove=True)
     try:
-        rescue.shell(_OPEN)
-        return [row for name in rescue.query(_TABLES) for row in _rows_in(rescue, name, xids)]
+        words = {"data": shlex.quote(str(layout.data_dir)), "copy": shlex.quote(str(copy))}
+        address = str(plan.sites[site].hosts[host].address)
+        run_on(plan, address, ["sh", "-c", _COPY.format(**words)], timeout=_COPY_S)
+        server.start(timeout=3600)
+        names = server.query(_TABLES, database=plan.service.database)
+        return [row for name in names for row in _rows_in(server, name, xids)]
     finally:
-        rescue.shell(_CLOSE)
+        server.stop(remove=True)
 
 
-def _rows_in(rescue: "_Rescue", name: str, xids: list[int]) -> list[SavedRow]:
+def _rows_in(server: PrivateServer, name: str, xids: list[int]) -> list[SavedRow]:
     quoted = "'" + name.replace("'", "''") + "'"
     text = _ROWS.format(table=quoted, name=name, xids=",".join(map(str, xids)))
-    return [SavedRow(**json.loads(line)) for line in rescue.query(text)]
-
-
-class _Rescue:
-    """The copy beside one node's data directory."""
-
-    def __init__(self, plan: Plan, site: str, host: str) -> None:
-        layout = Layout.of(plan, site, host)
-        self._plan = plan
-        self._address = str(plan.sites[site].hosts[host].address)
-        self._copy = layout.root / "run" / "rescue"
-        self._words = {
-            "data": shlex.quote(str(layout.data_dir)),
-            "copy": shlex.quote(str(self._copy)),
-            "binaries": plan.access.postgres_bin,
-            "options": shlex.quote(_options(self._copy)),
-        }
-
-    def shell(self, script: str) -> None:
-        """Run one of the scripts on the node's host."""
-        run_on(self._plan, self._address, ["sh", "-c", script.format(**self._words)], timeout=_COPY_S)
-
-    def query(self, text: str) -> list[str]:
-        """One column's rows from the copy."""
-        argv = [f"{self._plan.access.postgres_bin}/psql", "-h", str(self._copy), "-U", "postgres"]
-        argv += ["-d", self._plan.service.database, "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1"]
-        return run_on(self._plan, self._address, argv, timeout=600, stdin=text).splitlines()
-
-
-def _options(copy: Path) -> str:
-    settings = {
-        "listen_addresses": "",
-        "unix_socket_directories": str(copy),
-        "hba_file": f"{copy}/pg_hba.conf",
-        "ident_file": f"{copy}/pg_ident.conf",
-        "archive_mode": "off",
-        "autovacuum": "off",
-        "default_transaction_read_only": "on",
-        "synchronous_standby_names": "",
-        "logging_collector": "off",
-    }
-    return " ".join(f"-c {name}={shlex.quote(value)}" for name, value in settings.items())
+    return [
+        SavedRow(**json.loads(line)) for line in server.query(text, database=server.plan.service.database)
+    ]

@@ -46,6 +46,7 @@ def seal(plan: Plan, content: Content, into: Writer) -> None:
     except (pyrage.EncryptError, OSError) as error:
         _reraise(source, target)
         raise Permanent("a content cannot be sealed", str(error)) from None
+    _reraise(source, target)
 
 
 def seal_bytes(plan: Plan, content: bytes) -> bytes:
@@ -79,6 +80,7 @@ def open_sealed(plan: Plan, sealed: Content, into: Writer) -> None:
         _reraise(source, target)
         hint = "a wrong recovery key, or bytes that are not what was sealed"
         raise Permanent("a sealed content cannot be opened", str(error)[:200], hint) from None
+    _reraise(source, target)
 
 
 def open_bytes(plan: Plan, sealed: Content) -> bytes:
@@ -186,6 +188,7 @@ class _Target:
 
 
 def _reraise(source: _Source, target: _Target) -> None:
+    """Raise what an end raised: pyrage tells it as its own, and that of a last write not at all."""
     for end in (source, target):
         if end.error is not None:
             raise end.error

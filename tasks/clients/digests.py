@@ -1,0 +1,58 @@
+"""What a database holds, in one number a table: equal numbers, equal rows, in whatever order they lie.
+
+Source: PostgreSQL manual, "psql", "Object Identifier Types".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+# A row as text must not depend on the settings of the server that holds it.
+_SETTINGS = """
+set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set bytea_output = 'hex';
+set extra_float_digits = 1; set search_path = pg_catalog; set xmlbinary = 'base64'; set lc_monetary = 'C';
+"""
+_DIGESTS = """
+begin transaction isolation level repeatable read read only;
+select format('select %L, count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) from %s t',
+              c.oid::regclass, c.oid::regclass)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'm') and c.relpersistence = 'p'
+  and n.nspname not in ('pg_catalog', 'information_schema') and n.nspname !~ '^pg_(toast|temp)'
+order by 1 \\gexec
+commit;
+"""
+_DATABASES = "select datname from pg_database where datallowconn and not datistemplate order by 1"
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A table's rows, and the sum of their hashes."""
+
+    rows: int
+    sum: int
+
+
+class Queried(Protocol):
+    """Whatever answers a psql script with rows, columns separated by tabs."""
+
+    def query(self, text: str, *, database: str, timeout: float = ...) -> list[str]:
+        """The rows."""
+
+
+Digests = Mapping[str, Digest]
+
+
+def digests_of(server: Queried, *, timeout: float = 3600) -> Digests:
+    """Every user table of every database, by `DATABASE/SCHEMA.TABLE`, as of one moment a database.
+
+    Raises:
+        Permanent: a table cannot be read.
+        Transient: the host cannot be reached, or the time is over.
+    """
+    found = {}
+    for database in server.query(_DATABASES, database="postgres"):
+        for line in server.query(_SETTINGS + _DIGESTS, database=database, timeout=timeout):
+            table, rows, total = line.split("\t")
+            found[f"{database}/{table}"] = Digest(int(rows), int(total))
+    return found

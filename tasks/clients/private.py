@@ -1,0 +1,149 @@
+"""A data directory opened in private: no network, no archiving, no replication, a socket of its own.
+
+Source: PostgreSQL manual, "pg_ctl", "Archive Recovery", "pg_amcheck"; without hot standby a server accepts
+connections only once it has recovered.
+"""
+
+import shlex
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.clients.layout import Layout
+from tasks.clients.remote import run_on
+from tasks.errors import Permanent
+from tasks.plan.plan import Plan
+
+_START = """
+set -eu
+cd {copy}
+printf 'local all postgres peer\\n' >dr_hba.conf
+: >dr_ident.conf
+log=$PWD/dr_server.log
+{binaries}/pg_ctl -D . -w -t {patience} -l "$log" -o {options} start >/dev/null && exit 0
+tail -n 15 "$log" >&2
+exit 1
+"""
+_CLOSE = """
+cd / && [ -e {copy} ] || exit 0
+if [ -e {copy}/postmaster.pid ]; then
+    {binaries}/pg_ctl -D {copy} -m {how} -w -t 600 stop >/dev/null 2>&1 \\
+        || ! {binaries}/pg_ctl -D {copy} status >/dev/null
+fi
+"""
+_REMOVE = "rm -rf {copy}\n"
+_ROOM = '[ ! -e {copy} ] || [ -z "$(ls -A {copy})" ]'
+
+
+@dataclass(frozen=True)
+class PrivateServer:
+    """A data directory on a database host, and the server that is started on it alone.
+
+    Attributes:
+        plan: the plan.
+        site: the host's site.
+        host: the host.
+        directory: the data directory; never Patroni's.
+        settings: of PostgreSQL, beside those that keep it private.
+    """
+
+    plan: Plan
+    site: str
+    host: str
+    directory: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def start(self, *, timeout: float, secrets: Mapping[str, str] | None = None) -> None:
+        """Start it and wait until it has recovered to the end, or to its target.
+
+        Args:
+            timeout: seconds.
+            secrets: the environment of its restore_command.
+
+        Raises:
+            Permanent: it does not start, or its target cannot be reached; its log's end is the detail.
+            Transient: the host cannot be reached, or the time is over.
+        """
+        self._shell(_START, timeout=timeout + 30, secrets=secrets or {}, patience=int(timeout))
+        if self.query("select pg_is_in_recovery()", database="postgres") != ["f"]:
+            raise Permanent("the private server accepts connections, but is in recovery", str(self.directory))
+
+    def stop(self, *, remove: bool, timeout: float = 3600) -> None:
+        """End it, whether it runs or not, and remove its directory where asked to."""
+        how = "immediate" if remove else "fast"
+        self._shell(_CLOSE + (_REMOVE if remove else ""), timeout=timeout, how=how)
+
+    def is_free(self) -> bool:
+        """Whether the directory is missing or empty."""
+        script = f"if {_ROOM}; then echo free; fi"
+        return self._shell(script, timeout=30).strip() == "free"
+
+    def query(self, text: str, *, database: str, timeout: float = 3600) -> list[str]:
+        """The rows of a script, columns separated by tabs.
+
+        Raises:
+            Permanent: a statement failed.
+            Transient: the host cannot be reached, or the time is over.
+        """
+        argv = [self._binary("psql"), *self._connection(), "-d", database]
+        argv += ["-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1"]
+        return run_on(self.plan, self._address, argv, timeout=timeout, stdin=text).splitlines()
+
+    def amcheck(self, *, timeout: float) -> None:
+        """Check every table and index of every database; the extension is made where it is missing.
+
+        Raises:
+            Permanent: something is corrupt; what, is the detail.
+        """
+        argv = [self._binary("pg_amcheck"), *self._connection(), "--all", "--install-missing"]
+        run_on(self.plan, self._address, [*argv, "--heapallindexed", "--jobs=2"], timeout=timeout)
+
+    @property
+    def _address(self) -> str:
+        return str(self.plan.sites[self.site].hosts[self.host].address)
+
+    @property
+    def _socket(self) -> str:
+        return str(Layout.of(self.plan, self.site, self.host).root / "run/postgresql")
+
+    @property
+    def _port(self) -> str:
+        # It names the socket, which lies beside the live server's: a directory's own path can be too long.
+        return str(50000 + zlib.crc32(str(self.directory).encode()) % 10000)
+
+    def _binary(self, name: str) -> str:
+        return f"{self.plan.access.postgres_bin}/{name}"
+
+    def _connection(self) -> list[str]:
+        return ["-h", self._socket, "-p", self._port, "-U", "postgres"]
+
+    def _shell(
+        self, script: str, *, timeout: float, secrets: Mapping[str, str] | None = None, **words: object
+    ) -> str:
+        known = {
+            "copy": shlex.quote(str(self.directory)),
+            "binaries": self.plan.access.postgres_bin,
+            "options": shlex.quote(self._options()),
+        }
+        argv = ["sh", "-c", script.format(**known, **words)]
+        return run_on(self.plan, self._address, argv, timeout=timeout, secrets=secrets)
+
+    def _options(self) -> str:
+        settings = {
+            "listen_addresses": "",
+            "port": self._port,
+            "unix_socket_directories": self._socket,
+            "hba_file": f"{self.directory}/dr_hba.conf",
+            "ident_file": f"{self.directory}/dr_ident.conf",
+            "archive_mode": "off",
+            "archive_command": "",
+            "hot_standby": "off",
+            "synchronous_standby_names": "",
+            "primary_conninfo": "",
+            "primary_slot_name": "",
+            "logging_collector": "off",
+            "autovacuum": "off",
+            **self.settings,
+        }
+        return " ".join(f"-c {name}={shlex.quote(value)}" for name, value in settings.items())
