@@ -29,8 +29,8 @@ def verify_points(plan: Plan, site: str, assets: Sequence[str], share: Decimal) 
     """Verify the points of some assets at a site.
 
     All manifests are read and all objects' sizes listed. A share of the points is read and compared by
-    SHA-256, another one each day, the newest always. That one is opened with the escrowed key besides: a Redis
-    snapshot is loaded in a scratch server and compared, a bundle of secrets unpacked and counted.
+    SHA-256, another one each day, the newest always. That one is opened with the escrowed key besides:
+    a Redis snapshot is loaded in a scratch server and compared, a bundle of secrets unpacked and counted.
 
     Args:
         plan: the plan.

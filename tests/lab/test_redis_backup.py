@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -146,19 +147,18 @@ def test_verification_passes_a_whole_point_and_names_each_damage(plan, point, sh
 )
 def test_a_snapshot_that_is_not_one_does_not_load(plan, point, harm):
     data = points.open_point(plan, SITE, point, "dump.rdb")
-    with pytest.raises(Permanent, match="cannot load"), scratch(30) as server:
-        server.write(harm(data))
-        server.loaded()
+    with scratch(30) as server, pytest.raises(Permanent, match="cannot load"):
+        server.write(harm(data)) or server.loaded()
 
 
 def test_nothing_stays_of_a_scratch_server_that_failed(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with pytest.raises(KeyboardInterrupt), scratch(30) as server:
+    with suppress(KeyboardInterrupt), scratch(30) as server:
         assert server.socket.parent.parent == tmp_path
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
-    gone = subprocess.run(["true"], check=True) and 2**22 + 1
-    (tmp_path / f"dr-redis-{gone}-x").mkdir()
+    no_process = 2**22 + 1
+    (tmp_path / f"dr-redis-{no_process}-x").mkdir()
     with scratch(30):
         pass
     assert list(tmp_path.iterdir()) == []

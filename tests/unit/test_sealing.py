@@ -1,4 +1,4 @@
-"""Sealing: opened by the age program with the escrowed key alone, by nothing else, and never repeated in an error."""
+"""Sealing: opened by the age program with the escrowed key alone, by nothing else; no error repeats a key."""
 
 import io
 import os
