@@ -65,6 +65,7 @@ DEPLOYMENTS = (
         QUEUED,
         {"full": {"kind": "full"}, "incremental": {"kind": "incr"}},
     ),
+    Deployment("flows.restore_database.restore_database", RECOVERY_POOL, QUEUED),
     Deployment("flows.backup_files.backup_files", ROUTINE_POOL, QUEUED),
     Deployment("flows.restore_files.restore_files", ROUTINE_POOL, QUEUED),
     Deployment(

@@ -9,7 +9,7 @@ from tasks.policy.tables import moment, size, table
 
 KINDS = ("database", "files", "points")
 HEAD = ("asset", "site", "at", "method", "objects", "bytes", "damages", "such as")
-# A site's repository of one kind, and what its verification found or ended in.
+# By site and check, such as "database, started", what it found or what it ended in.
 Results = Mapping[tuple[str, str], Sequence[Verified] | DrError]
 
 
@@ -19,28 +19,73 @@ def kind_of(asset: str) -> str:
     return kind if kind in KINDS else "points"
 
 
+def recorded(results: Results) -> tuple[Verified, ...]:
+    """One verification for each asset and site that had something to verify.
+
+    Where one of an asset's checks could not be made, only damage that another one found is kept: the last
+    whole verification stays on record.
+    """
+    failed = {(site, _kind(check)) for (site, check), each in results.items() if isinstance(each, DrError)}
+    found: dict[tuple[str, str], Verified] = {}
+    for each in _all(results):
+        known = found.get((each.asset, each.site))
+        found[each.asset, each.site] = _both(known, each) if known else each
+    return tuple(
+        each for each in found.values() if each.damages or (each.site, kind_of(each.asset)) not in failed
+    )
+
+
 def wrong(plan: Plan, results: Results) -> list[str]:
     """Everything that is damaged, not there, or could not be told, each by its name."""
-    return [line for (site, kind), result in results.items() for line in _wrong(plan, site, kind, result)]
+    held = {(each.site, each.asset) for each in _all(results)}
+    lines = [
+        f"{check} at {site}: not known: {result.message}: {result.detail}"
+        for (site, check), result in results.items()
+        if isinstance(result, DrError)
+    ]
+    lines += [
+        f"{each.asset} at {each.site}: {d.name}: {d.what}" for each in _all(results) for d in each.damages
+    ]
+    told = dict.fromkeys(
+        (site, _kind(check)) for (site, check), r in results.items() if not isinstance(r, DrError)
+    )
+    for site, kind in told:
+        missing = (asset for asset in plan.protection.assets() if kind_of(asset) == kind)
+        lines += [f"{asset} at {site}: nothing to verify" for asset in missing if (site, asset) not in held]
+    return lines
 
 
 def verification_markdown(results: Results, bad: Sequence[str]) -> str:
     """What was verified, as one page."""
-    found = (each for result in results.values() if not isinstance(result, DrError) for each in result)
-    return "\n".join([*(f"- {line}" for line in bad), "", table(HEAD, map(_row, found))])
+    return "\n".join([*(f"- {line}" for line in bad), "", table(HEAD, map(_row, _all(results)))])
 
 
-def _wrong(plan: Plan, site: str, kind: str, result: Sequence[Verified] | DrError) -> Iterator[str]:
-    if isinstance(result, DrError):
-        yield f"{kind} at {site}: not known: {result.message}"
-        return
-    for each in result:
-        for damage in each.damages:
-            yield f"{each.asset} at {site}: {damage.name}: {damage.what}"
-    held = {each.asset for each in result}
-    for asset in plan.protection.assets():
-        if kind_of(asset) == kind and asset not in held:
-            yield f"{asset} at {site}: nothing there to verify"
+def _all(results: Results) -> Iterator[Verified]:
+    for result in results.values():
+        if not isinstance(result, DrError):
+            yield from (each for each in result if not _is_empty(each))
+
+
+def _is_empty(each: Verified) -> bool:
+    """Whether there was nothing to verify: what is not there has no name beyond its folder's."""
+    folders = {f"points/{each.asset}", "pgbackrest", "restic"}
+    return not each.objects and any(damage.name in folders for damage in each.damages)
+
+
+def _both(one: Verified, other: Verified) -> Verified:
+    return Verified(
+        asset=one.asset,
+        site=one.site,
+        at=max(one.at, other.at),
+        method=f"{one.method}; {other.method}",
+        objects=one.objects + other.objects,
+        bytes=one.bytes + other.bytes,
+        damages=(*one.damages, *other.damages),
+    )
+
+
+def _kind(check: str) -> str:
+    return check.partition(",")[0]
 
 
 def _row(each: Verified) -> tuple[str, ...]:
