@@ -100,6 +100,12 @@ class Bucket:
             found = obstore.get(self.store, checked(key))
             return entry_of(found.meta), bytes(found.bytes())
 
+    def stream(self, key: str) -> Iterator[bytes]:
+        """An object's content in pieces of some MiB, however large it is."""
+        with self.told("read", key):
+            for chunk in obstore.get(self.store, checked(key)).stream(min_chunk_size=4 * 1024 * 1024):
+                yield bytes(chunk)
+
     def head(self, key: str) -> Entry:
         """An object's size and ETag."""
         with self.told("look at", key):

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from tasks.facts.backups import Damage
+
 
 @dataclass(frozen=True)
 class CopyReport:
@@ -29,3 +31,11 @@ class CopyReport:
     seconds: float
     refused: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Healed:
+    """One damage, and the site its object was healed from; empty where nothing proves which copy is good."""
+
+    damage: Damage
+    source: str

@@ -1,11 +1,10 @@
 """Replication between real SeaweedFS stores."""
 
-import hashlib
-import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from bucket_stores import STANZA, contents
+from repositories import ARCHIVE, BACKUP, FULL, segment, write_point, write_repository, write_restic
 
 from tasks import copying
 from tasks.clients import courier
@@ -16,9 +15,6 @@ from tasks.policy.replication import repositories
 
 pytestmark = pytest.mark.lab
 
-ARCHIVE = f"pgbackrest/archive/{STANZA}"
-BACKUP = f"pgbackrest/backup/{STANZA}"
-FULL = f"{BACKUP}/20260101-020000F"
 REPOSITORIES = repositories(STANZA)
 RULES = Rules(now=datetime(2026, 1, 10, tzinfo=UTC))
 
@@ -29,21 +25,6 @@ def copy_repository(source, target, root="pgbackrest", *, progress=None, rules=R
 
 def copy_newest_wal(source, target):
     return pull_newest_wal(source, target, STANZA, RULES)
-
-
-def segment(number, database="15-1"):
-    name = f"00000001{number // 256:08X}{number % 256:08X}"
-    return f"{ARCHIVE}/{database}/{name[:16]}/{name}-{'a' * 40}.zst"
-
-
-def write_repository(bucket, segments):
-    for number in range(segments):
-        bucket.put(segment(number), b"x")
-    bucket.put(f"{FULL}/pg_data/base/1.zst", b"data")
-    bucket.put(f"{FULL}/backup.manifest", b"manifest")
-    for info in (f"{ARCHIVE}/archive.info", f"{BACKUP}/backup.info"):
-        bucket.put(info, b"info 1")
-        bucket.put(f"{info}.copy", b"info 1")
 
 
 def test_a_copy_is_whole_and_a_second_pass_copies_nothing(north, south):
@@ -201,16 +182,6 @@ def test_a_bucket_without_the_stanza_is_refused(north, south):
         copy_repository(north, south)
 
 
-def write_restic(bucket, config=b"one", damaged=False):
-    """As much of restic's repository as its names tell: every one is the SHA-256 of the content."""
-    bucket.put("restic/config", config)
-    for folder in ("keys", "index", "snapshots", "data/ab"):
-        content = folder.encode()
-        name = hashlib.sha256(content).hexdigest()
-        bucket.put(f"restic/{folder}/{name}", b"flipped" if damaged and folder == "data/ab" else content)
-    bucket.put("restic/locks/1", b"lock")
-
-
 def test_a_restic_repository_is_copied_without_its_locks_and_what_was_forgotten_is_kept(north, south):
     write_restic(north)
     assert copy_repository(north, south, "restic").objects == 5
@@ -241,16 +212,6 @@ def test_a_pack_that_was_flipped_at_the_source_does_not_travel_nor_what_names_it
     [key] = done.refused
     assert key.startswith("restic/data/ab/")
     assert {each.split("/")[1] for each in contents(south, "restic")} == {"config", "keys"}
-
-
-def write_point(bucket, asset="redis", promised=None, stamp="20260101T000000Z"):
-    folder = f"points/{asset}/{stamp}"
-    bucket.put(f"{folder}/rdb.age", b"sealed")
-    sha = promised or hashlib.sha256(b"sealed").hexdigest()
-    bucket.put(
-        f"{folder}/manifest.json", json.dumps({"objects": {"rdb": {"sha256": sha, "size": 6}}}).encode()
-    )
-    return folder
 
 
 def test_points_are_copied_whole_or_not_at_all(north, south):
