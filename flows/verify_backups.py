@@ -2,7 +2,9 @@
 
 from prefect import flow
 
+from tasks.compare import compare_sites
 from tasks.current import current_plan
+from tasks.policy.replication import repositories
 from tasks.restore_database import start_newest
 from tasks.verify import (
     Found,
@@ -18,7 +20,7 @@ from tasks.verify_points import verify_points
 
 @flow(persist_result=False)
 def verify_backups(site: str | None = None, share: float | None = None) -> None:
-    """Verify every site's copies, and really start the newest database backup of each.
+    """Verify every site's copies, really start each one's newest database backup, and compare the sites.
 
     What one site does not tell hides no other. The run fails, naming each, where something is damaged, is not
     there, or could not be told.
@@ -35,4 +37,6 @@ def verify_backups(site: str | None = None, share: float | None = None) -> None:
         done[each, "database, started"] = start_newest(plan, each, return_state=True)
         done[each, "files"] = verify_files(plan, each, part, return_state=True)
         done[each, "points"] = verify_points(plan, each, sealed, part, return_state=True)
-    publish_verification(plan, done)
+    roots = repositories(plan.postgresql_ha.cluster_name)
+    between = {root: compare_sites(plan, root, return_state=True) for root in roots}
+    publish_verification(plan, done, between)

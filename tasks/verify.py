@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -13,7 +14,14 @@ from tasks.clients import pgbackrest, restic
 from tasks.errors import DrError, Permanent, Refused
 from tasks.facts.backups import Damage, Verified
 from tasks.plan.plan import Plan
-from tasks.policy.verification import kind_of, recorded, verification_markdown, wrong
+from tasks.policy.verification import (
+    check_of,
+    compared,
+    kind_of,
+    recorded,
+    verification_markdown,
+    wrong,
+)
 from tasks.retry import is_transient
 from tasks.verified import write_verified
 
@@ -99,14 +107,25 @@ def verify_files(plan: Plan, site: str, share: Decimal) -> tuple[Verified, ...]:
     return tuple(_verified(asset, site, method, found, (count, 0)) for asset, count in sorted(counts.items()))
 
 
-def publish_verification(plan: Plan, done: Mapping[tuple[str, str], Found]) -> None:
+def publish_verification(
+    plan: Plan, done: Mapping[tuple[str, str], Found], between: Mapping[str, State[tuple[Damage, ...]]]
+) -> None:
     """Write down what was found, show it, and fail the run where something is not proven.
+
+    Args:
+        plan: the plan.
+        done: every check of every site.
+        between: for each repository, what the sites hold differently.
 
     Raises:
         Permanent: damage, an asset that a site does not hold, or a check that could not be made.
         Transient: no store takes the records.
     """
-    results = {where: _result(state) for where, state in done.items()}
+    results = {where: _verifications(state) for where, state in done.items()}
+    for root, state in between.items():
+        found = _result(state)
+        known = found if isinstance(found, DrError) else compared(plan, root, found, datetime.now(UTC))
+        results[check_of(root)] = known
     bad = wrong(plan, results)
     create_markdown_artifact(key="verify-backups", markdown=verification_markdown(results, bad))
     for each in recorded(results):
@@ -115,11 +134,17 @@ def publish_verification(plan: Plan, done: Mapping[tuple[str, str], Found]) -> N
         raise Permanent("not every copy is proven", "; ".join(bad), "see the artifact verify-backups")
 
 
-def _result(state: Found) -> tuple[Verified, ...] | DrError:
+def _verifications(state: Found) -> tuple[Verified, ...] | DrError:
+    found = _result(state)
+    return (found,) if isinstance(found, Verified) else found
+
+
+def _result(state: State[Any]) -> Any:
+    """What a check returned, or the error that it ended in."""
     found = state.result(raise_on_failure=False)
     if isinstance(found, BaseException):
         return found if isinstance(found, DrError) else Permanent("it failed", repr(found)[:300])
-    return (found,) if isinstance(found, Verified) else found
+    return found
 
 
 def _verified(

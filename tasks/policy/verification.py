@@ -1,13 +1,17 @@
 """Was everything verified, and is it whole? Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from tasks.errors import DrError
-from tasks.facts.backups import Verified
+from tasks.facts.backups import Damage, Verified
 from tasks.plan.plan import Plan
 from tasks.policy.tables import moment, size, table
 
 KINDS = ("database", "files", "points")
+_KIND_OF = {"pgbackrest": "database", "restic": "files", "points": "points"}
+EVERYWHERE = "every site"
 HEAD = ("asset", "site", "at", "method", "objects", "bytes", "damages", "such as")
 # By site and check, such as "database, started", what it found or what it ended in.
 Results = Mapping[tuple[str, str], Sequence[Verified] | DrError]
@@ -35,9 +39,31 @@ def recorded(results: Results) -> tuple[Verified, ...]:
     )
 
 
+def compared(plan: Plan, root: str, damages: Sequence[Damage], at: datetime) -> tuple[Verified, ...]:
+    """What a comparison of the sites found in one repository, as a verification of each asset it is about.
+
+    What belongs to a repository of several assets is a damage of each of them.
+    """
+    found: dict[tuple[str, str], list[Damage]] = {}
+    for damage in damages:
+        shared = [asset for asset in plan.protection.assets() if kind_of(asset) == _KIND_OF[root]]
+        for asset in shared if damage.asset == root else [damage.asset]:
+            found.setdefault((asset, damage.site), []).append(replace(damage, asset=asset))
+    method = "compared with the other sites"
+    return tuple(
+        Verified(asset, site, at, method, len(each), 0, tuple(each)) for (asset, site), each in found.items()
+    )
+
+
+def check_of(root: str) -> tuple[str, str]:
+    """How a comparison of the sites is named among the checks."""
+    return EVERYWHERE, f"{_KIND_OF[root]}, compared"
+
+
 def wrong(plan: Plan, results: Results) -> list[str]:
     """Everything that is damaged, not there, or could not be told, each by its name."""
-    held = {(each.site, each.asset) for each in _all(results)}
+    own = {where: each for where, each in results.items() if where[0] != EVERYWHERE}
+    held = {(each.site, each.asset) for each in _all(own)}
     lines = [
         f"{check} at {site}: not known: {result.message}: {result.detail}"
         for (site, check), result in results.items()
@@ -49,7 +75,7 @@ def wrong(plan: Plan, results: Results) -> list[str]:
     told = dict.fromkeys(
         (site, _kind(check)) for (site, check), r in results.items() if not isinstance(r, DrError)
     )
-    for site, kind in told:
+    for site, kind in ((site, kind) for site, kind in told if site != EVERYWHERE):
         missing = (asset for asset in plan.protection.assets() if kind_of(asset) == kind)
         lines += [f"{asset} at {site}: nothing to verify" for asset in missing if (site, asset) not in held]
     return lines

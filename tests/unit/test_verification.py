@@ -8,7 +8,7 @@ import pytest
 from tasks.errors import Permanent, Refused, Transient
 from tasks.facts.backups import Damage, Verified
 from tasks.plan.load import load_plan
-from tasks.policy.verification import recorded, verification_markdown, wrong
+from tasks.policy.verification import check_of, compared, recorded, verification_markdown, wrong
 from tasks.verify import chosen_share, chosen_sites, sealed_assets
 
 PLAN = load_plan(Path(__file__).parents[2] / "deployments" / "plan.yaml")
@@ -72,6 +72,24 @@ def test_a_dead_site_hides_no_other():
     dead = {("us-west-2", check): Transient("dead") for _, check in good()}
     assert len(wrong(PLAN, good() | dead)) == 4
     assert len(recorded(good() | dead)) == len(PLAN.protection.assets())
+
+
+def test_what_the_sites_hold_differently_is_damage_of_its_assets():
+    database = Damage("database", SITE, "pgbackrest/x", "missing")
+    shared = Damage("restic", SITE, "restic/data/ab", "another size")
+    found = compared(PLAN, "pgbackrest", (database,), NOW) + compared(PLAN, "restic", (shared,), NOW)
+    assert [each.asset for each in found] == ["database", "files/uploads"]
+    results = good() | {check_of("restic"): found[1:]}
+    assert wrong(PLAN, results) == [f"files/uploads at {SITE}: restic/data/ab: another size"]
+    [files] = (each for each in recorded(results) if each.asset == "files/uploads")
+    assert files.method == "read; compared with the other sites"
+    assert len(files.damages) == 1
+
+
+def test_a_comparison_that_could_not_be_made_is_told_and_hides_no_record():
+    results = good() | {check_of("points"): Transient("a site is dead")}
+    assert wrong(PLAN, results) == ["points, compared at every site: not known: a site is dead: "]
+    assert len(recorded(results)) == len(PLAN.protection.assets())
 
 
 def test_parts_and_sites_are_checked():
