@@ -1,14 +1,12 @@
 """`dr backups`: every recoverable point of every asset at every site."""
 
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -18,10 +16,8 @@ from tasks.facts.archive import Finding
 from tasks.facts.catalogue import Catalogue, Row
 from tasks.inventory import catalogue
 from tasks.plan.plan import Plan
-from tasks.policy.catalogue_words import HEAD, cells
-from tasks.policy.tables import moment
+from tasks.policy.tables import moment, span
 
-_WIDE = 200
 _COLOURS = {"ok": "green", "warning": "yellow", "critical": "red", "unknown": "red"}
 Asset = Annotated[str | None, typer.Option(help="only this asset, or all of a kind such as files")]
 Site = Annotated[str | None, typer.Option(help="only this site")]
@@ -58,18 +54,40 @@ def _wanted(asset: str, wanted: str | None) -> bool:
 
 
 def _show(found: Catalogue, rows: Iterable[Row], coverage: Iterable[Finding]) -> None:
-    # Into a file or a pipe, nothing is folded.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
-    table = Table(*HEAD, title=f"backups at {moment(found.at)} UTC", title_justify="left", box=SIMPLE_HEAD)
-    for row in rows:
-        colour = _COLOURS[row.finding.severity]
-        table.add_row(*cells(row)[:-1], f"[{colour}]{row.state}[/]")
+    console = Console(highlight=False)
+    table = Table(title=f"backups at {moment(found.at)} UTC", title_justify="left", box=None, pad_edge=False)
+    for head in ("", "points", "age", "late after", "restorable to", "verified", "state"):
+        table.add_column(head, no_wrap=True)
+    asset, shown = "", list(rows)
+    for row in shown:
+        if row.asset != asset:
+            asset = row.asset
+            table.add_row(f"[bold]{asset}[/]")
+        table.add_row(*_cells(row))
     console.print(table)
-    for finding in (*(row.finding for row in rows), *coverage):
+    for finding in (*(row.finding for row in shown), *coverage):
         if finding.severity != "ok":
             _tell(console, finding)
     if found.frozen:
         console.print(f"[yellow]expiry is frozen[/]: {found.frozen}")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    colour = _COLOURS[row.finding.severity]
+    return (
+        f"  {row.site}",
+        str(row.points),
+        span(row.age) if row.age is not None else "",
+        span(row.allowed) if row.allowed else "on change",
+        _short(row.restorable_to),
+        _short(row.verified) or "never",
+        f"[{colour}]{row.state}[/]",
+    )
+
+
+def _short(at: datetime | None) -> str:
+    """A moment to the minute, without its year: the table has a title that tells it."""
+    return f"{at:%m-%d %H:%M}" if at else ""
 
 
 def _tell(console: Console, finding: Finding) -> None:
