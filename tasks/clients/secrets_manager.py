@@ -45,9 +45,10 @@ def versions(plan: Plan, manager: SecretsManager, name: str) -> tuple[Version, .
     """
     with _told(name):
         client = _client(plan, manager)
-        pages = client.get_paginator("list_secret_version_ids").paginate(SecretId=name)
-        staged = [each for page in pages for each in page["Versions"] if each.get("VersionStages")]
-        found = [_version(client, name, each["VersionId"]) for each in staged]
+        # A secret has 20 stages at most, so its staged versions are on the first page.
+        page = client.list_secret_version_ids(SecretId=name, MaxResults=100)
+        staged = [each["VersionId"] for each in page["Versions"] if each.get("VersionStages")]
+        found = [_version(client, name, each) for each in staged]
     if not any("AWSCURRENT" in version.stages for version in found):
         raise Permanent(f"the secret {name} has no current version", hint="look at it in Secrets Manager")
     return tuple(sorted(found, key=lambda version: ("AWSCURRENT" not in version.stages, version.id)))
