@@ -3,7 +3,7 @@
 Source: seed, "Cross-Region Backup Replication".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -16,9 +16,9 @@ from tasks.plan.plan import Plan
 from tasks.policy.replication import Pull
 
 
-def native_pulls(plan: Plan, pulls: Sequence[Pull]) -> tuple[Pull, ...]:
-    """Those of the copies that S3 makes itself, because the plan names a role at their source."""
-    return tuple(pull for pull in pulls if plan.sites[pull.source].storage.native_replication)
+def native_pulls(plan: Plan, pulls: Iterable[Pull]) -> tuple[Pull, ...]:
+    """Those of the copies, each once, that S3 makes itself, because the plan names a role at their source."""
+    return tuple(pull for pull in dict.fromkeys(pulls) if plan.sites[pull.source].storage.native_replication)
 
 
 @task(
@@ -42,7 +42,9 @@ def replicate_natively(plan: Plan, pull: Pull) -> tuple[Finding, ...]:
 
 
 def publish_native(found: Sequence[Finding]) -> None:
-    """Show what S3's own replication does."""
+    """Show what S3's own replication does, where there is any."""
+    if not found:
+        return
     rows = [f"|{each.name}|{each.severity}|{each.detail}|{each.hint}|" for each in found]
     head = "|what|severity|seen|next|\n|-|-|-|-|"
     create_markdown_artifact(key="native-replication", markdown="\n".join([head, *rows]))

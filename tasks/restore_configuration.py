@@ -6,7 +6,6 @@ import json
 import tarfile
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -14,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.clients import bundles, points
 from tasks.clients.manifest import StoredPoint
 from tasks.clients.truth import active_site
+from tasks.clients.workspace import workspace
 from tasks.errors import Permanent, Refused
 from tasks.plan.plan import Plan
 from tasks.retry import is_transient
@@ -59,8 +59,8 @@ def restore_point(plan: Plan, name: str, chosen: tuple[str, StoredPoint], into: 
     bundles.require_empty(into)
     if name == _SERVERS:
         return _restore_capture(plan, site, point, into)
-    with TemporaryDirectory(prefix="dr-restore-") as folder:
-        bundle = Path(folder) / _BUNDLE
+    with workspace() as folder:
+        bundle = folder / _BUNDLE
         points.open_to(plan, site, point, _BUNDLE, bundle)
         facts = point.facts
         bundles.clone(bundle, into, head=facts["head"], branch=facts["branch"], origin=_origin(plan, name))

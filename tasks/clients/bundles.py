@@ -5,14 +5,15 @@ Source: git manual, "git-bundle", "git-fsck", "git-ls-remote".
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 from tasks.clients.command import run
+from tasks.clients.workspace import workspace
 from tasks.errors import DrError, Permanent, Refused, Transient
 from tasks.plan.plan import Plan
 
@@ -99,7 +100,7 @@ def state_of(source: str) -> State:
         Permanent: there is no such repository, or it is empty.
     """
     with _git(source) as git:
-        return git.state(source)
+        return _state(source, git.references(source))
 
 
 @contextmanager
@@ -112,17 +113,22 @@ def bundled(source: str) -> Iterator[Bundle]:
     """
     with _git(source) as git:
         mirror, proof, bundle = (git.folder / name for name in ("mirror", "proof", "repository.bundle"))
+        before = git.references(source)
         git.run("clone", "--mirror", "--no-local", "--template=", "--quiet", "--", source, str(mirror))
         if git.run("rev-parse", "--is-shallow-repository", cwd=mirror).strip() == "true":
             hint = "protect the repository that has the whole history"
             raise Permanent(f"the repository {source} is shallow", "its history is cut off", hint)
-        state = git.state(str(mirror))
+        if _refs(git.references(str(mirror))) != _refs(before):
+            raise Transient(f"the repository {source} changed while it was read")
+        state = _state(source, before)
         git.run("bundle", "create", "--quiet", str(bundle), "--all", cwd=mirror)
         git.check(bundle)
         git.run("clone", "--mirror", "--no-local", "--template=", "--quiet", "--", str(bundle), str(proof))
         git.run("fsck", "--full", "--no-dangling", "--no-progress", cwd=proof)
-        if _commits(git.references(str(proof))) != _commits(git.references(str(mirror))):
+        if _refs(git.references(str(proof))) != _refs(before):
             raise Permanent(f"the bundle of {source} does not hold every reference")
+        if state.head:
+            git.run("cat-file", "-e", f"{state.head}^{{commit}}", cwd=proof)
         commits = int(git.run("rev-list", "--all", "--count", cwd=proof))
         yield Bundle(bundle, state, commits)
 
@@ -144,14 +150,24 @@ def clone(bundle: Path, into: Path, *, head: str, branch: str = "", origin: str 
     require_empty(into)
     with _git(str(into)) as git:
         git.check(bundle)
-        wanted = (f"--branch={branch}",) if branch and head else ()
-        git.run("clone", "--no-local", "--template=", "--quiet", *wanted, "--", str(bundle), str(into))
-        git.run("fsck", "--full", "--no-dangling", "--no-progress", cwd=into)
-        found = git.head(into)
-        if head and found != head:
-            raise Permanent("the bundle holds another commit", f"{found or 'none'}, expected {head}")
-        if origin:
-            git.run("remote", "set-url", "origin", origin, cwd=into)
+        try:
+            _clone(git, bundle, into, head, branch)
+            if origin:
+                git.run("remote", "set-url", "origin", origin, cwd=into)
+        except DrError:
+            shutil.rmtree(into, ignore_errors=True)
+            raise
+
+
+def _clone(git: "_Git", bundle: Path, into: Path, head: str, branch: str) -> None:
+    wanted = (f"--branch={branch}",) if branch and head else ("--no-checkout",) if head else ()
+    git.run("clone", "--no-local", "--template=", "--quiet", *wanted, "--", str(bundle), str(into))
+    git.run("fsck", "--full", "--no-dangling", "--no-progress", cwd=into)
+    if head and not branch:
+        git.run("checkout", "--quiet", "--detach", head, cwd=into)
+    found = git.head(into)
+    if head and found != head:
+        raise Permanent("the bundle holds another commit", f"{found or 'none'}, expected {head}")
 
 
 def files_in(source: str, folder: str) -> dict[str, str]:
@@ -198,17 +214,6 @@ class _Git:
     def run(self, *arguments: str, cwd: Path | None = None, timeout: float = _WORK_S) -> str:
         return run(["git", *arguments], timeout=timeout, env=self._env, cwd=cwd or self.folder)
 
-    def state(self, source: str) -> State:
-        lines = self.references(source)
-        if not lines:
-            raise Permanent(f"the repository {source} is empty", hint="commit something first")
-        named = {name: value for value, _, name in (line.partition("\t") for line in _commits(lines))}
-        [symbolic] = [line for line in lines if line.startswith(_SYMBOLIC)][:1] or [""]
-        branch = symbolic.removeprefix(f"{_SYMBOLIC}refs/heads/").partition("\t")[0]
-        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-        head = named.pop("HEAD", "")
-        return State(head, branch, len(named), digest)
-
     def references(self, source: str) -> list[str]:
         """Every reference as "COMMIT<tab>NAME" and what HEAD stands for, sorted."""
         try:
@@ -233,15 +238,29 @@ class _Git:
             raise Permanent("the bundle does not hold the whole history", told.strip()[-500:])
 
 
-def _commits(references: list[str]) -> list[str]:
-    """References without what HEAD stands for, which a bundle does not tell."""
-    return [line for line in references if not line.startswith(_SYMBOLIC)]
+def _state(source: str, references: list[str]) -> State:
+    if not references:
+        raise Permanent(f"the repository {source} is empty", hint="commit something first")
+    # git guesses a clone's HEAD where the source's stands for no branch: it is the source's that counts.
+    [symbolic] = [line for line in references if line.startswith(_SYMBOLIC)][:1] or [""]
+    branch = symbolic.removeprefix(f"{_SYMBOLIC}refs/heads/").partition("\t")[0]
+    [head] = [line.partition("\t")[0] for line in _heads(references)][:1] or [""]
+    digest = hashlib.sha256("\n".join(references).encode()).hexdigest()
+    return State(head, branch, len(_refs(references)), digest)
+
+
+def _heads(references: list[str]) -> list[str]:
+    return [line for line in references if line.endswith("\tHEAD") and not line.startswith(_SYMBOLIC)]
+
+
+def _refs(references: list[str]) -> list[str]:
+    """Branches, tags and the like, without HEAD."""
+    return [line for line in references if not line.endswith("\tHEAD")]
 
 
 @contextmanager
 def _git(safe: str) -> Iterator[_Git]:
-    with TemporaryDirectory(prefix="dr-git-") as name:
-        folder = Path(name)
+    with workspace() as folder:
         # The plan names this repository, so it is trusted whoever owns it.
         quoted = safe.replace("\\", "\\\\").replace('"', '\\"')
         (folder / "gitconfig").write_text(_SETTINGS.format(safe=quoted), encoding="utf-8")

@@ -57,8 +57,8 @@ def commit(plan, text):
     return git(repository, "rev-parse", "HEAD")
 
 
-def restore(plan, into, name="application", site=None, at=None, point=None):
-    return restore_point.fn(plan, name, choose_point.fn(plan, name, site, at, point), into)
+def restore(plan, into, name="application", *, at=None, point=None):
+    return restore_point.fn(plan, name, choose_point.fn(plan, name, None, at, point), into)
 
 
 def back_up(plan, name="application"):
@@ -118,10 +118,12 @@ def test_the_servers_configuration_is_stored_without_secrets_and_restores(plan, 
     whole = points.open_point(plan, SITE, chosen[1], CAPTURE)
     for text in secrets_of(plan):
         assert text.encode() not in whole
-    assert restore(plan, tmp_path / "servers", SERVERS, point=first.point) == chosen[1].facts["digest"]
+    restored = restore(plan, tmp_path / "servers", SERVERS, point=first.point)
+    assert restored == chosen[1].facts["digest"]
     for wanted in (
         f"{SITE}/postgres-primary/postgres.json", f"{SITE}/postgres-primary/etc/patroni/10-patroni.yml",
-        f"{SITE}/redis-east-1/redis.json", f"{SITE}/redis-east-1/sentinel.json", f"{SITE}/etcd-east/etcd.json",
+        f"{SITE}/redis-east-1/redis.json", f"{SITE}/redis-east-1/sentinel.json",
+        f"{SITE}/etcd-east/etcd.json",
         f"{SITE}/gateway-east/pgbouncer.json", f"{SITE}/gateway-east/etc/haproxy/haproxy.cfg",
         "edge/endpoint/haproxy.json",
     ):  # fmt: skip
