@@ -4,7 +4,7 @@ from typing import Literal
 
 from prefect import flow
 
-from tasks.backup import take_backup, verify_backup
+from tasks.backup import take_backup, tell_backup, verify_backup
 from tasks.current import current_plan
 
 
@@ -20,5 +20,6 @@ def backup_database(kind: Literal["full", "incr"] = "full") -> str:
     """
     plan = current_plan()
     taken = take_backup(plan, kind)
-    verify_backup(plan, taken)
+    stored = verify_backup(plan, taken)
+    tell_backup(taken, stored)
     return taken.label

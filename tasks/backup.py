@@ -4,7 +4,6 @@ Source: pgBackRest command reference, "Backup Command"; user guide, "Backup from
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -38,6 +37,14 @@ class Taken:
     label: str
     host: str
     leader_because: str = ""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The bytes of the database, and those that the repository took for them."""
+
+    database: int
+    added: int
 
 
 @task(
@@ -97,7 +104,7 @@ def _from_standby_or_leader(  # noqa: PLR0913 -- what is backed up, and by which
     retry_condition_fn=is_transient,
     cache_policy=NO_CACHE,
 )
-def verify_backup(plan: Plan, taken: Taken) -> None:
+def verify_backup(plan: Plan, taken: Taken) -> Stored:
     """See the backup in the bucket, of a plausible size, free of bad pages, and of this very server.
 
     Raises:
@@ -116,17 +123,18 @@ def verify_backup(plan: Plan, taken: Taken) -> None:
     wrong = list(doubts(mine, told["db"], stored, server_facts(plan, site, leader.name)))
     if wrong:
         raise Permanent(f"backup {taken.label} is not usable", "; ".join(wrong), "look at pgBackRest's log")
-    _show(site, mine, taken)
+    return Stored(mine["info"]["size"], mine["info"]["repository"]["delta"])
 
 
-def _show(site: str, mine: dict[str, Any], taken: Taken) -> None:
+@task(name="tell what was backed up", cache_policy=NO_CACHE)
+def tell_backup(taken: Taken, stored: Stored) -> None:
+    """Show in an artifact what was stored, and from where it was taken."""
     source = f"the leader, because {taken.leader_because}" if taken.leader_because else "a standby"
-    size, stored = mine["info"]["size"], mine["info"]["repository"]["delta"]
+    sizes = f"{stored.database / 1e6:,.1f} MB, {stored.added / 1e6:,.1f} MB stored anew"
     create_markdown_artifact(
         key="database-backup",
-        description=f"{taken.label} at {site}",
-        markdown=f"Backup `{taken.label}` of {site}: {size / 1e6:,.1f} MB, {stored / 1e6:,.1f} MB stored anew. "
-        f"Taken from {taken.host}, {source}.\n",
+        description=taken.label,
+        markdown=f"Backup `{taken.label}`: {sizes}. Taken from {taken.host}, {source}.\n",
     )
 
 

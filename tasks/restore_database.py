@@ -217,13 +217,13 @@ def _open(plan: Plan, place: Place, *, keep: bool) -> Restored:
     server.start(timeout=_RESTORE_S, secrets=recovery_secrets(plan, place.from_site))
 
     def one(text: str) -> str:
-        return "\n".join(server.query(text, database="postgres"))
+        return "\n".join(server.psql.query(text, database="postgres"))
 
     last = [line.split() for line in one(_HISTORY).splitlines() if line.strip()][-1]
     reached = one(_REACHED)
     size = int(one(_SIZE))
     server.amcheck(timeout=_RESTORE_S)
-    digests = digests_of(server)
+    digests = digests_of(server.psql)
     when = datetime.fromisoformat(reached) if reached else None
     return Restored(place, when, (int(last[0]), last[1]), size, digests)
 

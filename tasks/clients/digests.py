@@ -5,7 +5,8 @@ Source: PostgreSQL manual, "psql", "Object Identifier Types".
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+
+from tasks.clients.psql import Psql
 
 # A row as text must not depend on the settings of the server that holds it.
 _SETTINGS = """
@@ -33,17 +34,10 @@ class Digest:
     sum: int
 
 
-class Queried(Protocol):
-    """Whatever answers a psql script with rows, columns separated by tabs."""
-
-    def query(self, text: str, *, database: str, timeout: float = ...) -> list[str]:
-        """The rows."""
-
-
 Digests = Mapping[str, Digest]
 
 
-def digests_of(server: Queried, *, timeout: float = 3600) -> Digests:
+def digests_of(server: Psql, *, timeout: float = 3600) -> Digests:
     """Every user table of every database, by `DATABASE/SCHEMA.TABLE`, as of one moment a database.
 
     Raises:

@@ -1,7 +1,7 @@
 """A data directory opened in private: no network, no archiving, no replication, a socket of its own.
 
 Source: PostgreSQL manual, "pg_ctl", "Archive Recovery", "pg_amcheck"; without hot standby a server accepts
-connections only once it has recovered.
+connections only once it has recovered, which pg_ctl does not wait for.
 """
 
 import shlex
@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.clients.layout import Layout
+from tasks.clients.psql import Psql
 from tasks.clients.remote import run_on
-from tasks.errors import Permanent
 from tasks.plan.plan import Plan
 
 _START = """
@@ -21,9 +20,18 @@ cd {copy}
 printf 'local all postgres peer\\n' >dr_hba.conf
 : >dr_ident.conf
 log=$PWD/dr_server.log
-{binaries}/pg_ctl -D . -w -t {patience} -l "$log" -o {options} start >/dev/null && exit 0
-tail -n 15 "$log" >&2
-exit 1
+{binaries}/pg_ctl -D . -w -t {patience} -l "$log" -o {options} start >/dev/null || {{
+    tail -n 15 "$log" >&2
+    exit 1
+}}
+end=$(($(date +%s) + {patience}))
+until [ "$({psql} -d postgres -X -A -t -c 'select pg_is_in_recovery()' 2>/dev/null)" = f ]; do
+    {binaries}/pg_ctl -D . status >/dev/null && [ "$(date +%s)" -lt "$end" ] || {{
+        tail -n 15 "$log" >&2
+        exit 1
+    }}
+    sleep 0.1
+done
 """
 _CLOSE = """
 cd / && [ -e {copy} ] || exit 0
@@ -65,9 +73,9 @@ class PrivateServer:
             Permanent: it does not start, or its target cannot be reached; its log's end is the detail.
             Transient: the host cannot be reached, or the time is over.
         """
-        self._shell(_START, timeout=timeout + 30, secrets=secrets or {}, patience=int(timeout))
-        if self.query("select pg_is_in_recovery()", database="postgres") != ["f"]:
-            raise Permanent("the private server accepts connections, but is in recovery", str(self.directory))
+        psql = shlex.join(self.psql.command("psql"))
+        secrets = secrets or {}
+        self._shell(_START, timeout=timeout + 30, secrets=secrets, patience=int(timeout), psql=psql)
 
     def stop(self, *, remove: bool, timeout: float = 3600) -> None:
         """End it, whether it runs or not, and remove its directory where asked to."""
@@ -79,24 +87,13 @@ class PrivateServer:
         script = f"if {_ROOM}; then echo free; fi"
         return self._shell(script, timeout=30).strip() == "free"
 
-    def query(self, text: str, *, database: str, timeout: float = 3600) -> list[str]:
-        """The rows of a script, columns separated by tabs.
-
-        Raises:
-            Permanent: a statement failed.
-            Transient: the host cannot be reached, or the time is over.
-        """
-        argv = [self._binary("psql"), *self._connection(), "-d", database]
-        argv += ["-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1"]
-        return run_on(self.plan, self._address, argv, timeout=timeout, stdin=text).splitlines()
-
     def amcheck(self, *, timeout: float) -> None:
         """Check every table and index of every database; the extension is made where it is missing.
 
         Raises:
             Permanent: something is corrupt; what, is the detail.
         """
-        argv = [self._binary("pg_amcheck"), *self._connection(), "--all", "--install-missing"]
+        argv = [*self.psql.command("pg_amcheck"), "--all", "--install-missing"]
         run_on(self.plan, self._address, [*argv, "--heapallindexed", "--jobs=2"], timeout=timeout)
 
     @property
@@ -104,19 +101,9 @@ class PrivateServer:
         return str(self.plan.sites[self.site].hosts[self.host].address)
 
     @property
-    def _socket(self) -> str:
-        return str(Layout.of(self.plan, self.site, self.host).root / "run/postgresql")
-
-    @property
-    def _port(self) -> str:
-        # It names the socket, which lies beside the live server's: a directory's own path can be too long.
-        return str(50000 + zlib.crc32(str(self.directory).encode()) % 10000)
-
-    def _binary(self, name: str) -> str:
-        return f"{self.plan.access.postgres_bin}/{name}"
-
-    def _connection(self) -> list[str]:
-        return ["-h", self._socket, "-p", self._port, "-U", "postgres"]
+    def psql(self) -> Psql:
+        """How it is asked. Its port names a socket beside the live server's: the directory can be too long."""
+        return Psql(self.plan, self.site, self.host, 50000 + zlib.crc32(str(self.directory).encode()) % 10000)
 
     def _shell(
         self, script: str, *, timeout: float, secrets: Mapping[str, str] | None = None, **words: object
@@ -132,8 +119,8 @@ class PrivateServer:
     def _options(self) -> str:
         settings = {
             "listen_addresses": "",
-            "port": self._port,
-            "unix_socket_directories": self._socket,
+            "port": str(self.psql.port),
+            "unix_socket_directories": self.psql.socket,
             "hba_file": f"{self.directory}/dr_hba.conf",
             "ident_file": f"{self.directory}/dr_ident.conf",
             "archive_mode": "off",

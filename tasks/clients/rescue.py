@@ -14,6 +14,7 @@ from typing import Any
 
 from tasks.clients.layout import Layout
 from tasks.clients.private import PrivateServer
+from tasks.clients.psql import Psql
 from tasks.clients.remote import run_on
 from tasks.plan.plan import Plan
 
@@ -66,13 +67,13 @@ def rows_of(plan: Plan, site: str, host: str, xids: list[int]) -> list[SavedRow]
         address = str(plan.sites[site].hosts[host].address)
         run_on(plan, address, ["sh", "-c", _COPY.format(**words)], timeout=_COPY_S)
         server.start(timeout=3600)
-        names = server.query(_TABLES, database=plan.service.database)
-        return [row for name in names for row in _rows_in(server, name, xids)]
+        names = server.psql.query(_TABLES, database=plan.service.database)
+        return [row for name in names for row in _rows_in(server.psql, name, xids)]
     finally:
         server.stop(remove=True)
 
 
-def _rows_in(server: PrivateServer, name: str, xids: list[int]) -> list[SavedRow]:
+def _rows_in(server: Psql, name: str, xids: list[int]) -> list[SavedRow]:
     quoted = "'" + name.replace("'", "''") + "'"
     text = _ROWS.format(table=quoted, name=name, xids=",".join(map(str, xids)))
     return [
