@@ -4,8 +4,8 @@ from prefect import flow
 
 from tasks.current import current_plan
 from tasks.facts.archive import Finding
-from tasks.wal import limits, list_archives, look_again, look_at_primary, switch_wal
-from tasks.wal_report import judge, last_numbers, publish_findings
+from tasks.wal import list_archives, look_again, look_at_primary, switch_wal
+from tasks.wal_report import judge, publish_findings
 
 _CHANGES = 3
 
@@ -23,7 +23,6 @@ def check_wal_archiving(switch: bool = False) -> dict[str, tuple[Finding, ...]]:
         is critical or unknown.
     """
     plan = current_plan()
-    last = last_numbers(plan)
     if switch:
         switch_wal(plan)
     for _ in range(_CHANGES):
@@ -32,6 +31,6 @@ def check_wal_archiving(switch: bool = False) -> dict[str, tuple[Finding, ...]]:
         after = look_again(plan, before)
         if after.follows(before):
             break
-    found, numbers = judge(limits(plan), archives, before, after, last)
+    found, numbers = judge(plan, archives, before, after)
     publish_findings(plan, found, numbers)
     return found

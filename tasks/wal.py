@@ -18,11 +18,12 @@ from tasks.clients.postgres import Row
 from tasks.clients.truth import active_site
 from tasks.clients.walnames import parse_history, parse_lsn
 from tasks.errors import DrError
-from tasks.facts.archive import ArchivedFile, ArchiveFacts, ArchiveLimits
+from tasks.facts.archive import ArchivedFile, ArchiveFacts
 from tasks.facts.archiver import ArchiverFact, BackupFact, PrimaryFact, PrimarySight, RepositoryFact
 from tasks.plan.plan import Plan
 from tasks.policy.archive_fold import Doubt, Fold, Sight
 from tasks.policy.archiver import is_stuck
+from tasks.wal_limits import limits_of
 
 T = TypeVar("T")
 Archives = Mapping[str, ArchiveFacts | DrError]
@@ -63,7 +64,9 @@ def look_again(plan: Plan, before: PrimarySight) -> PrimarySight:
     """Ask the same primary once more; where its archiver seems stuck, a few times, until it moves."""
     seen = _again(plan, before.site)
     for _ in range(_LOOKS_AT_STUCK):
-        if not (before.archiver and seen.archiver and is_stuck(before.archiver, seen.archiver, limits(plan))):
+        if not (
+            before.archiver and seen.archiver and is_stuck(before.archiver, seen.archiver, limits_of(plan))
+        ):
             break
         time.sleep(1)
         seen = _again(plan, before.site)
@@ -85,7 +88,7 @@ def switch_wal(plan: Plan) -> str:
     node = patroni.leader(plan, active_site(plan))
     before = archiver.primary_row(plan, node.host)
     ended = archiver.switch_wal(plan, node.host)
-    deadline = time.monotonic() + limits(plan).stuck.total_seconds()
+    deadline = time.monotonic() + limits_of(plan).stuck.total_seconds()
     while time.monotonic() < deadline:
         now = archiver.primary_row(plan, node.host)
         if now["last_archived_wal"][:24] >= ended or now["failed_count"] > before["failed_count"]:
@@ -120,13 +123,6 @@ def list_archives(plan: Plan, seen: PrimarySight) -> Archives:
         for site in answered
     }  # fmt: skip
     return {site: facts.get(site) or failed[site] for site in plan.sites}
-
-
-def limits(plan: Plan) -> ArchiveLimits:
-    """What the plan tolerates; a copy is late by the time between two pulls."""
-    late: timedelta = plan.recovery.archive_timeout + plan.recovery.pull_interval
-    retention = plan.backup_strategy.database.wal_archiving.retention
-    return ArchiveLimits(rpo=plan.tier.rpo, archive_timeout=late, wal_retention=retention)
 
 
 def _patience(plan: Plan) -> timedelta:

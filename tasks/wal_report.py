@@ -1,6 +1,6 @@
 """Judge what was seen of WAL archiving, show it, and keep its numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -23,6 +23,7 @@ from tasks.facts.archiver import Growth, PrimarySight
 from tasks.plan.plan import Plan
 from tasks.policy import archive, archiver
 from tasks.policy.lineage import ahead_of
+from tasks.wal_limits import limits_of
 
 _STORE_S = 4.0
 RECORD = "status/wal.json"
@@ -31,30 +32,36 @@ Archives = Mapping[str, ArchiveFacts | DrError]
 Findings = dict[str, tuple[Finding, ...]]
 
 
-def last_numbers(plan: Plan) -> ArchiveNumbers | None:
-    """The numbers of the last check, from whichever stores answer; None where none has any."""
+def last_numbers(plan: Plan, sites: Iterable[str] | None = None) -> ArchiveNumbers | None:
+    """The numbers of the last check, from whichever stores answer; None where none has any.
+
+    Args:
+        plan: the plan.
+        sites: whose stores are asked; all where None.
+    """
+    asked = list(plan.sites if sites is None else sites)
     with ThreadPoolExecutor(len(plan.sites)) as pool:
-        found = [each for each in pool.map(lambda site: _kept_at(plan, site), plan.sites) if each]
+        found = [each for each in pool.map(lambda site: _kept_at(plan, site), asked) if each]
     return max(found, key=lambda each: each.at, default=None)
 
 
 @task(name="judge the WAL archives", cache_policy=NO_CACHE)
 def judge(
-    limits: ArchiveLimits, archives: Archives, before: PrimarySight, after: PrimarySight,
-    last: ArchiveNumbers | None = None,
-) -> tuple[Findings, ArchiveNumbers]:  # fmt: skip
+    plan: Plan, archives: Archives, before: PrimarySight, after: PrimarySight
+) -> tuple[Findings, ArchiveNumbers]:
     """Hold every site's archive and the primary's archiver against what they should be.
 
     Args:
-        limits: what is tolerated.
+        plan: what it tolerates.
         archives: every site's archive.
         before: the primary before they were listed.
         after: the primary after that.
-        last: the numbers of the last check.
 
     Returns:
         the findings by site, those on the primary under "primary"; and the numbers.
     """
+    limits = limits_of(plan)
+    last = last_numbers(plan, [site for site, each in archives.items() if isinstance(each, ArchiveFacts)])
     seen = {site: _told_ahead(each, after) for site, each in archives.items()}
     found: Findings = {site: _judge_site(each, limits, before) for site, each in seen.items()}
     active = seen.get(before.site)

@@ -3,6 +3,7 @@
 Source: PostgreSQL manual, "Continuous Archiving" and "pg_stat_archiver".
 """
 
+import re
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -18,6 +19,7 @@ from tasks.facts.archiver import ArchiverFact, Growth, PrimaryFact, RepositoryFa
 
 # Two looks lie a second apart: one switch of a segment in it is no measure.
 _LEAST_WINDOW, _MOST_WINDOW = timedelta(seconds=30), timedelta(days=1)
+_SECRET = re.compile(r"(\S*(?:secret|key|pass|token)[^=\s]*=)\S+", re.IGNORECASE)
 Look = tuple[PrimaryFact, datetime]
 _UNKNOWN: Final = ("unknown", "the primary could not be asked", "ask it again")
 
@@ -31,7 +33,7 @@ def command(archiver: ArchiverFact | None, planned: str) -> Finding:
         return Finding("archive command", "critical", "archive_mode is off", hint)
     if archiver.command == planned:
         return Finding("archive command", "ok")
-    detail = f"it is {archiver.command or 'empty'!r}, planned {planned!r}"
+    detail = f"it is {_masked(archiver.command) or 'empty'!r}, planned {planned!r}"
     severity: Severity = "warning" if "archive-push" in archiver.command else "critical"
     return Finding("archive command", severity, detail, "reload the planned configuration")
 
@@ -154,6 +156,11 @@ def growth(before: Look, after: Look, free: int | None, last: ArchiveNumbers | N
         if _LEAST_WINDOW < passed < _MOST_WINDOW and last.lsn <= now.lsn:
             return Growth(now.lsn - last.lsn, passed.total_seconds(), free)
     return Growth(now.lsn - primary.lsn, (later - at).total_seconds(), free)
+
+
+def _masked(text: str) -> str:
+    """A command without what might be a secret in it."""
+    return _SECRET.sub(r"\1***", text)
 
 
 def _was_left(claim: str, archive: ArchiveFacts) -> bool:

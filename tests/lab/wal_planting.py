@@ -75,6 +75,14 @@ class Ground:
         listed = bucket.list(f"{ROOT}/{self.stanza}/15-1")
         return sorted((each for each in listed if "-" in each.key.rpartition("/")[2]), key=lambda e: e.key)
 
+    def everywhere(self):
+        """The newest segment that every site has: a pull would copy a newer one with what is done to it."""
+        others = [{(each.key, each.etag) for each in self.segments(site)} for site in self.plan.sites]
+        return max(
+            (each for each in self.segments() if all((each.key, each.etag) in o for o in others)),
+            key=lambda each: each.key,
+        )
+
     @contextmanager
     def archive_command(self, command):
         """Another archive_command, as somebody's ALTER SYSTEM sets it; then what was lost is stored."""
@@ -226,10 +234,11 @@ class Ground:
         push = f"{self.layout.pgbackrest} --pg1-path={data} archive-push %p"
         options = self._second_options(data, push)
         end = "standby.signal" if promoted else "none.signal"
-        password = self.plan.secret("database_superuser")
+        password = self.plan.secret("database_replication")
         script = (
-            f"rm -rf {data}; {binaries}/pg_basebackup -D {data} -h {self.node.host} -U postgres -c fast "
-            f"-X stream && touch {data}/{end} && rm -f {data}/postgresql.auto.conf && echo > {data}/postgresql.conf "
+            f"rm -rf {data}; {binaries}/pg_basebackup -D {data} -h {self.node.host} -U replicator "
+            f"-c fast -X stream && touch {data}/{end} && echo > {data}/postgresql.auto.conf "
+            f"&& echo > {data}/postgresql.conf "
             f"&& {binaries}/pg_ctl -w -D {data} -l {data}/log -o {shlex.quote(options)} start"
         )
         with self._second(data):
@@ -256,11 +265,11 @@ class Ground:
         infos = repository.read_infos(self.buckets[self.active], self.stanza)
         script = (
             f"rm -rf {data}; {binaries}/initdb -D {data} -U postgres --auth-local=peer -N "
+            f"&& {backrest} --no-online stanza-upgrade "
             f"&& {binaries}/pg_ctl -w -D {data} -l {data}/log -o {shlex.quote(options)} start"
         )
         with self._second(data):
             self.on_primary(script, timeout=90)
-            self.on_primary(f"{backrest} --no-online stanza-upgrade")
             self._second_sql(data, "create table foreign_rows (); select pg_switch_wal()")
             self._second_archived(data)
             yield

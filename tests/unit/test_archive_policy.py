@@ -15,11 +15,20 @@ from tasks.facts.archive import (
     ArchivedFile,
     ArchiveFacts,
     ArchiveLimits,
+    ArchiveNumbers,
+)
+from tasks.facts.archiver import (
     ArchiverFact,
     BackupFact,
+    DatabaseFact,
+    Growth,
     PrimaryFact,
+    RepositoryFact,
 )
-from tasks.policy.archive import duplicated, gaps, judge_archive, judge_archiver, position, stanza, truncated
+from tasks.policy import archiver as on_primary
+from tasks.policy.archive import foreign, gaps, judge_archive, numbers, position, stanza
+from tasks.policy.archive_fold import Fold, Sight
+from tasks.policy.lineage import ahead_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MIB16 = 16 * 1024 * 1024
@@ -27,25 +36,45 @@ PARTIAL = ".partial-" + "c" * 40
 LIMITS = ArchiveLimits(rpo=timedelta(minutes=15), archive_timeout=timedelta(minutes=1))
 
 
-def wal(number, timeline=1, size=70_000, age_s=30, ending="-" + "a" * 40):
+def wal(number, timeline=1, size=70_000, age_s=30, ending="-" + "a" * 40, etag="e"):  # noqa: PLR0913 -- a table of fields
     name = f"{Segment(timeline, number).name()}{ending}.zst"
-    return ArchivedFile(name, size, NOW - timedelta(seconds=age_s))
+    return ArchivedFile(name, size, NOW - timedelta(seconds=age_s), etag)
 
 
-def backup(start, stop, timeline=1, label="20260301-020000F"):
+def backup(start, stop, timeline=1, label="20260301-020000F", age_h=10):
     segments = Segment(timeline, start).name(), Segment(timeline, stop).name()
-    return BackupFact(label, "full", *segments, NOW - timedelta(hours=10))
+    return BackupFact(label, "full", *segments, NOW - timedelta(hours=age_h))
 
 
 BACKUPS = (backup(2, 2),)
 
 
-def facts(files, backups=BACKUPS, primary=None):
+def folded(by_site, primary=None, watched=frozenset(), ciphered=True, reference="us"):
     primary = primary or PrimaryFact(1, 9 * MIB16 + 100)
-    return ArchiveFacts("main", ("main",), tuple(files), tuple(backups), primary, NOW)
+    fold = Fold(Sight(reference, primary, frozenset(watched), NOW, ciphered=ciphered), by_site)
+    folders = sorted({file.name[:16] for files in by_site.values() for file in files})
+    for folder in folders:
+        fold.add(
+            {site: [file for file in files if file.name[:16] == folder] for site, files in by_site.items()}
+        )
+    return fold
+
+
+def seen_at(site, by_site, backups=BACKUPS, primary=None, **sight):
+    primary = primary or PrimaryFact(1, 9 * MIB16 + 100)
+    fold = folded(by_site, primary, **sight)
+    return ArchiveFacts("main", ("main",), backups=backups, primary=primary, seen_at=NOW, **fold.facts(site))
+
+
+def facts(files, backups=BACKUPS, primary=None, **sight):
+    return seen_at("us", {"us": list(files)}, tuple(backups), primary, **sight)
 
 
 HEALTHY = facts([wal(number) for number in range(1, 9)])
+
+
+def gaps_of(seen):
+    return gaps(seen, LIMITS)
 
 
 def severities(seen, limits=LIMITS):
@@ -54,27 +83,37 @@ def severities(seen, limits=LIMITS):
 
 def test_a_healthy_archive_is_ok_in_everything_that_was_looked_at():
     assert severities(HEALTHY) == dict.fromkeys(
-        ("archive", "segment sizes", "duplicates", "continuity", "position"), "ok"
+        (
+            "repository",
+            "stanza",
+            "segment sizes",
+            "copies",
+            "duplicates",
+            "foreign cluster",
+            "continuity",
+            "position",
+        ),
+        "ok",
     )
 
 
 def test_a_missing_segment_is_named():
-    found = gaps(facts([wal(number) for number in range(1, 9) if number != 5]))
+    found = gaps_of(facts([wal(number) for number in range(1, 9) if number != 5]))
     assert found.severity == "critical"
     assert "1 missing: 000000010000000000000005" in found.detail
 
 
 def test_a_hole_before_the_oldest_backup_does_no_harm():
-    assert gaps(facts([wal(number) for number in range(2, 9)])).severity == "ok"
+    assert gaps_of(facts([wal(number) for number in range(2, 9)])).severity == "ok"
 
 
 def test_the_segment_a_backup_begins_in_is_needed():
-    assert gaps(facts([wal(number) for number in range(3, 9)])).severity == "critical"
+    assert gaps_of(facts([wal(number) for number in range(3, 9)])).severity == "critical"
 
 
 def test_the_segment_the_newest_backup_ends_in_is_needed():
     backups = [backup(2, 2), backup(8, 10, label="20260301-080000F")]
-    found = gaps(facts([wal(number) for number in range(1, 9)], backups))
+    found = gaps_of(facts([wal(number) for number in range(1, 9)], backups))
     assert "2 missing: 000000010000000000000009, 00000001000000000000000A" in found.detail
 
 
@@ -87,7 +126,7 @@ SWITCHED = [
 
 
 def test_a_timeline_switch_is_followed_and_its_last_segment_read_from_the_child():
-    found = gaps(facts(SWITCHED, primary=AFTER_SWITCH))
+    found = gaps_of(facts(SWITCHED, primary=AFTER_SWITCH))
     assert found.severity == "ok"
     assert found.detail.startswith("7 segments")
 
@@ -95,17 +134,17 @@ def test_a_timeline_switch_is_followed_and_its_last_segment_read_from_the_child(
 @pytest.mark.parametrize("lost", ["000000010000000000000005", "000000020000000000000006"])
 def test_a_segment_lost_beside_a_timeline_switch_is_found(lost):
     files = [file for file in SWITCHED if not file.name.startswith(lost)]
-    assert lost in gaps(facts(files, primary=AFTER_SWITCH)).detail
+    assert lost in gaps_of(facts(files, primary=AFTER_SWITCH)).detail
 
 
 def test_a_partial_segment_does_not_fill_a_gap():
     files = [*(wal(number) for number in range(1, 9) if number != 5), wal(5, ending=PARTIAL)]
-    assert gaps(facts(files)).severity == "critical"
+    assert gaps_of(facts(files)).severity == "critical"
 
 
 def test_what_a_lost_primary_wrote_beyond_the_switch_is_not_needed():
     diverged = [wal(number) for number in range(6, 30)]
-    assert gaps(facts([*SWITCHED, *diverged], primary=AFTER_SWITCH)).severity == "ok"
+    assert gaps_of(facts([*SWITCHED, *diverged], primary=AFTER_SWITCH)).severity == "ok"
 
 
 def test_the_parents_own_version_of_the_switch_segment_is_not_the_primarys_position():
@@ -115,7 +154,7 @@ def test_the_parents_own_version_of_the_switch_segment_is_not_the_primarys_posit
 
 
 def test_a_backup_of_a_branch_that_was_left_is_told():
-    found = gaps(facts(SWITCHED, [backup(7, 7, timeline=1)], AFTER_SWITCH))
+    found = gaps_of(facts(SWITCHED, [backup(7, 7, timeline=1)], AFTER_SWITCH))
     assert found.severity == "critical"
     assert "never wrote" in found.detail
 
@@ -129,10 +168,10 @@ def test_two_switches_are_followed():
         wal(8, timeline=3),
     ]
     primary = PrimaryFact(3, 9 * MIB16, history)
-    assert gaps(facts(files, primary=primary)).severity == "ok"
+    assert gaps_of(facts(files, primary=primary)).severity == "ok"
     assert (
         "000000020000000000000005"
-        in gaps(facts([f for f in files if "00005-" not in f.name], primary=primary)).detail
+        in gaps_of(facts([f for f in files if "00005-" not in f.name], primary=primary)).detail
     )
 
 
@@ -145,24 +184,39 @@ def test_two_switches_are_followed():
     ],
 )
 def test_unknown_is_not_healthy(seen):
-    found = gaps(seen)
+    found = gaps_of(seen)
     assert found.severity == "unknown"
     assert found.red
 
 
 def test_an_archive_without_a_backup_is_critical():
-    assert gaps(replace(HEALTHY, backups=())).severity == "critical"
+    assert gaps_of(replace(HEALTHY, backups=())).severity == "critical"
 
 
 def test_a_position_that_is_not_known_is_not_healthy():
     assert position(replace(HEALTHY, primary=None), LIMITS).red
 
 
-@pytest.mark.parametrize(("age_s", "severity"), [(60, "ok"), (8 * 60, "warning"), (16 * 60, "critical")])
-def test_the_age_of_the_newest_segment_is_judged_against_the_rpo(age_s, severity):
+@pytest.mark.parametrize(("waits_s", "severity"), [(20, "ok"), (8 * 60, "warning"), (16 * 60, "critical")])
+def test_what_waits_is_judged_against_the_rpo(waits_s, severity):
     behind = PrimaryFact(1, 20 * MIB16)
-    files = [wal(number, age_s=age_s) for number in range(1, 9)]
-    assert position(facts(files, primary=behind), LIMITS).severity == severity
+    files = [wal(number, age_s=3 * 3600) for number in range(1, 9)]
+    seen = facts(files, primary=behind, watched={"000000010000000000000008"})
+    told = archiver(waiting=9, waiting_s=waits_s, claim="000000010000000000000008")
+    assert position(seen, LIMITS, told).severity == severity
+
+
+def test_after_an_idle_night_the_first_segments_are_not_late():
+    files = [wal(number, age_s=9 * 3600) for number in range(1, 9)]
+    claim = "000000010000000000000008"
+    seen = facts(files, primary=PrimaryFact(1, 10 * MIB16 + 5), watched={claim})
+    assert position(seen, LIMITS, archiver(waiting=1, waiting_s=0.2, claim=claim)).severity == "ok"
+
+
+def test_an_archive_that_lacks_what_was_called_archived_is_as_old_as_its_newest_segment():
+    files = [wal(number, age_s=20 * 60) for number in range(1, 9)]
+    told = archiver(claim="000000010000000000000009")
+    assert position(facts(files, primary=PrimaryFact(1, 10 * MIB16)), LIMITS, told).severity == "critical"
 
 
 def test_an_idle_primary_is_not_late():
@@ -171,6 +225,21 @@ def test_an_idle_primary_is_not_late():
     assert position(facts(files, primary=PrimaryFact(1, 9 * MIB16)), LIMITS).detail.endswith(
         "0 bytes, 0 s behind; RPO 900 s"
     )
+
+
+@pytest.mark.parametrize(("age_s", "severity"), [(30, "ok"), (8 * 60, "warning"), (16 * 60, "critical")])
+def test_a_copy_is_as_late_as_the_first_segment_it_lacks(age_s, severity):
+    active = [*(wal(n, age_s=9 * 3600) for n in range(1, 5)), *(wal(n, age_s=age_s) for n in range(5, 9))]
+    seen = seen_at("eu", {"us": active, "eu": active[:4]})
+    assert position(seen, LIMITS, archiver()).severity == severity
+
+
+def test_a_copy_whose_source_is_down_is_as_late_as_its_newest_segment():
+    seen = replace(
+        facts([wal(n, age_s=20 * 60) for n in range(1, 5)], primary=PrimaryFact(1, 20 * MIB16)),
+        compared=False,
+    )
+    assert position(seen, LIMITS, archiver()).severity == "critical"
 
 
 def test_the_distance_is_given_in_bytes():
@@ -183,34 +252,120 @@ def test_an_archive_of_another_timeline_only_has_no_position():
     assert position(facts(files), LIMITS).severity == "critical"
 
 
-@pytest.mark.parametrize("size", [0, 1, MIB16 * 2])
+@pytest.mark.parametrize("size", [0, 1, 70_000 - 1, 70_000 + 8, MIB16 * 2])
 def test_an_impossible_size_is_found(size):
-    found = truncated(facts([wal(1), wal(2, size=size)]))
-    assert found.severity == "critical"
-    assert "000000010000000000000002" in found.detail
+    seen = facts([wal(1), wal(2, size=size)])
+    assert severities(seen)["segment sizes"] == "critical"
+    assert str(seen.truncated).startswith("000000010000000000000002")
 
 
-@pytest.mark.parametrize(("size", "severity"), [(MIB16, "ok"), (MIB16 + 32, "ok"), (MIB16 - 1, "critical")])
-def test_an_uncompressed_segment_has_its_whole_size(size, severity):
+@pytest.mark.parametrize(("size", "healthy"), [(MIB16, True), (MIB16 + 32, True), (MIB16 - 1, False)])
+def test_an_uncompressed_segment_has_its_whole_size(size, healthy):
     plain = ArchivedFile(f"{Segment(1, 1).name()}-{'b' * 40}", size, NOW)
-    assert truncated(facts([plain])).severity == severity
+    assert bool(facts([plain], ciphered=False).truncated) is not healthy
+
+
+@pytest.mark.parametrize("odd", ["us", "dr", "eu"])
+@pytest.mark.parametrize("lost", [16, 160, 16_000])
+def test_a_segment_that_lost_whole_blocks_is_found_beside_its_copies(odd, lost):
+    good = [wal(n) for n in range(1, 9)]
+    bad = [wal(n, size=70_000 - lost * (n == 5)) for n in range(1, 9)]
+    by_site = {site: bad if site == odd else good for site in ("us", "dr", "eu")}
+    for site in by_site:
+        found = severities(seen_at(site, by_site))
+        assert found["copies"] == ("critical" if site == odd else "ok")
+
+
+def test_of_two_copies_the_smaller_is_the_bad_one():
+    by_site = {"us": [wal(1, size=64_000)], "eu": [wal(1)]}
+    assert seen_at("us", by_site).differing
+    assert not seen_at("eu", by_site).differing
+
+
+def test_another_etag_is_doubtful_until_it_is_looked_at():
+    by_site = {"us": [wal(1)], "dr": [wal(1)], "eu": [wal(1, etag="other")]}
+    fold = folded(by_site)
+    [doubt] = fold.doubtful
+    assert doubt.site == "eu"
+    assert not fold.facts("eu")["differing"]
+    fold.differs(doubt)
+    assert "another ETag" in str(fold.facts("eu")["differing"])
+
+
+def test_the_same_segment_with_another_content_at_another_site_is_told():
+    by_site = {"us": [wal(1), wal(2)], "eu": [wal(1), wal(2, ending="-" + "b" * 40)]}
+    assert "another content than at us" in str(seen_at("eu", by_site).differing)
 
 
 def test_a_segment_archived_twice_with_different_contents_is_found():
-    files = [wal(1), wal(1, ending="-" + "b" * 40), wal(2)]
-    assert "000000010000000000000001" in duplicated(facts(files)).detail
+    seen = facts([wal(1), wal(1, ending="-" + "b" * 40), wal(2)])
+    assert "000000010000000000000001" in str(seen.duplicated)
+    assert severities(seen)["duplicates"] == "critical"
+
+
+def test_what_a_copy_is_just_pulling_is_no_gap_in_it():
+    active = [*(wal(n, age_s=600) for n in range(1, 5)), *(wal(n, age_s=10) for n in range(5, 9))]
+    halfway = [file for file in active if "00006-" not in file.name]
+    assert gaps_of(seen_at("eu", {"us": active, "eu": halfway})).severity == "ok"
+
+
+def test_what_a_copy_lost_long_ago_is_a_gap_in_it_alone():
+    active = [wal(n, age_s=600) for n in range(1, 9)]
+    by_site = {"us": active, "eu": [file for file in active if "00006-" not in file.name]}
+    assert gaps_of(seen_at("eu", by_site)).severity == "critical"
+    assert gaps_of(seen_at("us", by_site)).severity == "ok"
+
+
+def history(timeline, age_s):
+    return ArchivedFile(f"{timeline:08X}.history", 48, NOW - timedelta(seconds=age_s))
+
+
+def test_a_timeline_that_the_primary_never_was_on_is_foreign():
+    found = foreign(facts([wal(1), wal(2), history(2, 5), wal(2, timeline=2)]))
+    assert found.severity == "critical"
+    assert "00000002.history and 1 more" in found.detail
+
+
+def test_what_an_abandoned_timeline_left_before_is_not_foreign():
+    primary = PrimaryFact(3, 9 * MIB16, (Switch(1, 6 * MIB16 + 1),))
+    left = [history(2, 9000), wal(6, timeline=2, age_s=8000)]
+    own = [history(3, 600), wal(6, timeline=3), wal(7, timeline=3)]
+    seen = facts([*(wal(n, age_s=9999) for n in range(1, 6)), *left, *own], primary=primary)
+    assert foreign(seen).severity == "ok"
+    late = facts([*own, *left, wal(7, timeline=2, age_s=5)], primary=primary)
+    assert foreign(late).severity == "critical"
+
+
+def test_just_after_a_failover_nothing_that_was_left_is_foreign():
+    primary = PrimaryFact(3, 7 * MIB16, (Switch(1, 6 * MIB16 + 1),))
+    assert foreign(facts([wal(5), history(2, 900)], primary=primary)).severity == "ok"
+
+
+def test_foreign_wal_in_a_copy_is_told_of_the_copy_only():
+    good = [wal(n) for n in range(1, 9)]
+    by_site = {"us": good, "eu": [*good, wal(3, timeline=2, age_s=5)]}
+    assert foreign(seen_at("eu", by_site)).severity == "critical"
+    assert foreign(seen_at("us", by_site)).severity == "ok"
+
+
+def test_wal_that_the_primary_has_not_written_is_foreign():
+    primary = PrimaryFact(1, 9 * MIB16 + 100)
+    assert not ahead_of(primary, HEALTHY.held)
+    found = foreign(replace(HEALTHY, ahead=ahead_of(primary, {1: ((1, 8), (10, 11))})))
+    assert "has not written yet: 00000001000000000000000A" in found.detail
 
 
 @pytest.mark.parametrize(("stanzas", "files"), [((), ()), (("other",), (wal(1),)), (("main",), ())])
 def test_a_wrong_or_empty_archive_is_critical(stanzas, files):
-    assert stanza(replace(HEALTHY, stanzas=stanzas, files=files)).severity == "critical"
+    assert stanza(replace(facts(files), stanzas=stanzas)).severity == "critical"
 
 
-def archiver(failed=0, archived_s=10, failed_s=None, waiting=0):
+def archiver(failed=0, archived_s=10, failed_s=None, waiting=0, claim="", waiting_s=0.0, idle_s=5.0, **told):  # noqa: PLR0913 -- a table of fields
     ago = [
         None if seconds is None else NOW - timedelta(seconds=seconds) for seconds in (archived_s, failed_s)
     ]
-    return ArchiverFact(failed, *ago, "000000010000000000000009", waiting)
+    wal = "000000010000000000000009"
+    return ArchiverFact(failed, *ago, wal, waiting, claim, waiting_s, idle_s, **told)
 
 
 @pytest.mark.parametrize(
@@ -222,13 +377,184 @@ def archiver(failed=0, archived_s=10, failed_s=None, waiting=0):
         (archiver(3, failed_s=5), archiver(3, failed_s=5), "critical"),
         (archiver(archived_s=None), archiver(archived_s=None), "critical"),
         (archiver(3, None, 5), archiver(3, None, 5), "critical"),
-        (archiver(), archiver(waiting=9), "warning"),
         (None, archiver(), "unknown"),
         (archiver(), None, "unknown"),
     ],
 )
 def test_the_archiver_is_judged_by_two_looks(before, after, severity):
-    assert judge_archiver(before, after, LIMITS).severity == severity
+    assert on_primary.failures(before, after, None, None).severity == severity
+
+
+def test_failures_since_the_last_check_are_told_though_they_are_over():
+    last = ArchiveNumbers(NOW - timedelta(minutes=5), "us", {}, {}, failed_count=3)
+    assert on_primary.failures(archiver(5), archiver(5), None, last).severity == "warning"
+    assert on_primary.failures(archiver(3), archiver(3), None, last).severity == "ok"
+
+
+def test_a_segment_that_another_cluster_archived_first_is_told():
+    failing = archiver(3, failed_s=1)
+    seen = facts([wal(9)], watched={failing.last_failed_wal})
+    assert on_primary.failures(failing, failing, seen, None).name == "foreign cluster"
+
+
+def test_an_archiver_that_hangs_is_stuck_though_nothing_failed():
+    hanging = archiver(waiting=1, waiting_s=40, idle_s=50, claim="x")
+    assert on_primary.backlog(hanging, hanging, LIMITS).severity == "critical"
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        archiver(waiting=1, waiting_s=40, idle_s=1, claim="x"),
+        archiver(waiting=1, waiting_s=2, idle_s=9 * 3600, claim="x"),
+        archiver(waiting=1, waiting_s=40, idle_s=50, claim="y"),
+        archiver(),
+    ],
+)
+def test_an_archiver_that_moves_is_not_stuck(after):
+    assert on_primary.backlog(archiver(claim="x"), after, LIMITS).severity == "ok"
+
+
+def test_a_long_backlog_is_a_warning():
+    assert on_primary.backlog(archiver(), archiver(waiting=9), LIMITS).severity == "warning"
+
+
+CLAIM = "000000010000000000000009"
+
+
+def test_what_was_called_archived_must_be_there():
+    assert on_primary.stored(archiver(claim=CLAIM), HEALTHY).severity == "critical"
+    assert on_primary.stored(archiver(claim=CLAIM), facts([wal(9)], watched={CLAIM})).severity == "ok"
+
+
+@pytest.mark.parametrize("claim", [f"{CLAIM}.00000028.backup", f"{CLAIM}.partial", "00000002.history", CLAIM])
+def test_every_kind_of_file_is_recognised_in_the_bucket(claim):
+    ending = {".partial": f".partial-{'c' * 40}.zst", CLAIM[-8:]: f"-{'c' * 40}.zst"}.get(claim[-8:], "")
+    name = claim.removesuffix(".partial") + ending
+    assert claim in facts([ArchivedFile(name, 80, NOW)], watched={claim}).watched
+
+
+def test_a_claim_from_a_nodes_earlier_life_is_none():
+    seen = facts([wal(8)], [backup(8, 8)])
+    assert on_primary.stored(archiver(claim="000000010000000000000003"), seen).severity == "ok"
+
+
+PLANNED = "pgbackrest --stanza=main archive-push %p"
+
+
+@pytest.mark.parametrize(
+    ("mode", "command", "severity"),
+    [
+        ("on", PLANNED, "ok"),
+        ("off", PLANNED, "critical"),
+        ("on", "/bin/true", "critical"),
+        ("on", "", "critical"),
+        ("on", "pgbackrest --repo1-path=/x --stanza=main archive-push %p", "warning"),
+    ],
+)
+def test_the_archive_command_is_held_against_the_plan(mode, command, severity):
+    assert on_primary.command(archiver(mode=mode, command=command), PLANNED).severity == severity
+
+
+def test_a_secret_in_an_archive_command_is_not_told():
+    told = archiver(command="AWS_SECRET_ACCESS_KEY=hunter2 aws s3 cp %p s3://x --access-token=hunter2")
+    assert "hunter2" not in on_primary.command(told, PLANNED).detail
+
+
+def repository(newest="", system=7):
+    return RepositoryFact(BACKUPS, (DatabaseFact("15-1", system, newest),))
+
+
+def test_a_primary_whose_pgbackrest_sees_another_bucket_is_told():
+    ours = PrimaryFact(1, 9 * MIB16, system=7)
+    seen = facts([wal(8)], primary=ours, watched={CLAIM})
+    assert on_primary.bucket(archiver(), seen, repository(CLAIM), PLANNED).severity == "critical"
+    assert on_primary.bucket(archiver(), seen, None, PLANNED).severity == "critical"
+    seen = facts([wal(9)], primary=ours, watched={CLAIM})
+    assert on_primary.bucket(archiver(claim=CLAIM), seen, repository(CLAIM), PLANNED).severity == "ok"
+    elsewhere = archiver(claim="00000001000000000000000A", command=f"{PLANNED} --config-path=/other")
+    assert on_primary.bucket(elsewhere, seen, repository(CLAIM), PLANNED).severity == "critical"
+
+
+def test_a_repository_of_another_system_is_told():
+    ours = PrimaryFact(1, 9 * MIB16, system=7)
+    assert on_primary.system(ours, repository()).severity == "ok"
+    upgraded = RepositoryFact(BACKUPS, (DatabaseFact("15-1", 7), DatabaseFact("15-2", 8)))
+    assert on_primary.system(ours, upgraded).severity == "critical"
+    assert on_primary.system(ours, None).severity == "unknown"
+
+
+STUCK = archiver(waiting=20, waiting_s=100, idle_s=100)
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "after", "severity"),
+    [
+        (100, STUCK, "ok"),
+        (50, STUCK, "warning"),
+        (1, STUCK, "critical"),
+        (1, archiver(), "ok"),
+        (1, archiver(waiting=3, waiting_s=2), "ok"),
+    ],
+)
+def test_a_disk_that_fills_is_told_before_it_is_full(free_gib, after, severity):
+    written = Growth(300 * 1024 * 1024, 300, free_gib * 1024**3)
+    assert on_primary.disk(written, after, after, LIMITS).severity == severity
+
+
+def test_an_unknown_disk_is_not_healthy():
+    assert on_primary.disk(None, archiver(), archiver(), LIMITS).red
+    assert on_primary.disk(Growth(1, 1, None), archiver(), archiver(), LIMITS).red
+
+
+def test_the_growth_is_taken_since_the_last_check_of_the_same_timeline():
+    looks = (PrimaryFact(1, 900, system=7), NOW - timedelta(seconds=1)), (PrimaryFact(1, 1000, system=7), NOW)
+    last = ArchiveNumbers(NOW - timedelta(seconds=100), "us", {}, {}, system=7, timeline=1, lsn=500)
+    assert on_primary.growth(*looks, 9000, last) == Growth(500, 100, 9000)
+    assert on_primary.growth(*looks, 9000, replace(last, timeline=2)) == Growth(100, 1, 9000)
+    assert on_primary.growth(*looks, 9000, None).full_in_s == 90
+
+
+def test_beyond_the_wal_retention_only_what_each_backup_needs_is_wanted():
+    old, middle, new = backup(2, 2, age_h=20 * 24), backup(4, 5, age_h=10 * 24), backup(7, 7)
+    files = [wal(n) for n in (2, 4, 5, 6, 7, 8)]
+    assert gaps_of(facts(files, (old, middle, new))).severity == "ok"
+    without = [file for file in files if "00005-" not in file.name]
+    assert "000000010000000000000005" in gaps_of(facts(without, (old, middle, new))).detail
+    without = [file for file in files if "00006-" not in file.name]
+    assert "000000010000000000000006" in gaps_of(facts(without, (old, middle, new))).detail
+
+
+def test_backups_of_several_timelines_are_all_looked_at():
+    backups = [backup(3, 3, label="a"), backup(7, 7, 2, label="b")]
+    assert gaps_of(facts(SWITCHED, backups, AFTER_SWITCH)).severity == "ok"
+    for lost in ("000000010000000000000004", "000000020000000000000007"):
+        files = [file for file in SWITCHED if not file.name.startswith(lost)]
+        assert lost in gaps_of(facts(files, backups, AFTER_SWITCH)).detail
+
+
+def test_a_backup_of_a_left_branch_needs_its_own_wal():
+    backups = [backup(3, 3, label="a"), backup(8, 8, 1, label="left")]
+    assert "000000010000000000000008" in gaps_of(facts(SWITCHED, backups, AFTER_SWITCH)).detail
+    assert gaps_of(facts([*SWITCHED, wal(8)], backups, AFTER_SWITCH)).severity == "ok"
+
+
+def test_the_numbers_of_an_archive():
+    found = numbers(facts([wal(n) for n in range(1, 9)], primary=PrimaryFact(1, 9 * MIB16 + 100)), LIMITS)
+    assert (found.archived_lsn, found.behind_bytes, found.behind_s, found.segments) == (
+        "0/9000000",
+        100,
+        30,
+        8,
+    )
+    assert numbers(facts([]), LIMITS).archived_lsn is None
+
+
+def test_a_hundred_thousand_segments_fold_into_runs():
+    files = [wal(number) for number in range(1, 1025) if number != 700]
+    seen = facts(files, primary=PrimaryFact(1, 1030 * MIB16))
+    assert seen.held == {1: ((1, 699), (701, 1024))}
+    assert seen.count == 1023
 
 
 def test_backups_are_read_from_pgbackrest_info_without_the_broken_ones():
