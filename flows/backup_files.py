@@ -2,6 +2,7 @@
 
 from prefect import State, flow
 
+from tasks.clients.restic import Snapshot
 from tasks.current import current_plan
 from tasks.facts.backups import Verified
 from tasks.files import chosen_assets, publish_snapshots, spot_check, take_snapshot
@@ -18,7 +19,7 @@ def backup_files(asset: str | None = None) -> list[Verified]:
         what was compared; the run fails where an asset's backup failed, after the others were done.
     """
     plan = current_plan()
-    done: dict[str, State[Verified]] = {}
+    done: dict[str, State[Snapshot] | State[Verified]] = {}
     for name in chosen_assets(plan, asset):
         taken = take_snapshot(plan, name, return_state=True)
         if taken.is_completed():

@@ -96,7 +96,7 @@ def spot_check(plan: Plan, asset: str, snapshot: Snapshot, count: int = _SPOTS) 
     return Verified(asset, source.site, datetime.now(UTC), method, spots.files, spots.bytes)
 
 
-def publish_snapshots(done: Mapping[str, State[Verified]]) -> list[Verified]:
+def publish_snapshots(done: Mapping[str, State[Snapshot] | State[Verified]]) -> list[Verified]:
     """Show what became of every asset, and fail the run where one failed.
 
     Raises:
@@ -123,7 +123,7 @@ def points_of(plan: Plan, site: str, timeout: float = 120) -> tuple[Point, ...]:
         Transient: the store does not answer.
     """
     return tuple(
-        Point(each.asset, site, each.id, VARIANT, each.at, size=each.size)
+        Point(each.asset, site, each.id, VARIANT, each.at, size=each.size, good=each.whole)
         for each in restic.snapshots(plan, site, timeout=timeout)
     )
 
@@ -219,7 +219,7 @@ def _host(plan: Plan, host: str | None) -> On | None:
     raise Refused(f"there is no host {host}", "name one of the plan's")
 
 
-def _row(result: Verified | BaseException) -> str:
-    if isinstance(result, BaseException):
+def _row(result: Snapshot | Verified | BaseException) -> str:
+    if not isinstance(result, Verified):
         return f"|{result.message if isinstance(result, DrError) else result!r}|"
     return f"{result.site}|{result.method}|{result.bytes}"

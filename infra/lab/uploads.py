@@ -9,7 +9,8 @@ from pathlib import Path
 from infra.lab.processes import own
 
 _FILES = 300
-_FIRST_DAY = 1_767_225_600  # 2026-01-01, seconds
+_FIRST_DAY = 1_767_225_600  # 2026-01-01, in seconds
+_LAST_DAY = _FIRST_DAY + 300 * 86_400
 _NAMES = (
     "invoice", "Rechnung März", "契約書", "отчёт", "photo", "résumé", "scan [final]", "what? *really*",
     "наброски", "🧾 receipt", "back\\slash", "  leading spaces", "-rf", "data",
@@ -29,9 +30,11 @@ def seed_uploads(folder: Path) -> None:
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     _fill(partial, random.Random(folder.name))  # noqa: S311 -- the same files each time, not a secret
-    for path in (partial, *partial.rglob("*")):
+    for path in (*partial.rglob("*"), partial):
         if not path.is_symlink():
             own(path)
+        if path.stat(follow_symlinks=False).st_mtime > _LAST_DAY:
+            os.utime(path, (_LAST_DAY, _LAST_DAY), follow_symlinks=False)
     partial.rename(folder)
 
 
@@ -43,7 +46,7 @@ def _fill(folder: Path, dice: random.Random) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_content(dice, text=text))
         path.chmod(dice.choice((0o644, 0o644, 0o640, 0o600, 0o444, 0o755)))
-        os.utime(path, (_FIRST_DAY, _FIRST_DAY + dice.randrange(300 * 86_400)))
+        os.utime(path, (_FIRST_DAY, _FIRST_DAY + dice.randrange(_LAST_DAY - _FIRST_DAY)))
         made.append(path)
     _add_special(folder, made)
 

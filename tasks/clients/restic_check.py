@@ -68,7 +68,7 @@ def check(plan: Plan, site: str, *, share: Decimal, timeout: float) -> Damages:
     for _ in range(_LISTINGS):
         before = _listed(bucket)
         if not before:
-            return ()
+            return ((PREFIX, "there is no repository of files"),)
         damages = dict(_wrong_names(bucket, _sampled(before, share)))
         damages |= _wrong_birth(bucket)
         damages |= _told_by_restic(plan, site, share, timeout, damages)

@@ -128,11 +128,13 @@ def _keep_value(said: Said, line: str, hear: Hear | None) -> None:
     except ValueError:
         said.lines.append(line)
         return
-    if isinstance(value, dict) and value.get("message_type") == "status":
-        if hear:
-            hear(value)
-    else:
+    kind = value.get("message_type") if isinstance(value, dict) else None
+    if kind == "error":
+        said.lines.append(f"{value.get('item')}: {json.dumps(value.get('error'))}")
+    elif kind != "status":
         said.values.append(value)
+    elif hear:
+        hear(value)
 
 
 def _command(plan: Plan, site: str, place: Place, writes: bool) -> list[str]:

@@ -17,18 +17,23 @@ from tasks.plan.plan import Plan
 
 _SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\*?["})
 _SAMPLE = 'cd "$1" && find . -type f -printf "%P\\0" | shuf -z -n "$2" | base64 -w0'
-# Of each name that is a file: size, mtime, ctime, SHA-256 and name.
+# Of each name that is a file: size, mtime, ctime and name; then, after an empty record, its SHA-256 and name.
 _LOOK = """
 cd "$1" 2>/dev/null || exit 0
 shift
 for name; do
-    [ -f "./$name" ] || continue
-    seen=$(stat -c '%s %y %Z' -- "./$name") || continue
-    sum=$(sha256sum < "./$name") || exit 1
-    printf '%s|%s|%s\\0' "$seen" "${sum%% *}" "$name"
-done | base64 -w0
+    shift
+    if [ -f "./$name" ]; then set -- "$@" "./$name"; fi
+done
+[ $# -gt 0 ] || exit 0
+{ stat --printf '%s|%y|%Z|%n\\0' -- "$@"; printf '\\0'; sha256sum -z -- "$@"; } | base64 -w0
 """
-_MAKE = 'mkdir -p -- "$1/var/tmp" && mktemp -d -- "$1/var/tmp/naas-dr-XXXXXXXX"'
+# What a killed check left goes with the next one, a day later.
+_MAKE = """
+mkdir -p -- "$1/var/tmp" || exit 1
+find "$1/var/tmp" -maxdepth 1 -name 'naas-dr-spot-????????' -mmin +1440 -exec rm -rf -- {} +
+mktemp -d -- "$1/var/tmp/naas-dr-spot-XXXXXXXX"
+"""
 
 
 @dataclass(frozen=True)
@@ -109,12 +114,15 @@ def judge(source: dict[str, Seen], held: dict[str, Seen], taken: int) -> Spots:
 
 
 def _look(plan: Plan, on: On, folder: str, names: Sequence[str], timeout: float) -> dict[str, Seen]:
+    records = _decoded(plan, on, _LOOK, [folder, *names], timeout)
+    split = records.index(b"") if records else 0
+    sums = {name: text.decode() for text, name in (each.split(b"  ", 1) for each in records[split + 1 :])}
     seen = {}
-    for record in _decoded(plan, on, _LOOK, [folder, *names], timeout):
-        facts, sha256, name = record.split(b"|", 2)
-        size, _, rest = facts.decode().partition(" ")
-        modified, _, changed = rest.rpartition(" ")
-        seen[os.fsdecode(name)] = Seen(int(size), modified, int(changed), sha256.decode())
+    for record in records[:split]:
+        size, modified, changed, name = record.split(b"|", 3)
+        if name in sums:
+            plain = os.fsdecode(name.removeprefix(b"./"))
+            seen[plain] = Seen(int(size), modified.decode(), int(changed), sums[name])
     return seen
 
 

@@ -14,12 +14,11 @@ def choose_snapshot(
     Args:
         points: one asset's, of every site that may be asked; of equal ones the first site's is taken.
         at: the newest that is not younger than this moment is wanted.
-        name: the beginning of the wanted snapshot's id.
+        name: the beginning of the wanted snapshot's id; only so one that is not good is taken.
 
     Returns:
         the newest that fits; None where none does.
     """
-    fitting = [
-        point for point in points if (at is None or point.at <= at) and point.name.startswith(name or "")
-    ]
+    wanted = (point for point in points if (point.name.startswith(name) if name else point.good))
+    fitting = [point for point in wanted if at is None or point.at <= at]
     return max(fitting, key=lambda point: point.at, default=None)
