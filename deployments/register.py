@@ -65,6 +65,7 @@ DEPLOYMENTS = (
         QUEUED,
         {"full": {"kind": "full"}, "incremental": {"kind": "incr"}},
     ),
+    Deployment("flows.restore_database.restore_database", RECOVERY_POOL, QUEUED),
     Deployment("flows.backup_files.backup_files", ROUTINE_POOL, QUEUED),
     Deployment("flows.restore_files.restore_files", ROUTINE_POOL, QUEUED),
     Deployment(
@@ -74,6 +75,7 @@ DEPLOYMENTS = (
     Deployment("flows.restore_configuration.restore_configuration", ROUTINE_POOL, QUEUED),
     Deployment("flows.check_wal_archiving.check_wal_archiving", ROUTINE_POOL, REFUSED),
     Deployment("flows.replicate_backups.replicate_backups", ROUTINE_POOL, REFUSED),
+    Deployment("flows.verify_backups.verify_backups", ROUTINE_POOL, REFUSED),
     Deployment("flows.catalogue_backups.catalogue_backups", ROUTINE_POOL, REFUSED),
     # Whoever starts it by hand is shown what would go; only the schedule removes anything unasked.
     Deployment("flows.expire_backups.expire_backups", ROUTINE_POOL, REFUSED, {"": {"dry_run": False}}),

@@ -6,7 +6,7 @@ from tasks.clients import archiver, patroni, postgres, repository
 from tasks.clients.objects import Bucket
 from tasks.clients.parallel import ask_all
 from tasks.clients.truth import active_site
-from tasks.clients.walnames import Segment, parse_archived, parse_lsn
+from tasks.clients.walnames import SEGMENT_SIZE, Segment, parse_archived, parse_lsn
 from tasks.errors import DrError, Permanent
 from tasks.plan.plan import Plan
 from tasks.policy.arrival import Newest, Track, Writing
@@ -21,7 +21,7 @@ def look_at_writing(plan: Plan, track: Track) -> Writing:
         Transient: the primary or etcd does not answer.
     """
     node = patroni.leader(plan, active_site(plan))
-    row, position = archiver.wal_row(plan, node.host), postgres.position(plan, node.host)
+    row, position = archiver.primary_row(plan, node.host), postgres.position(plan, node.host)
     writing = Writing(position.at, parse_lsn(row["lsn"]), int(row["timeline"], 16), row["segment_size"])
     track.saw(writing)
     return writing
@@ -37,16 +37,18 @@ def standby_lags(plan: Plan, track: Track) -> dict[str, float]:
 
 def newest_segments(plan: Plan, writing: Writing) -> dict[str, Newest]:
     """The newest whole segment that each site's repository holds; nothing of one that does not answer."""
-    answers = ask_all({site: partial(_newest, plan, site, writing) for site in plan.sites}, _ALL_S)
+    jobs = {site: partial(newest_segment, plan, site, writing.segment_size) for site in plan.sites}
+    answers = ask_all(jobs, _ALL_S)
     return {site: newest for site, newest in answers.items() if not isinstance(newest, DrError)}
 
 
-def _lag(plan: Plan, site: str, track: Track) -> float:
-    standby = postgres.position(plan, patroni.leader(plan, site).host)
-    return track.behind(parse_lsn(standby.lsn), standby.last_commit).total_seconds()
+def newest_segment(plan: Plan, site: str, segment_size: int = SEGMENT_SIZE) -> Newest:
+    """The newest whole segment of one repository.
 
-
-def _newest(plan: Plan, site: str, writing: Writing) -> Newest:
+    Raises:
+        Permanent: it holds none.
+        Transient: the store does not answer.
+    """
     bucket = Bucket.readable(plan, site, 5)
     database = repository.newest_database(bucket, plan.postgresql_ha.cluster_name)
     folders, _ = bucket.children(database) if database else ((), ())
@@ -54,10 +56,15 @@ def _newest(plan: Plan, site: str, writing: Writing) -> Newest:
     for folder in sorted(folders, reverse=True):
         _, entries = bucket.children(folder)
         found = [
-            (Segment.parse(name.wal, writing.segment_size), entry.modified)
+            (Segment.parse(name.wal, segment_size), entry.modified)
             for entry in entries
             if (name := parse_archived(entry.key.rpartition("/")[2])) and not name.partial
         ]
         if found:
             return Newest(*max(found))
     raise Permanent(f"the repository of {site} holds no WAL")
+
+
+def _lag(plan: Plan, site: str, track: Track) -> float:
+    standby = postgres.position(plan, patroni.leader(plan, site).host)
+    return track.behind(parse_lsn(standby.lsn), standby.last_commit).total_seconds()

@@ -3,21 +3,21 @@
 A store that does not answer makes its site's assets unknown, and holds up no other site.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
+from tasks.arrival import newest_segment
 from tasks.clients import pgbackrest, points, restic
-from tasks.clients.objects import Bucket
+from tasks.clients.objects import Bucket, Entry
 from tasks.clients.parallel import ask_all
 from tasks.clients.truth import read_truth
-from tasks.errors import DrError
+from tasks.errors import DrError, Permanent
 from tasks.facts.backups import Point, Verified
 from tasks.facts.catalogue import Catalogue, Holding
 from tasks.plan.plan import Plan
 from tasks.policy.backup_points import database_points
-from tasks.policy.catalogue import expected, judge_all
+from tasks.policy.catalogue import BROKEN, expected, judge_all
 from tasks.policy.coverage import coverage
 from tasks.policy.expiry import UNFINISHED
 from tasks.verified import read_verified
@@ -25,8 +25,7 @@ from tasks.verified import read_verified
 # One repository's listing, and all of them together, in seconds.
 _ONE_S, _ALL_S = 20, 25
 _PROBE_S = 3
-_POINTS = "points"
-_MANIFEST = "manifest.json"
+_EPOCH = datetime.fromtimestamp(0, UTC)
 Verifications = Mapping[tuple[str, str], Verified]
 Listing = Callable[[Plan, str], Iterable[Point]]
 
@@ -69,16 +68,15 @@ def holding(plan: Plan, site: str, asset: str) -> tuple[Point, ...]:
     return tuple(point for point in _listed(plan, site, _kind_of(asset)) if point.asset == asset)
 
 
-def remove_unfinished(plan: Plan, site: str, asset: str, stamp: str) -> None:
-    """Remove the objects of a point whose manifest never came; nothing where it came meanwhile.
+def remove_unfinished(plan: Plan, site: str, asset: str, name: str) -> None:
+    """Remove what no manifest speaks for in one point's folder; nothing where the manifest came meanwhile.
 
     Raises:
         Transient, Permanent: see `Bucket`.
     """
-    bucket, folder = Bucket.owned(plan, site), f"{_POINTS}/{asset}/{stamp}"
-    keys = [entry.key for entry in bucket.list(folder)]
-    for key in keys if f"{folder}/{_MANIFEST}" not in keys else ():
-        bucket.delete(key)
+    bucket = Bucket.owned(plan, site)
+    for entry in _strays(points.survey(plan, site, asset)).get((asset, name), ()):
+        bucket.delete(entry.key)
 
 
 def _listed(plan: Plan, site: str, kind: str) -> tuple[Point, ...]:
@@ -88,8 +86,15 @@ def _listed(plan: Plan, site: str, kind: str) -> tuple[Point, ...]:
 
 
 def _database(plan: Plan, site: str) -> Iterable[Point]:
-    info = pgbackrest.info_of(plan, site)
-    return database_points(info, site) if info else ()
+    info = pgbackrest.info_of(plan, site, timeout=_ONE_S)
+    if not info:
+        return ()
+    try:
+        # The store took the segment just after its last commit.
+        until = newest_segment(plan, site).taken
+    except Permanent:
+        until = None
+    return database_points(info, site, until)
 
 
 def _files(plan: Plan, site: str) -> Iterable[Point]:
@@ -98,26 +103,29 @@ def _files(plan: Plan, site: str) -> Iterable[Point]:
 
 
 def _sealed(plan: Plan, site: str) -> Iterable[Point]:
-    stored = points.stored(plan, site)
-    for each in stored:
+    seen = points.survey(plan, site)
+    for each in seen.points:
         yield Point(each.asset, site, each.stamp, "snapshot", each.at, size=each.size)
-    yield from _unfinished(plan, site)
+    for key, _ in seen.broken:
+        asset, stamp = _place(key)
+        yield Point(asset, site, stamp, BROKEN, _EPOCH, good=False)
+    for (asset, name), strays in _strays(seen).items():
+        newest, size = max(each.modified for each in strays), sum(each.size for each in strays)
+        yield Point(asset, site, name, UNFINISHED, newest, size=size, good=False)
 
 
-def _unfinished(plan: Plan, site: str) -> Iterable[Point]:
-    """Folders of points whose manifest, which is written last, never came; as old as their newest object."""
-    newest: dict[str, datetime] = {}
-    finished, sizes = set(), defaultdict[str, int](int)
-    for entry in Bucket.readable(plan, site).list(_POINTS):
-        folder, _, name = entry.key.rpartition("/")
-        newest[folder] = max(newest.get(folder, entry.modified), entry.modified)
-        sizes[folder] += entry.size
-        if name == _MANIFEST:
-            finished.add(folder)
-    for folder in sorted(newest.keys() - finished):
-        asset, _, stamp = folder.removeprefix(f"{_POINTS}/").rpartition("/")
-        at, size = newest[folder], sizes[folder]
-        yield Point(asset, site, stamp, UNFINISHED, at, size=size, good=False)
+def _strays(seen: points.Survey) -> Mapping[tuple[str, str], Sequence[Entry]]:
+    """What no manifest speaks for, by asset and the name of an unfinished point."""
+    found: dict[tuple[str, str], list[Entry]] = {}
+    for entry in seen.unfinished:
+        asset, stamp = _place(entry.key)
+        found.setdefault((asset, f"{UNFINISHED} {stamp}"), []).append(entry)
+    return found
+
+
+def _place(key: str) -> tuple[str, str]:
+    asset, _, stamp = key.rpartition("/")[0].removeprefix(f"{points.ROOT}/").rpartition("/")
+    return asset, stamp
 
 
 LISTINGS: Mapping[str, Listing] = {"pgbackrest": _database, "restic": _files, "points": _sealed}

@@ -15,11 +15,12 @@ from tasks.policy.replication import replication_pairs
 from tasks.policy.tables import span
 
 ANY = ""
+# A point whose own description is damaged; nothing expires it, as a copy may heal it.
+BROKEN = "broken"
 # Late after a quarter of the interval more, as a run takes its time; critical when a whole one was missed.
 _LATE, _CRITICAL = 1.25, 2.0
 # Clocks differ a little; a point from further ahead proves nothing about today.
 _SKEW = timedelta(minutes=10)
-_FLOWS = {"redis": "backup_redis", "files": "backup_files", "database": "backup_database"}
 # What only a change makes is made again after a day all the same, so that its age tells something.
 _RENEWED = timedelta(days=1)
 _Judgement = tuple[State, Severity, str, str]
@@ -49,7 +50,7 @@ def judge(held: Holding, due: Expected, now: datetime) -> Row:
     good = [point for point in held.points if point.good and not is_ahead(point, now)]
     if not good:
         detail = f"no good point among {len(held.points)}" if held.points else "no point"
-        hint = f"run {_FLOWS.get(_kind(held.asset), 'its backup flow')}, then replicate_backups"
+        hint = f"run backup_{_kind(held.asset)}, then replicate_backups"
         return _row(held, due, ("missing", "critical", detail, hint))
     age = now - max(point.at for point in good)
     return _row(held, due, _worst(held, good, due, now), good, age)
@@ -81,8 +82,9 @@ def _unplanned(held: Holding, now: datetime) -> Row:
 
 
 def _worst(held: Holding, good: Sequence[Point], due: Expected, now: datetime) -> _Judgement:
-    if held.verified and held.verified.damages:
-        return _damaged(held.verified)
+    broken = [point.name for point in held.points or () if point.variant == BROKEN]
+    if broken or (held.verified and held.verified.damages):
+        return _damaged(broken, held.verified)
     late = [_lateness(variant, good, due, now) for variant in due.intervals]
     for each in sorted((each for each in late if each), key=lambda each: each[1] != "critical"):
         return each
@@ -102,12 +104,11 @@ def _lateness(variant: str, good: Sequence[Point], due: Expected, now: datetime)
     return "late", severity, words, "look at the last run of its backup flow, and of replicate_backups"
 
 
-def _damaged(verified: Verified) -> _Judgement:
-    first = verified.damages[0]
-    detail = f"{len(verified.damages)} damaged, such as {first.name}: {first.what}"
-    hint = (
-        "copy it from a site where it is whole, then verify_backups; expiry leaves the asset alone until then"
-    )
+def _damaged(broken: Sequence[str], verified: Verified | None) -> _Judgement:
+    damages = verified.damages if verified else ()
+    told = [f"the manifest of {name}" for name in broken] + [f"{each.name}: {each.what}" for each in damages]
+    detail = f"{len(told)} damaged, such as {told[0]}"
+    hint = "heal it from a site where it is whole, then verify_backups; until then nothing of it expires"
     return "damaged", "critical", detail, hint
 
 
@@ -146,19 +147,21 @@ def _row(
 
 def _intervals(plan: Plan, asset: str, site: str) -> Mapping[str, timedelta]:
     backups, protection = plan.backup_strategy, plan.protection
-    planned = {
+    database = backups.database
+    planned: dict[str, dict[str, timedelta | None]] = {
         "redis": {ANY: protection.redis.schedule.interval},
         "files": {ANY: backups.filesystem.schedule.interval},
         "configuration": {ANY: backups.configuration.schedule.interval or _RENEWED},
         "secrets": {ANY: protection.secrets.schedule.interval},
         "database": {
-            "full": backups.database.full_backup.schedule.interval,
-            ANY: backups.database.incremental_backup.schedule.interval,
+            "full": database.full_backup.schedule.interval,
+            ANY: database.incremental_backup.schedule.interval,
         },
-    }[_kind(asset)]
+    }
+    found = planned[_kind(asset)]
     if asset == "database" and site == plan.site_of("archive"):
-        planned = planned | {"long-term": protection.archive.schedule.interval}
-    return {variant: interval for variant, interval in planned.items() if interval}
+        found["long-term"] = protection.archive.schedule.interval
+    return {variant: interval for variant, interval in found.items() if interval}
 
 
 def _hops(plan: Plan, active: str) -> Mapping[str, int]:

@@ -15,7 +15,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def span(duration: timedelta) -> str:
     """A duration in its two largest units: "1 d 2 h"."""
-    left, parts = round(abs(duration.total_seconds())), []
+    left = round(abs(duration.total_seconds()))
+    parts: list[str] = []
     for unit, size in _UNITS:
         if left >= size or (unit == "s" and not parts):
             parts.append(f"{left // size} {unit}")

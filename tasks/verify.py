@@ -1,0 +1,154 @@
+"""Verify what a site's repositories hold, and write down what was found."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+
+from tasks.clients import pgbackrest, restic
+from tasks.errors import DrError, Permanent, Refused
+from tasks.facts.backups import Damage, Verified
+from tasks.plan.plan import Plan
+from tasks.policy.verification import (
+    check_of,
+    compared,
+    kind_of,
+    recorded,
+    verification_markdown,
+    wrong,
+)
+from tasks.retry import is_transient
+from tasks.verified import write_verified
+
+_VERIFY_S = 4 * 3600.0
+# What a check found: of one asset, or of several that share a repository.
+Found = State[Verified] | State[tuple[Verified, ...]]
+
+
+def chosen_sites(plan: Plan, site: str | None) -> tuple[str, ...]:
+    """The site that was named, or all of them.
+
+    Raises:
+        Refused: the plan has no such site.
+    """
+    if site is not None and site not in plan.sites:
+        raise Refused(f"there is no site {site}", hint=f"one of: {', '.join(plan.sites)}")
+    return (site,) if site else tuple(plan.sites)
+
+
+def chosen_share(plan: Plan, share: float | None) -> Decimal:
+    """The part of the bytes to read: as given, or the plan's sample.
+
+    Raises:
+        Refused: it is no part.
+    """
+    try:
+        part = plan.protection.verification.share if share is None else Decimal(str(share))
+    except InvalidOperation:
+        part = Decimal(-1)
+    if not (part.is_finite() and 0 <= part <= 1):
+        raise Refused(f"{share} is not a part", hint="from 0 to 1")
+    return part
+
+
+def sealed_assets(plan: Plan) -> tuple[str, ...]:
+    """The assets whose points are sealed folders."""
+    return tuple(asset for asset in plan.protection.assets() if kind_of(asset) == "points")
+
+
+@task(
+    name="verify the database's copy",
+    task_run_name="verify the database at {site}",
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=is_transient,
+    cache_policy=NO_CACHE,
+)
+def verify_database(plan: Plan, site: str) -> tuple[Verified, ...]:
+    """Let pgBackRest read everything and compare it with what it wrote.
+
+    Raises:
+        Transient: no database host, or the store, does not answer.
+        Permanent: pgBackRest failed.
+    """
+    backups = (pgbackrest.info_of(plan, site) or {}).get("backup")
+    if not backups:
+        return ()
+    found = pgbackrest.verify(plan, site, timeout=_VERIFY_S)
+    size = sum(backup["info"]["repository"]["delta"] for backup in backups)
+    return (_verified("database", site, "pgbackrest verify", found, (len(backups), size)),)
+
+
+@task(
+    name="verify the files' copy",
+    task_run_name="verify the files at {site}",
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=is_transient,
+    cache_policy=NO_CACHE,
+)
+def verify_files(plan: Plan, site: str, share: Decimal) -> tuple[Verified, ...]:
+    """Look for damage in a site's restic repository, which all file assets share.
+
+    Raises:
+        Transient, Permanent: see `restic.check`.
+    """
+    snapshots = restic.snapshots(plan, site)
+    if not snapshots:
+        return ()
+    found = restic.check(plan, site, share=share, timeout=_VERIFY_S)
+    method = f"restic's structure, {share:.0%} of the packs read"
+    counts = {asset: sum(each.asset == asset for each in snapshots) for asset in {s.asset for s in snapshots}}
+    return tuple(_verified(asset, site, method, found, (count, 0)) for asset, count in sorted(counts.items()))
+
+
+def publish_verification(
+    plan: Plan, done: Mapping[tuple[str, str], Found], between: Mapping[str, State[tuple[Damage, ...]]]
+) -> None:
+    """Write down what was found, show it, and fail the run where something is not proven.
+
+    Args:
+        plan: the plan.
+        done: every check of every site.
+        between: for each repository, what the sites hold differently.
+
+    Raises:
+        Permanent: damage, an asset that a site does not hold, or a check that could not be made.
+        Transient: no store takes the records.
+    """
+    results = {where: _verifications(state) for where, state in done.items()}
+    for root, state in between.items():
+        found = _result(state)
+        known = found if isinstance(found, DrError) else compared(plan, root, found, datetime.now(UTC))
+        results[check_of(root)] = known
+    bad = wrong(plan, results)
+    create_markdown_artifact(key="verify-backups", markdown=verification_markdown(results, bad))
+    for each in recorded(results):
+        write_verified(plan, each)
+    if bad:
+        raise Permanent("not every copy is proven", "; ".join(bad), "see the artifact verify-backups")
+
+
+def _verifications(state: Found) -> tuple[Verified, ...] | DrError:
+    found = _result(state)
+    return (found,) if isinstance(found, Verified) else found
+
+
+def _result(state: State[Any]) -> Any:
+    """What a check returned, or the error that it ended in."""
+    found = state.result(raise_on_failure=False)
+    if isinstance(found, BaseException):
+        return found if isinstance(found, DrError) else Permanent("it failed", repr(found)[:300])
+    return found
+
+
+def _verified(
+    asset: str, site: str, method: str, found: Iterable[tuple[str, str]], amount: tuple[int, int]
+) -> Verified:
+    damages = tuple(Damage(asset, site, name, what) for name, what in found)
+    return Verified(asset, site, datetime.now(UTC), method, *amount, damages)
