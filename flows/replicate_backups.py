@@ -12,7 +12,7 @@ from tasks.replicate import due_copies, publish_copies, replicate
 def replicate_backups(source: str | None = None, target: str | None = None) -> list[CopyReport]:
     """Let every other site pull the active site's repositories; the archive pulls from the DR site.
 
-    Where the plan says that S3 itself replicates a bucket, that is seen to first; the pull heals what is missing.
+    Where the plan lets S3 itself replicate a bucket, that is seen to first; the pull heals what is missing.
 
     Args:
         source: only from this site.
