@@ -205,9 +205,8 @@ def open_into(plan: Plan, site: str, point: StoredPoint, name: str, into: Writer
     try:
         sealing.open_sealed(plan, _read(Bucket.readable(plan, site, _REQUEST_S), key, digest), into)
     except Permanent as error:
-        raise Permanent(
-            f"{key} at {site} does not open", error.message, error.detail or error.hint
-        ) from error
+        detail = f"{error.message}: {error.detail}"
+        raise Permanent(f"{key} at {site} does not open", detail, error.hint) from error
     if digest.hex != expected:
         raise Permanent(f"{key} at {site} is not what was written", "its SHA-256 differs")
 
