@@ -198,6 +198,7 @@ def leaks() -> None:
     own = [
         HOME.directory / "secrets",
         *HOME.directory.glob("sites/*/*/etc"),
+        *HOME.directory.glob("sites/*/*/identities.json"),
         *HOME.directory.glob("edge/etc"),
     ]
     for root in (HOME.directory, Path.home() / ".prefect"):
