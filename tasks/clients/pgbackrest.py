@@ -97,8 +97,11 @@ def verify(plan: Plan, site: str, *, timeout: float, tell: Tell | None = None) -
         if tell:
             tell(line)
 
-    where = repository(plan, site, "reader")
-    where.follow(["verify", "--output=text", "--verbose", "--log-level-console=info"], keep, timeout=timeout)
+    argv = ["verify", "--output=text", "--verbose", "--log-level-console=info", "--log-level-stderr=off"]
+    try:
+        repository(plan, site, "reader").follow(argv, keep, timeout=timeout)
+    except Permanent as error:
+        raise Permanent(error.message, "\n".join(lines[-5:]) or error.detail, error.hint) from error
     return damages_in(lines)
 
 
