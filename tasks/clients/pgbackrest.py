@@ -17,6 +17,7 @@ from tasks.clients.command import Tell
 from tasks.clients.layout import Layout
 from tasks.clients.pgbackrest_command import Command, own_repository, repository
 from tasks.clients.pgbackrest_log import damages_in
+from tasks.clients.pgbackrest_texts import damaged_texts
 from tasks.errors import Permanent, Transient
 from tasks.plan.plan import Plan
 
@@ -102,7 +103,7 @@ def verify(plan: Plan, site: str, *, timeout: float, tell: Tell | None = None) -
         repository(plan, site, "reader").follow(argv, keep, timeout=timeout)
     except Permanent as error:
         raise Permanent(error.message, "\n".join(lines[-5:]) or error.detail, error.hint) from error
-    return damages_in(lines)
+    return (*damages_in(lines), *damaged_texts(plan, site, timeout=timeout))
 
 
 def expire(plan: Plan, site: str, *, sets: Sequence[str], wal_backups: int, timeout: float) -> None:
