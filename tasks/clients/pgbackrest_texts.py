@@ -63,9 +63,9 @@ def damaged_texts(plan: Plan, site: str, *, timeout: float) -> tuple[tuple[str, 
 def _judged(names: Sequence[str], lines: Sequence[str]) -> Iterator[tuple[str, str]]:
     hashes: dict[str, str | None] = dict.fromkeys(names)
     for line in lines:
-        size, odd, digest, name = line.split(" ", 3)
+        size, odd, read, name = line.split(" ", 3)
         if size != _EMPTY and odd == _EMPTY:
-            hashes[name] = digest
+            hashes[name] = read
     for name, digest in hashes.items():
         copy = hashes.get(f"{name}.copy", digest)
         if digest is None:
