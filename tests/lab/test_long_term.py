@@ -11,11 +11,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tasks.clients import longterm, patroni, pgbackrest
+from tasks.clients.infofile import read_info
 from tasks.clients.layout import Layout
 from tasks.clients.objects import Bucket
 from tasks.clients.remote import run_on
 from tasks.copying import pull_repository
 from tasks.long_term import keep_long_term
+from tasks.policy.long_term import full_backups
 from tasks.policy.replication import label_of, replication_pairs, repositories
 from tasks.replicate import pull_wal, rules_of
 
@@ -60,6 +62,13 @@ def psql(folder):
     return f"psql -h {folder} -p 5999 -U postgres -d postgres -Atc"
 
 
+def named(plan, site):
+    """The full backups that the info file of a site's copy names."""
+    key = f"pgbackrest/backup/{plan.postgresql_ha.cluster_name}/backup.info"
+    text = read_info(Bucket.readable(plan, site).get(key), plan.secret("repository_cipher"))
+    return [each.label for each in full_backups(text)]
+
+
 @contextmanager
 def restored(plan, site, label, path="/pgbackrest"):
     """A backup out of a site's copy, restored on a host of the DR site and started; yields a query."""
@@ -97,12 +106,10 @@ def restored(plan, site, label, path="/pgbackrest"):
     on("sh", "-c", f"echo local all all trust > {into}/hba; : > {into}/ident")
     start = [control, "-D", str(into), "-w", "-t", "120", "-l", f"{into}/log", "-o", options, "start"]
     on(*start, given=secrets)
-    ask = f"for n in $(seq 300); do [ \"$({psql(into)} 'select pg_is_in_recovery()')\" = f ] && exit; sleep 0.2; done"
-    on("sh", "-c", f"{ask}; exit 1")
+    recovering = f"$({psql(into)} 'select pg_is_in_recovery()')"
+    on("sh", "-c", f'for n in $(seq 300); do [ "{recovering}" = f ] && exit; sleep 0.2; done; exit 1')
     try:
-        yield lambda sql: on(
-            "psql", "-h", str(into), "-p", "5999", "-U", "postgres", "-Atc", sql, "postgres"
-        ).strip()
+        yield lambda sql: on(*shlex.split(psql(into)), sql).strip()
     finally:
         on(control, "-D", str(into), "-m", "immediate", "stop")
         on("rm", "-rf", str(into))
@@ -115,9 +122,8 @@ def test_a_copy_taken_while_backups_run_restores(plan):
         running = pool.submit(lambda: [back_up(plan, kind) for kind in ("incr", "full")])
         while not running.done() and len(taken) < 60:
             taken += pull_database(plan)
-        # What there is now was copied in the middle of a backup, or right after it.
-        held = labels(plan, plan.site_of("archive"))
-        with restored(plan, plan.site_of("archive"), held[-1]) as query:
+        # The copy as it is now was made in the middle of a backup, or right after it.
+        with restored(plan, plan.site_of("archive"), named(plan, plan.site_of("archive"))[-1]) as query:
             assert query("select pg_is_in_recovery()") == "f"
         running.result()
     assert all(not report.conflicts and not report.refused for report in taken)
@@ -205,7 +211,7 @@ def test_whoever_holds_the_primarys_credentials_changes_nothing_of_the_archive(p
             lambda c=client: c.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key}]}),
         )
         for attempt in attempts:
-            with pytest.raises(ClientError, match="AccessDenied|InvalidAccessKeyId"):
+            with pytest.raises(ClientError, match=r"AccessDenied|InvalidAccessKeyId"):
                 attempt()
     after = owner.list_object_versions(Bucket=bucket, Prefix="")
     assert [each["VersionId"] for each in after["Versions"]] == [
