@@ -5,6 +5,7 @@ from prefect import flow
 from tasks.current import current_plan
 from tasks.facts.copies import CopyReport
 from tasks.replicate import due_copies, publish_copies, replicate
+from tasks.replication_status import keep_status
 
 
 @flow(persist_result=False)
@@ -21,4 +22,5 @@ def replicate_backups(source: str | None = None, target: str | None = None) -> l
     plan = current_plan()
     copies = due_copies(plan, source, target)
     done = {copy: replicate(plan, *copy, return_state=True) for copy in copies}
+    keep_status(plan, done)
     return publish_copies(done)

@@ -15,8 +15,10 @@ from tasks import inventory
 from tasks.clients import pgbackrest, points, restic
 from tasks.clients.truth import active_site
 from tasks.errors import DrError, Permanent, Refused
+from tasks.facts.backups import Point
 from tasks.facts.expiry import Decision, Outcome
 from tasks.plan.plan import Plan
+from tasks.policy.catalogue import LONG_TERM
 from tasks.policy.expiry import Limits, decide_all, decisions_table, differences
 from tasks.policy.replication import Pull, replication_pairs
 from tasks.retry import is_transient
@@ -121,7 +123,7 @@ def remove_expired(plan: Plan, decision: Decision) -> None:
     """
     require_thaw(plan)
     there = {point.name for point in inventory.holding(plan, decision.site, decision.asset)}
-    _remove(plan, decision, [point.name for point in decision.remove if point.name in there])
+    _remove(plan, decision, [point for point in decision.remove if point.name in there])
     wrong = differences(decision, inventory.holding(plan, decision.site, decision.asset))
     if wrong:
         what = f"{decision.asset} at {decision.site} is not what was decided"
@@ -140,16 +142,23 @@ def _pulls(plan: Plan) -> tuple[Pull, ...]:
     return replication_pairs({name: site.role for name, site in plan.sites.items()}, active_site(plan))
 
 
-def _remove(plan: Plan, decision: Decision, names: Sequence[str]) -> None:
+def _remove(plan: Plan, decision: Decision, points_there: Sequence[Point]) -> None:
     site, kind = decision.site, decision.asset.partition("/")[0]
+    names = [point.name for point in points_there if point.variant != LONG_TERM]
     if kind == "database":
+        for month in (point.name for point in points_there if point.variant == LONG_TERM):
+            inventory.remove_long_term(plan, site, month)
         pgbackrest.expire(plan, site, sets=names, wal_backups=decision.wal_backups or 1, timeout=_EXPIRE_S)
     elif kind == "files":
         restic.forget(plan, site, names, timeout=_EXPIRE_S)
     else:
-        finished = {each.stamp: each for each in points.stored(plan, site, decision.asset)}
-        for name in names:
-            if name in finished:
-                points.remove(plan, site, finished[name])
-            else:
-                inventory.remove_unfinished(plan, site, decision.asset, name)
+        _remove_sealed(plan, site, decision.asset, names)
+
+
+def _remove_sealed(plan: Plan, site: str, asset: str, names: Sequence[str]) -> None:
+    finished = {each.stamp: each for each in points.stored(plan, site, asset)}
+    for name in names:
+        if name in finished:
+            points.remove(plan, site, finished[name])
+        else:
+            inventory.remove_unfinished(plan, site, asset, name)

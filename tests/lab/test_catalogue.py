@@ -18,7 +18,7 @@ from tasks.clients.truth import claim, close
 from tasks.expiry import MOVED_CLOCK
 
 # Told after a check of the WAL, a replication or an incident.
-RARE: set[str] = set()
+RARE = {"dr_wal_disk_full_seconds", "dr_recovery_duration_seconds", "dr_recovery_loss_seconds"}
 pytestmark = [pytest.mark.lab, pytest.mark.fault]
 
 PRIMARY, DR, ARCHIVE = "us-east-1", "us-west-2", "eu-west-1"
@@ -33,6 +33,7 @@ def lab(labs):
         lab.dr("run", f"backup_{kind}", timeout=300)
     old_points(lab.plan)
     lab.dr("run", "replicate_backups", timeout=300)
+    lab.attempt("run", "check_wal_archiving", timeout=300)
     yield lab
     labs.end()
 
