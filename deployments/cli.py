@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from deployments.backup_commands import backups
+from deployments.hook_commands import hook
 from deployments.lab_commands import lab
 from deployments.plan_commands import app as plan
 from deployments.plan_commands import plan_path
@@ -26,6 +27,7 @@ app.add_typer(lab, name="lab")
 app.add_typer(report, name="report")
 app.command()(backups)
 add_recovery_commands(app)
+app.command()(hook)
 
 
 @app.command()

@@ -61,11 +61,13 @@ def main() -> None:
 
 
 def protect(home: Home, plan: Plan, line: Timeline) -> None:
-    """Load data, back it up, replicate the backups, check the WAL archive at every site."""
+    """Load data, back everything up, replicate the backups, check the WAL archive at every site."""
     took = add_rows(plan, plan.site_of("primary"), _ROWS)
     line.tell(f"{_ROWS} orders loaded in {took:.1f} s")
     run(line, "backup-database", {"kind": "full"})
     run(line, "backup-database", {"kind": "incr"})
+    for kind in ("files", "redis", "configuration", "secrets"):
+        run(line, f"backup-{kind}", {})
     run(line, "replicate-backups", {})
     run(line, "check-wal-archiving", {})
     start_load(home, plan, _RATE)

@@ -14,6 +14,7 @@ from tasks.clients.manifest import StoredPoint
 from tasks.clients.truth import active_site
 from tasks.errors import Refused
 from tasks.plan.plan import Plan
+from tasks.progress import shown
 from tasks.retry import is_transient
 
 
@@ -32,7 +33,8 @@ def take_redis_backup(plan: Plan) -> StoredPoint:
         Permanent: the snapshot cannot be loaded, or the store refuses.
     """
     site = active_site(plan)
-    return redis_points.take(plan, site, redis_points.source_of(plan, site))
+    with shown("snapshot of Redis") as told:
+        return redis_points.take(plan, site, redis_points.source_of(plan, site), told)
 
 
 @task(

@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.clients import archiver, archives, patroni, pgbackrest
+from tasks.clients import archiver, archives, patroni, pgbackrest, repository
 from tasks.clients.copies import is_copy
 from tasks.clients.layout import Layout
 from tasks.clients.objects import Bucket, Entry
 from tasks.clients.postgres import Row
 from tasks.clients.truth import active_site
 from tasks.clients.walnames import parse_history, parse_lsn
-from tasks.errors import DrError
+from tasks.errors import DrError, Permanent, Transient
 from tasks.facts.archive import ArchivedFile, ArchiveFacts
 from tasks.facts.archiver import ArchiverFact, BackupFact, PrimaryFact, PrimarySight, RepositoryFact
 from tasks.plan.plan import Plan
@@ -29,7 +29,7 @@ T = TypeVar("T")
 Archives = Mapping[str, ArchiveFacts | DrError]
 # A store that does not answer must not hold up the look at the others.
 _STORE_S = 4.0
-_INFO_S = 20.0
+_INFO_S = 60.0
 _LOOKS_AT_STUCK = 6
 
 
@@ -46,14 +46,14 @@ def look_at_primary(plan: Plan) -> PrimarySight:
     node = _known(lambda: patroni.leader(plan, site))
     if node is None:
         return PrimarySight(site, datetime.now(UTC))
-    with ThreadPoolExecutor(2) as pool:
-        info = pool.submit(_known, lambda: pgbackrest.info(plan, site, node.name, timeout=_INFO_S))
+    with ThreadPoolExecutor(1) as pool:
         free = pool.submit(_known, lambda: archiver.free_bytes(plan, site, node.name))
-        told = info.result()
+        told, refusal = _info(plan, site, node.name)
     # After the backups, so that no backup needs WAL that the primary had not written yet.
     return replace(
         _asked(plan, site, node.host),
         repository=RepositoryFact.of(told) if told else None,
+        refusal=refusal,
         free=free.result(),
         planned=f"{Layout.of(plan, site, node.name).pgbackrest} archive-push %p",
     )
@@ -135,10 +135,7 @@ def _trees(
     buckets: Mapping[str, Bucket], stanza: str, database: str | None
 ) -> tuple[dict[str, archives.Tree], dict[str, DrError]]:
     def look(site: str) -> archives.Tree | DrError:
-        try:
-            return archives.tree(buckets[site], stanza, database)
-        except DrError as error:
-            return error
+        return archives.answered(lambda: archives.tree(buckets[site], stanza, database))
 
     with ThreadPoolExecutor(len(buckets)) as pool:
         seen = dict(zip(buckets, pool.map(look, buckets), strict=True))
@@ -189,7 +186,30 @@ def _asked(plan: Plan, site: str, address: str) -> PrimarySight:
     return PrimarySight(site, now, _primary(row), _archiver(row)) if row else PrimarySight(site, now)
 
 
+def _info(plan: Plan, site: str, host: str) -> tuple[dict[str, Any] | None, str]:
+    """What pgBackRest tells of its repository, or why it refuses to; neither where the store is not up.
+
+    It would wait far longer for a store than anyone for this check.
+    """
+    probe = Bucket.readable(plan, site, _STORE_S)
+    if _known(lambda: probe.children(repository.ROOT)) is None:
+        return None, ""
+    try:
+        return pgbackrest.info(plan, site, host, timeout=_INFO_S), ""
+    except Permanent as error:
+        return None, f"{error.message}: {error.detail}"
+    except DrError:
+        return None, ""
+
+
 def _known(ask: Callable[[], T]) -> T | None:
+    """What is answered at the first or, after a passing failure, at the second asking."""
+    try:
+        return ask()
+    except Transient:
+        pass
+    except DrError:
+        return None
     try:
         return ask()
     except DrError:

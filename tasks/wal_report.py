@@ -120,7 +120,7 @@ def _judge_primary(  # noqa: PLR0913 -- everything that was seen of it
     return (
         archiver.command(before.archiver, before.planned),
         archiver.stored(before.archiver, active),
-        archiver.bucket(before.archiver, active, before.repository, before.planned),
+        archiver.bucket(before, active),
         archiver.system(before.primary, before.repository),
         archiver.failures(before.archiver, after.archiver, active, last),
         archiver.backlog(before.archiver, after.archiver, limits),

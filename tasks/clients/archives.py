@@ -3,14 +3,16 @@
 A folder is what pgBackRest makes of 4 GiB of WAL, so memory stays flat however long an archive is.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tasks.clients import repository
-from tasks.clients.objects import Bucket, Entry, Missing
-from tasks.errors import DrError
+from tasks.clients.objects import Bucket, Entry
+from tasks.errors import DrError, Transient
 
+T = TypeVar("T")
 _THREADS = 12
 _FOLDERS_AT_ONCE = 8
 
@@ -87,12 +89,21 @@ def _by_folder(
         }
 
 
+def answered(ask: Callable[[], T]) -> T | DrError:
+    """What a store answers at the first or, after a passing failure, at the second asking; else its error."""
+    try:
+        return ask()
+    except Transient:
+        pass
+    except DrError as error:
+        return error
+    try:
+        return ask()
+    except DrError as error:
+        return error
+
+
 def _list(bucket: Bucket, tree: Tree, folder: str) -> Sequence[Entry] | DrError:
     if folder not in tree.folders:
         return ()
-    try:
-        return list(bucket.list(tree.folders[folder]))
-    except Missing:
-        return ()
-    except DrError as error:
-        return error
+    return answered(lambda: list(bucket.list(tree.folders[folder])))

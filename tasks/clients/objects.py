@@ -139,7 +139,8 @@ class Bucket:
             raise Missing(f"there is no {key or 'bucket'} in {self.name}", _first_line(error)) from error
         except exceptions.PreconditionError as error:
             raise Transient(f"{key} in {self.name} changed meanwhile", _first_line(error)) from error
-        except exceptions.BaseError as error:
+        # What a writer or a stream of obstore meets comes as an OSError.
+        except (exceptions.BaseError, OSError) as error:
             raise _refused(f"cannot {act} {key or 'objects'} in bucket {self.name}", error) from error
 
 

@@ -4,17 +4,14 @@
 folder without a manifest is no point.
 """
 
-import hashlib
 import io
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-
-import obstore
 
 from tasks.clients import sealing
 from tasks.clients.manifest import (
@@ -27,7 +24,8 @@ from tasks.clients.manifest import (
     point_of,
     stamp_of,
 )
-from tasks.clients.objects import Bucket, Entry, Missing, checked
+from tasks.clients.objects import Bucket, Entry, Missing
+from tasks.clients.sealed_objects import Digest, put_sealed, read_stream, sha256_of
 from tasks.clients.sealing import Content, Writer
 from tasks.errors import DrError, Permanent, Refused
 from tasks.plan.plan import Plan
@@ -35,11 +33,7 @@ from tasks.plan.plan import Plan
 __all__ = ["ROOT", "StoredPoint", "stamp_of"]
 
 _CLAIM = "claim"
-_MIB = 1024 * 1024
-# One request; 10,000 parts of 16 MiB are 160 GB.
-_REQUEST_S = 120.0
-_PART = 16 * _MIB
-_READ = 4 * _MIB
+_REQUEST_S = 120.0  # one request, a part of a large object
 _THREADS = 8
 
 
@@ -96,7 +90,7 @@ def store(  # noqa: PLR0913 -- what a point is made of
     _claim(bucket, folder)
     try:
         objects = {
-            name: _put(plan, bucket, f"{folder}/{_content(name)}{SUFFIX}", content)
+            name: put_sealed(plan, bucket, f"{folder}/{_content(name)}{SUFFIX}", content)
             for name, content in contents.items()
         }
         size = sum(size for size, _ in objects.values())
@@ -201,13 +195,12 @@ def open_into(plan: Plan, site: str, point: StoredPoint, name: str, into: Writer
         Permanent, Transient: see `open_point`.
     """
     key, (_, expected) = point.key(name), point.objects[name]
-    digest = _Digest()
+    digest = Digest()
     try:
-        sealing.open_sealed(plan, _read(Bucket.readable(plan, site, _REQUEST_S), key, digest), into)
+        sealing.open_sealed(plan, read_stream(Bucket.readable(plan, site, _REQUEST_S), key, digest), into)
     except Permanent as error:
-        raise Permanent(
-            f"{key} at {site} does not open", error.message, error.detail or error.hint
-        ) from error
+        detail = f"{error.message}: {error.detail}"
+        raise Permanent(f"{key} at {site} does not open", detail, error.hint) from error
     if digest.hex != expected:
         raise Permanent(f"{key} at {site} is not what was written", "its SHA-256 differs")
 
@@ -235,7 +228,7 @@ def damages(plan: Plan, site: str, point: StoredPoint, *, read: bool) -> tuple[t
             wrong += _manifest_damage(bucket, key, point) if read else []
         elif found[key].size != size:
             wrong.append((key, f"{found[key].size} bytes, {size} were written"))
-        elif read and _sha256(bucket, key) != expected:
+        elif read and sha256_of(bucket, key) != expected:
             wrong.append((key, "SHA-256 differs"))
     return tuple(wrong)
 
@@ -297,31 +290,6 @@ def _taken(bucket: Bucket, folder: str) -> Refused:
     return Refused(f"{folder} in {bucket.name} exists, or is being written", hint=hint)
 
 
-def _put(plan: Plan, bucket: Bucket, key: str, content: Content) -> tuple[int, str]:
-    """Seal a content into an object in bounded memory; its size and SHA-256."""
-    digest = _Digest()
-    with bucket.told("write", key):
-        into = obstore.open_writer(bucket.store, checked(key), buffer_size=_PART, max_concurrency=2)
-        sealing.seal(plan, content, Both(into, digest))
-        into.close()
-    return digest.size, digest.hex
-
-
-def _read(bucket: Bucket, key: str, digest: "_Digest") -> Iterator[bytes]:
-    with bucket.told("read", key):
-        for chunk in obstore.get(bucket.store, checked(key)).stream(min_chunk_size=_READ):
-            piece = bytes(chunk)
-            digest.write(piece)
-            yield piece
-
-
-def _sha256(bucket: Bucket, key: str) -> str:
-    digest = _Digest()
-    for _ in _read(bucket, key, digest):
-        pass
-    return digest.hex
-
-
 def _manifest_damage(bucket: Bucket, key: str, point: StoredPoint) -> list[tuple[str, str]]:
     try:
         same = point_of(bucket.get(key), point.asset, point.stamp) == point
@@ -349,33 +317,3 @@ def _folders(bucket: Bucket, prefix: str) -> tuple[list[_Folder], list[Entry]]:
         else:
             strays.append(entry)
     return list(folders.values()), strays
-
-
-class _Digest:
-    """Counts and hashes what passes."""
-
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        """Take the next bytes."""
-        self._sha256.update(data)
-        self.size += len(data)
-
-    @property
-    def hex(self) -> str:
-        """The SHA-256 so far."""
-        return self._sha256.hexdigest()
-
-
-class Both:
-    """Writes to two writers."""
-
-    def __init__(self, first: Writer, second: Writer) -> None:
-        self._both = first, second
-
-    def write(self, data: bytes) -> None:
-        """Give each the data."""
-        for each in self._both:
-            each.write(data)

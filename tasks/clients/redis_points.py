@@ -10,7 +10,7 @@ writes stopped.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -19,10 +19,12 @@ from tasks.clients import cache, points
 from tasks.clients.manifest import StoredPoint
 from tasks.clients.rdb import Snapshot, snapshot
 from tasks.clients.scratch import Dataset, Scratch, scratch
+from tasks.clients.sealed_objects import Both
 from tasks.clients.sealing import Writer
 from tasks.errors import Permanent, Transient
 from tasks.plan.plan import Plan
 
+Told = Callable[[float, float], None]
 ASSET = "redis"
 DUMP, PROOF = "dump.rdb", "proof.json"
 # A replica further behind than this, in bytes, is not what a backup is taken from.
@@ -93,8 +95,14 @@ def look(plan: Plan, address: str, master_offset: int | None = None) -> Source:
     )
 
 
-def take(plan: Plan, site: str, source: Source) -> StoredPoint:
+def take(plan: Plan, site: str, source: Source, told: Told) -> StoredPoint:
     """Take a snapshot of a server, load it and store it in a site's bucket, all in one pass.
+
+    Args:
+        plan: the plan.
+        site: whose bucket.
+        source: the server.
+        told: called with the bytes of the snapshot so far, and as many as the last one had.
 
     Raises:
         Transient: the server or the store does not answer, or writes outran the count of keys.
@@ -102,7 +110,11 @@ def take(plan: Plan, site: str, source: Source) -> StoredPoint:
     """
     facts: dict[str, str] = {}
     with snapshot(plan, source.address) as taken, scratch(_timeout(plan)) as server:
-        contents = {DUMP: _fed(taken, server), PROOF: _proof(plan, source, taken, server, facts)}
+        last = _last_size(plan, site)
+        contents = {
+            DUMP: _fed(taken, server, lambda done: told(done, max(done, last))),
+            PROOF: _proof(plan, source, taken, server, facts),
+        }
         return points.store(plan, site, ASSET, datetime.now(UTC), contents, facts)
 
 
@@ -124,7 +136,7 @@ def opened(
     """
     expected = Dataset(**json.loads(points.open_point(plan, site, point, PROOF)))
     with scratch(_timeout(plan)) as server:
-        points.open_into(plan, site, point, DUMP, points.Both(server, also) if also else server)
+        points.open_into(plan, site, point, DUMP, Both(server, also) if also else server)
         found = server.loaded()
         if found != expected:
             raise Permanent(
@@ -150,9 +162,17 @@ def _follower(plan: Plan, address: str, master: Source) -> list[Source]:
         return []
 
 
-def _fed(taken: Snapshot, server: Scratch) -> Iterator[bytes]:
+def _last_size(plan: Plan, site: str) -> int:
+    stored = points.stored(plan, site, ASSET)
+    return stored[-1].size if stored else 0
+
+
+def _fed(taken: Snapshot, server: Scratch, told: Callable[[int], None]) -> Iterator[bytes]:
+    done = 0
     for piece in taken.pieces:
         server.write(piece)
+        done += len(piece)
+        told(done)
         yield piece
 
 

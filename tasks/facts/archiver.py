@@ -136,6 +136,7 @@ class PrimarySight:
         primary: where it writes.
         archiver: its archiver.
         repository: what its own pgBackRest sees.
+        refusal: why that tells nothing, where it does not by itself.
         free: bytes free where its WAL lies.
         planned: the archive_command of the plan.
     """
@@ -145,6 +146,7 @@ class PrimarySight:
     primary: PrimaryFact | None = None
     archiver: ArchiverFact | None = None
     repository: RepositoryFact | None = None
+    refusal: str = ""
     free: int | None = None
     planned: str = ""
 

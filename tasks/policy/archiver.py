@@ -15,7 +15,7 @@ from tasks.facts.archive import (
     Finding,
     Severity,
 )
-from tasks.facts.archiver import ArchiverFact, Growth, PrimaryFact, RepositoryFact
+from tasks.facts.archiver import ArchiverFact, Growth, PrimaryFact, PrimarySight, RepositoryFact
 
 # Two looks lie a second apart: one switch of a segment in it is no measure.
 _LEAST_WINDOW, _MOST_WINDOW = timedelta(seconds=30), timedelta(days=1)
@@ -49,25 +49,21 @@ def stored(archiver: ArchiverFact | None, archive: ArchiveFacts | None) -> Findi
     return Finding("stored", "critical", detail, "correct archive_command, then take a full backup")
 
 
-def bucket(
-    archiver: ArchiverFact | None,
-    archive: ArchiveFacts | None,
-    repository: RepositoryFact | None,
-    planned: str,
-) -> Finding:
+def bucket(seen: PrimarySight, archive: ArchiveFacts | None) -> Finding:
     """Whether the primary's pgBackRest works on the site's bucket and not on another."""
     if archive is None:
         return Finding("bucket", "unknown", "the site's bucket could not be listed", "is its store up?")
     hint = "compare repo1-* of the primary's pgbackrest.conf and archive_command with the plan"
-    if repository is None:
-        detail = "the primary's pgBackRest tells nothing of the repository that the site's bucket holds"
-        return Finding("bucket", "critical" if archive.count else "unknown", detail, hint)
-    mine = repository.database_of(archive.primary)
+    if seen.repository is None:
+        wrong = bool(seen.refusal and archive.count)
+        detail = f"the primary's pgBackRest does not see what the site's bucket holds: {seen.refusal}"
+        return Finding("bucket", "critical" if wrong else "unknown", detail, hint)
+    mine = seen.repository.database_of(archive.primary)
     if mine and mine.newest_wal and mine.newest_wal not in archive.watched:
         detail = f"the primary's pgBackRest sees {mine.newest_wal}, the site's bucket lacks it"
         return Finding("bucket", "critical", detail, hint)
-    elsewhere = archiver is not None and archiver.command != planned and "archive-push" in archiver.command
-    if elsewhere and stored(archiver, archive).red:
+    command = seen.archiver.command if seen.archiver else seen.planned
+    if command != seen.planned and "archive-push" in command and stored(seen.archiver, archive).red:
         return Finding("bucket", "critical", "archive_command stores elsewhere", hint)
     return Finding("bucket", "ok")
 

@@ -133,23 +133,36 @@ def kills(lab):
     """Kill the flow and restic at ten random moments; the repository stays whole, the next run succeeds."""
     environment = {**os.environ, "PYTHONPATH": "."}
     argv = [program("dr"), "run", "backup_files"]
-    began = time.monotonic()
     with extra(lab, 100):
-        subprocess.run(argv, env=environment, check=True, capture_output=True, timeout=300)
+        for _ in range(2):  # the second one tells how long it takes
+            began = time.monotonic()
+            subprocess.run(argv, env=environment, check=True, capture_output=True, timeout=300)
         whole = time.monotonic() - began
         for number in range(10):
-            moment = dice.uniform(0.1, 0.95) * whole
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             (source(lab) / "extra").write_bytes(os.urandom(100_000_000))
             flow = subprocess.Popen(argv, env=environment, start_new_session=True, **quiet)
+            # Half of them at any moment of the flow, half while restic runs.
+            if number % 2:
+                _wait_for_restic(lab, flow)
+            moment = dice.uniform(0, 4) if number % 2 else dice.uniform(0.05, 0.8) * whole
             time.sleep(moment)
             dead = _kill_all(lab, flow)
             assert check(lab, PRIMARY) == ()
             locks = len(list(Bucket.readable(lab.plan, PRIMARY).list("restic/locks")))
-            say(f"kill {number + 1} after {moment:.1f} of {whole:.1f} s: {dead}, {locks} locks left, whole")
+            since = "restic's start" if number % 2 else f"the start, of {whole:.1f} s"
+            say(f"kill {number + 1}, {moment:.1f} s after {since}: {dead}, {locks} locks left, whole")
         back_up(lab)
         assert_whole(lab)
     say("after ten kills: a backup succeeds, all of it comes back")
+
+
+def _wait_for_restic(lab, flow):
+    deadline = time.monotonic() + 120
+    while not any(_is_ours(lab, p) for p in psutil.process_iter(["name", "cwd"])):
+        assert flow.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def _kill_all(lab, flow):

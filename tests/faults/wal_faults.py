@@ -124,8 +124,8 @@ def main():
     results = {}
     try:
         with a_lab() as lab, without_server():
-            lab.dr("run", "backup-database")
-            lab.dr("run", "replicate-backups")
+            lab.dr("run", "backup-database", timeout=900)
+            lab.dr("run", "replicate-backups", timeout=900)
             run(Ground(lab), results)
     finally:
         with suppress(OSError):

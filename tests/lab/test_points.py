@@ -2,14 +2,16 @@
 
 import os
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from pyrage import x25519
 
 from tasks.clients import points
-from tasks.clients.objects import Bucket
-from tasks.errors import Permanent, Refused
+from tasks.clients.objects import Bucket, location_of
+from tasks.clients.sealed_objects import put_sealed
+from tasks.errors import Permanent, Refused, Transient
 
 pytestmark = pytest.mark.lab
 
@@ -129,6 +131,27 @@ def test_a_manifest_at_another_place_is_damage(plan, asset):
     bucket, other = Bucket.owned(plan, SITE), f"points/{asset}/20020202T020202Z/manifest.json"
     bucket.put(other, bucket.get(f"{done.folder}/manifest.json"))
     assert [key for key, _ in points.survey(plan, SITE, asset).broken] == [other]
+
+
+@pytest.mark.parametrize("content", [b"small", [bytes(MIB)] * 20], ids=["small", "large"])
+def test_a_store_that_refuses_or_is_gone_is_told_as_such(plan, content):
+    storage, key = plan.sites[SITE].storage, "points/never/20010101T000000Z/a.age"
+    reader = location_of(plan, SITE, storage.reader)
+    with pytest.raises(Permanent, match="denied"):
+        put_sealed(plan, Bucket(reader), key, content)
+    with pytest.raises(Transient, match="cannot write"):
+        put_sealed(plan, Bucket(replace(reader, endpoint="https://127.0.0.1:9"), 2), key, content)
+
+
+def test_a_point_that_failed_is_withdrawn(plan, asset):
+    def broken():
+        yield b"begun"
+        raise Transient("the source broke off")
+
+    with pytest.raises(Transient, match="broke off"):
+        store(plan, asset, a=b"whole", b=broken())
+    assert [entry.key for entry in Bucket.readable(plan, SITE).list(f"points/{asset}")] == []
+    assert store(plan, asset).asset == asset
 
 
 def test_removal_leaves_nothing(plan, asset):

@@ -1,4 +1,4 @@
-"""Secrets of files, hosts and AWS Secrets Manager: sealed, opened with the escrowed key, never in the clear."""
+"""Secrets of files, hosts and AWS Secrets Manager: sealed, opened with the escrowed key, never in clear."""
 
 import io
 import socket

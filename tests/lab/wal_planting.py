@@ -12,7 +12,7 @@ from psycopg import sql
 
 from flows.check_wal_archiving import check_wal_archiving
 from infra.lab import processes
-from tasks.clients import archiver, copies, patroni, postgres, repository
+from tasks.clients import archiver, copies, patroni, postgres
 from tasks.clients.layout import Layout
 from tasks.clients.objects import Bucket
 from tasks.clients.remote import run_on
@@ -262,7 +262,8 @@ class Ground:
             f"{self.layout.pgbackrest} --pg1-path={data} --pg1-socket-path={data} --pg1-port={SECOND_PORT}"
         )
         options = self._second_options(data, f"{backrest} archive-push %p")
-        infos = repository.read_infos(self.buckets[self.active], self.stanza)
+        names = (f"pgbackrest/{kind}/{self.stanza}/{kind}.info" for kind in ("archive", "backup"))
+        infos = [self.buckets[self.active].read(name + end) for name in names for end in ("", ".copy")]
         script = (
             f"rm -rf {data}; {binaries}/initdb -D {data} -U postgres --auth-local=peer -N "
             f"&& {backrest} --no-online stanza-upgrade "

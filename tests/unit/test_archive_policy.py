@@ -2,75 +2,21 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from archive_facts import HEALTHY, LIMITS, MIB16, NOW, PARTIAL, archiver, backup, facts, folded, seen_at, wal
 
 from tasks.clients.walnames import (
     Segment,
     Switch,
-    format_lsn,
-    parse_archived,
-    parse_history,
-    parse_lsn,
 )
 from tasks.facts.archive import (
     ArchivedFile,
-    ArchiveFacts,
-    ArchiveLimits,
-    ArchiveNumbers,
 )
 from tasks.facts.archiver import (
-    ArchiverFact,
     BackupFact,
-    DatabaseFact,
-    Growth,
     PrimaryFact,
-    RepositoryFact,
 )
-from tasks.policy import archiver as on_primary
 from tasks.policy.archive import foreign, gaps, judge_archive, numbers, position, stanza
-from tasks.policy.archive_fold import Fold, Sight
 from tasks.policy.lineage import ahead_of
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-MIB16 = 16 * 1024 * 1024
-PARTIAL = ".partial-" + "c" * 40
-LIMITS = ArchiveLimits(rpo=timedelta(minutes=15), archive_timeout=timedelta(minutes=1))
-
-
-def wal(number, timeline=1, size=70_000, age_s=30, ending="-" + "a" * 40, etag="e"):  # noqa: PLR0913 -- a table of fields
-    name = f"{Segment(timeline, number).name()}{ending}.zst"
-    return ArchivedFile(name, size, NOW - timedelta(seconds=age_s), etag)
-
-
-def backup(start, stop, timeline=1, label="20260301-020000F", age_h=10):
-    segments = Segment(timeline, start).name(), Segment(timeline, stop).name()
-    return BackupFact(label, "full", *segments, NOW - timedelta(hours=age_h))
-
-
-BACKUPS = (backup(2, 2),)
-
-
-def folded(by_site, primary=None, watched=frozenset(), ciphered=True, reference="us"):
-    primary = primary or PrimaryFact(1, 9 * MIB16 + 100)
-    fold = Fold(Sight(reference, primary, frozenset(watched), NOW, ciphered=ciphered), by_site)
-    folders = sorted({file.name[:16] for files in by_site.values() for file in files})
-    for folder in folders:
-        fold.add(
-            {site: [file for file in files if file.name[:16] == folder] for site, files in by_site.items()}
-        )
-    return fold
-
-
-def seen_at(site, by_site, backups=BACKUPS, primary=None, **sight):
-    primary = primary or PrimaryFact(1, 9 * MIB16 + 100)
-    fold = folded(by_site, primary, **sight)
-    return ArchiveFacts("main", ("main",), backups=backups, primary=primary, seen_at=NOW, **fold.facts(site))
-
-
-def facts(files, backups=BACKUPS, primary=None, **sight):
-    return seen_at("us", {"us": list(files)}, tuple(backups), primary, **sight)
-
-
-HEALTHY = facts([wal(number) for number in range(1, 9)])
 
 
 def gaps_of(seen):
@@ -360,161 +306,6 @@ def test_a_wrong_or_empty_archive_is_critical(stanzas, files):
     assert stanza(replace(facts(files), stanzas=stanzas)).severity == "critical"
 
 
-def archiver(failed=0, archived_s=10, failed_s=None, waiting=0, claim="", waiting_s=0.0, idle_s=5.0, **told):  # noqa: PLR0913 -- a table of fields
-    ago = [
-        None if seconds is None else NOW - timedelta(seconds=seconds) for seconds in (archived_s, failed_s)
-    ]
-    wal = "000000010000000000000009"
-    return ArchiverFact(failed, *ago, wal, waiting, claim, waiting_s, idle_s, **told)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "severity"),
-    [
-        (archiver(), archiver(), "ok"),
-        (archiver(3, failed_s=99), archiver(3, failed_s=99), "ok"),
-        (archiver(3, failed_s=99), archiver(4, failed_s=20), "critical"),
-        (archiver(3, failed_s=5), archiver(3, failed_s=5), "critical"),
-        (archiver(archived_s=None), archiver(archived_s=None), "critical"),
-        (archiver(3, None, 5), archiver(3, None, 5), "critical"),
-        (None, archiver(), "unknown"),
-        (archiver(), None, "unknown"),
-    ],
-)
-def test_the_archiver_is_judged_by_two_looks(before, after, severity):
-    assert on_primary.failures(before, after, None, None).severity == severity
-
-
-def test_failures_since_the_last_check_are_told_though_they_are_over():
-    last = ArchiveNumbers(NOW - timedelta(minutes=5), "us", {}, {}, failed_count=3)
-    assert on_primary.failures(archiver(5), archiver(5), None, last).severity == "warning"
-    assert on_primary.failures(archiver(3), archiver(3), None, last).severity == "ok"
-
-
-def test_a_segment_that_another_cluster_archived_first_is_told():
-    failing = archiver(3, failed_s=1)
-    seen = facts([wal(9)], watched={failing.last_failed_wal})
-    assert on_primary.failures(failing, failing, seen, None).name == "foreign cluster"
-
-
-def test_an_archiver_that_hangs_is_stuck_though_nothing_failed():
-    hanging = archiver(waiting=1, waiting_s=40, idle_s=50, claim="x")
-    assert on_primary.backlog(hanging, hanging, LIMITS).severity == "critical"
-
-
-@pytest.mark.parametrize(
-    "after",
-    [
-        archiver(waiting=1, waiting_s=40, idle_s=1, claim="x"),
-        archiver(waiting=1, waiting_s=2, idle_s=9 * 3600, claim="x"),
-        archiver(waiting=1, waiting_s=40, idle_s=50, claim="y"),
-        archiver(),
-    ],
-)
-def test_an_archiver_that_moves_is_not_stuck(after):
-    assert on_primary.backlog(archiver(claim="x"), after, LIMITS).severity == "ok"
-
-
-def test_a_long_backlog_is_a_warning():
-    assert on_primary.backlog(archiver(), archiver(waiting=9), LIMITS).severity == "warning"
-
-
-CLAIM = "000000010000000000000009"
-
-
-def test_what_was_called_archived_must_be_there():
-    assert on_primary.stored(archiver(claim=CLAIM), HEALTHY).severity == "critical"
-    assert on_primary.stored(archiver(claim=CLAIM), facts([wal(9)], watched={CLAIM})).severity == "ok"
-
-
-@pytest.mark.parametrize("claim", [f"{CLAIM}.00000028.backup", f"{CLAIM}.partial", "00000002.history", CLAIM])
-def test_every_kind_of_file_is_recognised_in_the_bucket(claim):
-    ending = {".partial": f".partial-{'c' * 40}.zst", CLAIM[-8:]: f"-{'c' * 40}.zst"}.get(claim[-8:], "")
-    name = claim.removesuffix(".partial") + ending
-    assert claim in facts([ArchivedFile(name, 80, NOW)], watched={claim}).watched
-
-
-def test_a_claim_from_a_nodes_earlier_life_is_none():
-    seen = facts([wal(8)], [backup(8, 8)])
-    assert on_primary.stored(archiver(claim="000000010000000000000003"), seen).severity == "ok"
-
-
-PLANNED = "pgbackrest --stanza=main archive-push %p"
-
-
-@pytest.mark.parametrize(
-    ("mode", "command", "severity"),
-    [
-        ("on", PLANNED, "ok"),
-        ("off", PLANNED, "critical"),
-        ("on", "/bin/true", "critical"),
-        ("on", "", "critical"),
-        ("on", "pgbackrest --repo1-path=/x --stanza=main archive-push %p", "warning"),
-    ],
-)
-def test_the_archive_command_is_held_against_the_plan(mode, command, severity):
-    assert on_primary.command(archiver(mode=mode, command=command), PLANNED).severity == severity
-
-
-def test_a_secret_in_an_archive_command_is_not_told():
-    told = archiver(command="AWS_SECRET_ACCESS_KEY=hunter2 aws s3 cp %p s3://x --access-token=hunter2")
-    assert "hunter2" not in on_primary.command(told, PLANNED).detail
-
-
-def repository(newest="", system=7):
-    return RepositoryFact(BACKUPS, (DatabaseFact("15-1", system, newest),))
-
-
-def test_a_primary_whose_pgbackrest_sees_another_bucket_is_told():
-    ours = PrimaryFact(1, 9 * MIB16, system=7)
-    seen = facts([wal(8)], primary=ours, watched={CLAIM})
-    assert on_primary.bucket(archiver(), seen, repository(CLAIM), PLANNED).severity == "critical"
-    assert on_primary.bucket(archiver(), seen, None, PLANNED).severity == "critical"
-    seen = facts([wal(9)], primary=ours, watched={CLAIM})
-    assert on_primary.bucket(archiver(claim=CLAIM), seen, repository(CLAIM), PLANNED).severity == "ok"
-    elsewhere = archiver(claim="00000001000000000000000A", command=f"{PLANNED} --config-path=/other")
-    assert on_primary.bucket(elsewhere, seen, repository(CLAIM), PLANNED).severity == "critical"
-
-
-def test_a_repository_of_another_system_is_told():
-    ours = PrimaryFact(1, 9 * MIB16, system=7)
-    assert on_primary.system(ours, repository()).severity == "ok"
-    upgraded = RepositoryFact(BACKUPS, (DatabaseFact("15-1", 7), DatabaseFact("15-2", 8)))
-    assert on_primary.system(ours, upgraded).severity == "critical"
-    assert on_primary.system(ours, None).severity == "unknown"
-
-
-STUCK = archiver(waiting=20, waiting_s=100, idle_s=100)
-
-
-@pytest.mark.parametrize(
-    ("free_gib", "after", "severity"),
-    [
-        (100, STUCK, "ok"),
-        (50, STUCK, "warning"),
-        (1, STUCK, "critical"),
-        (1, archiver(), "ok"),
-        (1, archiver(waiting=3, waiting_s=2), "ok"),
-    ],
-)
-def test_a_disk_that_fills_is_told_before_it_is_full(free_gib, after, severity):
-    written = Growth(300 * 1024 * 1024, 300, free_gib * 1024**3)
-    assert on_primary.disk(written, after, after, LIMITS).severity == severity
-
-
-def test_an_unknown_disk_is_not_healthy():
-    assert on_primary.disk(None, archiver(), archiver(), LIMITS).red
-    assert on_primary.disk(Growth(1, 1, None), archiver(), archiver(), LIMITS).red
-
-
-def test_the_growth_is_taken_since_the_last_check_of_the_same_timeline():
-    looks = (PrimaryFact(1, 900, system=7), NOW - timedelta(seconds=1)), (PrimaryFact(1, 1000, system=7), NOW)
-    last = ArchiveNumbers(NOW - timedelta(seconds=100), "us", {}, {}, system=7, timeline=1, lsn=500)
-    assert on_primary.growth(*looks, 9000, last) == Growth(500, 100, 9000)
-    assert on_primary.growth(*looks, 9000, replace(last, timeline=2)) == Growth(100, 1, 9000)
-    assert on_primary.growth(*looks, 9000, None).full_in_s == 90
-
-
 def test_beyond_the_wal_retention_only_what_each_backup_needs_is_wanted():
     old, middle, new = backup(2, 2, age_h=20 * 24), backup(4, 5, age_h=10 * 24), backup(7, 7)
     files = [wal(n) for n in (2, 4, 5, 6, 7, 8)]
@@ -570,49 +361,3 @@ def test_backups_are_read_from_pgbackrest_info_without_the_broken_ones():
         ("20261122-224056F", "000000010000000000000003")
     ]
     assert found[0].stopped_at == datetime(2026, 11, 22, 22, 40, 59, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("name", "size", "number"),
-    [
-        ("000000010000000000000003", MIB16, 3),
-        ("0000000100000001000000FF", MIB16, 0x1FF),
-        ("000000010000000100000003", 1024 * 1024 * 1024, 7),
-    ],
-)
-def test_segment_names_go_there_and_back(name, size, number):
-    segment = Segment.parse(name, size)
-    assert (segment.timeline, segment.number) == (1, number)
-    assert segment.name(size) == name
-
-
-@pytest.mark.parametrize("name", ["", "00000001000000000000000", "000000010000000000000100", "x" * 24])
-def test_what_is_no_segment_is_refused(name):
-    with pytest.raises(ValueError, match="not a WAL segment"):
-        Segment.parse(name)
-
-
-def test_lsns_go_there_and_back():
-    assert parse_lsn("16/B374D848") == 0x16B374D848
-    assert format_lsn(0x16B374D848) == "16/B374D848"
-    with pytest.raises(ValueError, match="not an LSN"):
-        parse_lsn("16-B374D848")
-
-
-def test_a_segment_holds_its_lsns():
-    assert Segment.holding(1, parse_lsn("0/6FFFFFF")).name() == "000000010000000000000006"
-    assert format_lsn(Segment(1, 6).end()) == "0/7000000"
-
-
-@pytest.mark.parametrize(
-    "name", ["00000002.history", "000000010000000000000002.00000028.backup", "archive.info", "x.zst"]
-)
-def test_what_is_no_archived_segment_is_passed_over(name):
-    assert parse_archived(name) is None
-
-
-def test_a_history_names_its_ancestors():
-    text = "1\t0/60000A0\tno recovery target specified\n\n2\t0/9000000\tat restore point\n"
-    assert parse_history(text) == (Switch(1, 0x60000A0), Switch(2, 0x9000000))
-    with pytest.raises(ValueError, match="no LSN"):
-        parse_history("1\n")
