@@ -58,9 +58,10 @@ class Vault:
             Transient, Permanent: see `set_apart`.
         """
         with told(f"{key} in {self._name}"):
-            if self._locked_until(key) < until:
-                retention = {"Mode": "COMPLIANCE", "RetainUntilDate": until}
-                self._client.put_object_retention(Bucket=self._name, Key=key, Retention=retention)
+            if self._locked_until(key) >= until:
+                return
+            retention = {"Mode": "COMPLIANCE", "RetainUntilDate": until}
+            self._client.put_object_retention(Bucket=self._name, Key=key, Retention=retention)
             if self._locked_until(key) < until:
                 raise Permanent(f"{key} in {self._name} is not locked", f"until {until:%Y-%m-%d}")
 
@@ -68,31 +69,43 @@ class Vault:
         entry, key = move
         with told(f"{key} in {self._name}"):
             if not self._is_there(entry, key):
-                self._copy(entry, key)
+                self._copy(entry, key, until)
+        # Looked at after the copy: a store may take the lock's headers and not mean them.
         self.lock(key, until)
         return entry.size
 
-    def _copy(self, entry: Entry, key: str) -> None:
-        source = {"Bucket": self._name, "Key": entry.key}
+    def _copy(self, entry: Entry, key: str, until: datetime) -> None:
         try:
-            self._client.copy(source, self._name, key, Config=_PARTS)
+            if entry.size < _PART:
+                self._copy_small(entry, key, until)
+            else:
+                self._client.copy({"Bucket": self._name, "Key": entry.key}, self._name, key, Config=_PARTS)
         except ClientError as error:
-            if error.response["Error"]["Code"] in {"404", "NoSuchKey"}:
+            if _is_missing(error):
                 raise Transient(f"{entry.key} expired while it was set apart", str(error)) from error
             raise
-        if not self._is_there(entry, key):
+        if entry.size >= _PART and not self._is_there(entry, key):
             raise Permanent(f"the copy {key} in {self._name} is not {entry.key}")
+
+    def _copy_small(self, entry: Entry, key: str, until: datetime) -> None:
+        done = self._client.copy_object(
+            Bucket=self._name,
+            Key=key,
+            CopySource={"Bucket": self._name, "Key": entry.key},
+            ObjectLockMode="COMPLIANCE",
+            ObjectLockRetainUntilDate=until,
+        )
+        if not _alike(done["CopyObjectResult"]["ETag"], entry.etag):
+            raise Transient(f"{entry.key} changed while it was set apart", "its ETag is another")
 
     def _is_there(self, entry: Entry, key: str) -> bool:
         try:
             found = self._client.head_object(Bucket=self._name, Key=key)
         except ClientError as error:
-            if error.response["Error"]["Code"] in {"404", "NoSuchKey"}:
+            if _is_missing(error):
                 return False
             raise
-        comparable = not any("-" in etag for etag in (entry.etag, found["ETag"]))
-        same = found["ETag"].strip('"') == entry.etag or not comparable
-        return bool(found["ContentLength"] == entry.size and same)
+        return bool(found["ContentLength"] == entry.size and _alike(found["ETag"], entry.etag))
 
     def _locked_until(self, key: str) -> datetime:
         try:
@@ -105,3 +118,13 @@ class Vault:
         until: datetime = retention["RetainUntilDate"]
         # A store may keep whole seconds only.
         return until + timedelta(seconds=1) if retention["Mode"] == "COMPLIANCE" else _NEVER
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two ETags do not contradict each other: those of objects made in parts cannot be compared."""
+    plain = one.strip('"'), other.strip('"')
+    return plain[0] == plain[1] or any("-" in each for each in plain)
+
+
+def _is_missing(error: ClientError) -> bool:
+    return error.response["Error"]["Code"] in {"404", "NoSuchKey"}
