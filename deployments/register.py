@@ -88,6 +88,7 @@ DEPLOYMENTS = (
     Deployment("flows.fail_over.fail_over", RECOVERY_POOL, REFUSED),
     Deployment("flows.validate_recovery.validate_recovery", RECOVERY_POOL, QUEUED),
     Deployment("flows.bring_back.bring_back", RECOVERY_POOL, REFUSED),
+    Deployment("flows.restore_database.restore_database", RECOVERY_POOL, QUEUED),
 )
 
 

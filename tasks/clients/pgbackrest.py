@@ -17,6 +17,7 @@ from tasks.clients.command import Tell
 from tasks.clients.layout import Layout
 from tasks.clients.pgbackrest_command import Command, own_repository, repository
 from tasks.clients.pgbackrest_log import damages_in
+from tasks.clients.pgbackrest_texts import damaged_texts
 from tasks.errors import Permanent, Transient
 from tasks.plan.plan import Plan
 
@@ -97,9 +98,12 @@ def verify(plan: Plan, site: str, *, timeout: float, tell: Tell | None = None) -
         if tell:
             tell(line)
 
-    where = repository(plan, site, "reader")
-    where.follow(["verify", "--output=text", "--verbose", "--log-level-console=info"], keep, timeout=timeout)
-    return damages_in(lines)
+    argv = ["verify", "--output=text", "--verbose", "--log-level-console=info", "--log-level-stderr=off"]
+    try:
+        repository(plan, site, "reader").follow(argv, keep, timeout=timeout)
+    except Permanent as error:
+        raise Permanent(error.message, "\n".join(lines[-5:]) or error.detail, error.hint) from error
+    return (*damages_in(lines), *damaged_texts(plan, site, timeout=timeout))
 
 
 def expire(plan: Plan, site: str, *, sets: Sequence[str], wal_backups: int, timeout: float) -> None:

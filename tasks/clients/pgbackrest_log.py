@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterable
 
 _LINE = re.compile(r"^\S+ \S+ P\d+\s+(WARN|ERROR|INFO|DETAIL): (.*)$")
+# The file is quoted after some words and not after others, and bad ones are told at INFO.
+_BAD = re.compile(r"^(?:invalid \w+|file missing|unable to \w+) '?([^\s':]+)'?")
 _FILE = re.compile(r"'([^']+)'")
-_TOTALS = re.compile(r"backup: (\S+), status: (?!valid)([\w-]+(?: missing)?),")
+_STATUS = re.compile(r"backup: (\S+), status: (?!valid)([\w-]+(?: missing)?),")
 _DONE = re.compile(r"\(.*?(?P<part>[\d.]+)%\)")
 
 
@@ -16,11 +18,14 @@ def damages_in(lines: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """Every file that a verify calls damaged or missing, and how; whatever else it warns of, too."""
     found: dict[str, str] = {}
     for line in lines:
-        match = _LINE.match(line)
-        if match and match[1] in {"WARN", "ERROR"}:
+        match, status = _LINE.match(line), _STATUS.search(line)
+        bad = _BAD.match(match[2]) if match else None
+        if match and bad:
+            found.setdefault(bad[1], match[2])
+        elif match and match[1] in {"WARN", "ERROR"}:
             name = _FILE.search(match[2])
             found.setdefault(name[1] if name else "repository", match[2])
-        elif status := _TOTALS.search(line):
+        elif status:
             found.setdefault(status[1], f"the backup is {status[2]}")
     return tuple(found.items())
 

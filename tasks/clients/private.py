@@ -102,8 +102,9 @@ class PrivateServer:
 
     @property
     def psql(self) -> Psql:
-        """How it is asked. Its port names a socket beside the live server's: the directory can be too long."""
-        return Psql(self.plan, self.site, self.host, 50000 + zlib.crc32(str(self.directory).encode()) % 10000)
+        """How it is asked. Its port names a socket beside the live server's: a directory can be too long."""
+        port = 50000 + zlib.crc32(str(self.directory).encode()) % 10000
+        return Psql(self.plan, self.site, self.host, port)
 
     def _shell(
         self, script: str, *, timeout: float, secrets: Mapping[str, str] | None = None, **words: object

@@ -1,0 +1,76 @@
+"""The parts of a repository that pgBackRest never verifies: its own records, which are plain text inside.
+
+It reads an info file or a manifest, or silently the copy beside where the first is damaged; the labels of
+backups and the histories of timelines it does not read at all. A flipped bit in AES-CBC spoils a whole
+block, so that what was text no longer is; a truncated or missing one differs from its copy.
+
+Source: pgBackRest command reference, "Repository Get File Command".
+"""
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+from tasks.clients.objects import Bucket
+from tasks.clients.pgbackrest_command import repository
+from tasks.clients.remote import run_on
+from tasks.plan.plan import Plan
+
+_ROOT = "pgbackrest/"
+_PAIRED = ("archive.info", "backup.info", "backup.manifest")
+_TEXTS = (*_PAIRED, ".copy", ".backup", ".history", ".manifest", ".manifest.gz")
+_EMPTY = "0"
+# For each name: how many bytes it has, how many of them are no text, and its hash.
+_READ = """
+folder=$(mktemp -d) && trap 'rm -rf "$folder"' EXIT
+while IFS= read -r name; do
+    {command} repo-get "$name" >"$folder/got" 2>/dev/null </dev/null || : >"$folder/got"
+    case $name in
+    *.gz) gzip -dc <"$folder/got" >"$folder/text" 2>/dev/null || : >"$folder/text" ;;
+    *) mv "$folder/got" "$folder/text" ;;
+    esac
+    bytes=$(wc -c <"$folder/text")
+    odd=$(LC_ALL=C tr -d '[:print:]\\n\\t' <"$folder/text" | wc -c)
+    hash=$(sha256sum <"$folder/text")
+    echo "$bytes $odd ${{hash%% *}} $name"
+done
+"""
+
+
+def damaged_texts(plan: Plan, site: str, *, timeout: float) -> tuple[tuple[str, str], ...]:
+    """Every record that cannot be read as text, or that differs from its copy, and how.
+
+    Raises:
+        Transient: the store or every database host cannot be reached, or the time is over.
+        Permanent: the store refuses.
+    """
+    keys = [entry.key.removeprefix(_ROOT) for entry in Bucket.readable(plan, site).list(_ROOT.rstrip("/"))]
+    names = [key for key in keys if key.endswith(_TEXTS)]
+    if not names:
+        return ()
+    where = repository(plan, site, "reader")
+    script = _READ.format(command=shlex.join(where.argv([])))
+    told = run_on(
+        plan,
+        where.address,
+        ["sh", "-c", script],
+        timeout=timeout,
+        secrets=where.secrets,
+        stdin="".join(f"{name}\n" for name in names),
+    )
+    return tuple(_judged(names, told.splitlines()))
+
+
+def _judged(names: Sequence[str], lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    hashes: dict[str, str | None] = dict.fromkeys(names)
+    for line in lines:
+        size, odd, read, name = line.split(" ", 3)
+        if size != _EMPTY and odd == _EMPTY:
+            hashes[name] = read
+    for name, digest in hashes.items():
+        copy = hashes.get(f"{name}.copy", digest)
+        if digest is None:
+            yield name, "it is not the text that was written"
+        elif name.endswith(_PAIRED) and f"{name}.copy" not in hashes:
+            yield f"{name}.copy", "it is missing"
+        elif name.endswith(_PAIRED) and copy not in {digest, None}:
+            yield name, "it and its copy differ"
