@@ -164,7 +164,7 @@ def _add(samples: dict[str, list[Sample]], new: Iterable[Told]) -> None:
 
 
 PARTS: Mapping[str, Measure] = {
-    "catalogue": Measure(_catalogue, 60),
+    "catalogue": Measure(_catalogue, 30),
     "distance": Measure(Distance().ask, 15),
     "replication": Measure(_copied, 30),
     "wal check": Measure(_checked, 30),

@@ -107,31 +107,6 @@ class ArchiveFacts:
 
 
 @dataclass(frozen=True)
-class ArchiveLimits:
-    """What is tolerated: the tier's RPO, and the segments that may wait to be archived.
-
-    A segment is archived within archive_timeout of the first write to it, full or not.
-
-    Attributes:
-        rpo: the tier's.
-        archive_timeout: the longest that WAL stays in a segment that is not archived.
-        waiting: segments that may wait.
-        stuck: how long one may wait while none is archived.
-        soon: a disk that would be full within it is critical.
-        later: a disk that would be full within it is a warning.
-        wal_retention: for how long every moment can be reached; the older WAL is what backups need.
-    """
-
-    rpo: timedelta
-    archive_timeout: timedelta
-    waiting: int = 8
-    stuck: timedelta = timedelta(seconds=30)
-    soon: timedelta = timedelta(hours=1)
-    later: timedelta = timedelta(hours=24)
-    wal_retention: timedelta = timedelta(days=7)
-
-
-@dataclass(frozen=True)
 class SiteNumbers:
     """How far one site's archive reaches: what a cold standby made of it would lose.
 
@@ -177,3 +152,52 @@ class ArchiveNumbers:
     failed_count: int | None = None
     free_bytes: int | None = None
     full_in_s: float | None = None
+<<<<<<< HEAD
+=======
+
+
+@dataclass(frozen=True)
+class ArchiveLimits:
+    """What is tolerated: the tier's RPO, and the segments that may wait to be archived.
+
+    A segment is archived within archive_timeout of the first write to it, full or not.
+
+    Attributes:
+        rpo: the tier's.
+        archive_timeout: the longest that WAL stays in a segment that is not archived.
+        waiting: segments that may wait.
+        stuck: how long one may wait while none is archived.
+        soon: a disk that would be full within it is critical.
+        later: a disk that would be full within it is a warning.
+        wal_retention: for how long every moment can be reached; the older WAL is what backups need.
+    """
+
+    rpo: timedelta
+    archive_timeout: timedelta
+    stuck: timedelta = timedelta(seconds=30)
+    soon: timedelta = timedelta(hours=1)
+    later: timedelta = timedelta(hours=24)
+    wal_retention: timedelta = timedelta(days=7)
+    waiting: int = 8
+
+
+@dataclass(frozen=True)
+class CopyReport:
+    """What one pass of replication did.
+
+    Attributes:
+        objects: objects copied.
+        bytes: bytes copied.
+        skipped: objects that were the same already.
+        postponed: objects of backups that are still being written.
+        conflicts: keys that may never change, and did at the source; the copy was kept.
+        seconds: how long it took.
+    """
+
+    objects: int
+    bytes: int
+    skipped: int
+    postponed: int
+    conflicts: tuple[str, ...]
+    seconds: float
+>>>>>>> wip/wal

@@ -93,7 +93,7 @@ def gaps(facts: ArchiveFacts, limits: ArchiveLimits) -> Finding:
     missing = sorted(set(_missing(facts, runs)) - facts.coming)
     if missing:
         names = Names(tuple(each.name(size) for each in missing[:_SHOWN]), len(missing))
-        hint = "copy them from another site's repository; else take a full backup"
+        hint = "copy them from another site, or push them from the primary's pg_wal; else take a full backup"
         return Finding("continuity", "critical", f"{len(missing)} missing: {names}", hint)
     wanted = sum(last - first + 1 for _, first, last in _since(facts, primary, rolled))
     return Finding("continuity", "ok", f"{wanted} segments since {rolled[0].label}")

@@ -2,12 +2,12 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from tasks.clients.walnames import ArchivedName, Segment, history_timeline, parse_archived
+from tasks.clients.walnames import SEGMENT_SIZE, ArchivedName, Segment, history_timeline, parse_archived
 from tasks.facts.archive import ArchivedFile, Names
 from tasks.facts.archiver import PrimaryFact
 from tasks.policy.lineage import is_known, on_line
@@ -217,12 +217,12 @@ class Fold:
         return (each for each in self._named(files) if not each[1].partial)
 
     def _named(self, files: Listing) -> Iterable[Found]:
-        size = {"size": self._sight.primary.segment_size} if self._sight.primary else {}
+        primary = self._sight.primary
+        size = primary.segment_size if primary else SEGMENT_SIZE
         for file in files:
-            name = parse_archived(file.name)
-            if name:
-                with suppress(ValueError):
-                    yield file, name, Segment.parse(name.wal, **size)
+            named = _parsed(file.name, size)
+            if named:
+                yield file, *named
 
     def _plausible(self, size: int, name: ArchivedName) -> bool:
         if self._sight.ciphered and size % _CIPHER_BLOCK_BYTES:
@@ -255,6 +255,19 @@ def _odd(values: Mapping[str, Any]) -> list[str]:
     return smaller if isinstance(largest, int) else list(values)
 
 
+@lru_cache(maxsize=8192)
+def _parsed(name: str, size: int) -> tuple[ArchivedName, Segment] | None:
+    """Every site has the same names in a folder, and each is looked at several times."""
+    archived = parse_archived(name)
+    if archived is None:
+        return None
+    try:
+        return archived, Segment.parse(archived.wal, size)
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=8192)
 def _timeline(name: str) -> int | None:
     archived = parse_archived(name)
     return int(archived.wal[:8], 16) if archived else history_timeline(name)

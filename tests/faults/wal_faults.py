@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "lab"))
 
 from conftest import Lab
+from second_cluster import SecondCluster
 from wal_planting import Ground, dumped
 
 from deployments.run import without_server
@@ -42,9 +43,17 @@ def planted(ground):
     for site in (active, dr, archive):
         yield f"store of {site} stopped", lambda site=site: ground.store_stopped(site), (site, "repository")
         yield f"store of {site} killed", lambda site=site: ground.store_killed(site), (site, "repository")
-    yield "promoted copy", lambda: ground.restored_copy(promoted=True), (active, "foreign cluster")
-    yield "started copy", lambda: ground.restored_copy(promoted=False), (active, "foreign cluster")
-    yield "another cluster", ground.another_cluster, ("primary", "system")
+    yield (
+        "promoted copy",
+        lambda: SecondCluster(ground).restored_copy(promoted=True),
+        (active, "foreign cluster"),
+    )
+    yield (
+        "started copy",
+        lambda: SecondCluster(ground).restored_copy(promoted=False),
+        (active, "foreign cluster"),
+    )
+    yield "another cluster", SecondCluster(ground).another_cluster, ("primary", "system")
     yield "hanging archiver", ground.hanging_archiver, ("primary", "backlog")
 
 
@@ -58,7 +67,7 @@ def find(ground, what, plant, name):
         while seen.get(name) != "critical" and time.monotonic() < deadline:
             seen = ground.check(switch=switch)
     found_s = time.monotonic() - began
-    ground.green(120)
+    ground.green()
     result = {"found": seen.get(name) == "critical", "seconds": round(found_s, 1), "seen": dumped(seen)}
     print(f"{what}: {result}", flush=True)
     return result
@@ -137,13 +146,14 @@ def main():
 
 
 def run(ground, results):
-    """Healthy, then every fault, then healthy under load."""
-    results["healthy idle"] = healthy(ground, "healthy idle", COUNT)
+    """Every fault, then healthy, idle and under load."""
+    ground.green()
     for what, plant, name in planted(ground):
         results[what] = find(ground, what, plant, name)
+    results["healthy idle"] = healthy(ground, "healthy idle", COUNT)
     with pgbench(ground):
         results["healthy under pgbench"] = healthy(ground, "healthy under pgbench", COUNT)
-    ground.green(120)
+    ground.green()
 
 
 if __name__ == "__main__":

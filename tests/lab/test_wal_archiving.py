@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from second_cluster import SecondCluster
 from wal_planting import Ground
 
 from deployments.run import without_server
@@ -68,13 +69,13 @@ def test_a_store_that_does_not_answer_is_named_and_the_others_are_judged(ground)
 
 
 def test_a_promoted_copy_that_archives_is_foreign(ground):
-    with ground.restored_copy(promoted=True):
+    with SecondCluster(ground).restored_copy(promoted=True):
         seen = ground.check()
     assert seen[(ground.active, "foreign cluster")] == "critical"
 
 
 def test_another_cluster_that_took_the_stanza_over_is_named(ground):
-    with ground.another_cluster():
+    with SecondCluster(ground).another_cluster():
         seen = ground.check()
     assert seen[("primary", "system")] == "critical"
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import signal
 import time
 from contextlib import contextmanager, suppress
@@ -16,11 +15,10 @@ from tasks.clients import archiver, copies, patroni, postgres
 from tasks.clients.layout import Layout
 from tasks.clients.objects import Bucket
 from tasks.clients.remote import run_on
-from tasks.errors import DrError, Permanent
+from tasks.errors import Permanent
 from tasks.wal_report import last_numbers
 
 ROOT = "pgbackrest/archive"
-SECOND_PORT = 5999
 
 
 class Ground:
@@ -55,7 +53,7 @@ class Ground:
         assert raised == any(each in {"critical", "unknown"} for each in seen.values()), seen
         return seen
 
-    def green(self, seconds=60):
+    def green(self, seconds=150):
         """Wait until nothing is found any more."""
         deadline = time.monotonic() + seconds
         while (seen := self.check()) and time.monotonic() < deadline:
@@ -227,128 +225,18 @@ class Ground:
             self.lab.dr("lab", "up")
 
     @contextmanager
-    def restored_copy(self, *, promoted):
-        """A copy of the primary on the same host, with archive_mode left on; promoted, or simply started."""
-        data = self.layout.root / "var/lib/postgresql/second"
-        binaries = self.plan.access.postgres_bin
-        push = f"{self.layout.pgbackrest} --pg1-path={data} archive-push %p"
-        options = self._second_options(data, push)
-        end = "standby.signal" if promoted else "none.signal"
-        password = self.plan.secret("database_replication")
-        script = (
-            f"rm -rf {data}; {binaries}/pg_basebackup -D {data} -h {self.node.host} -U replicator "
-            f"-c fast -X stream && touch {data}/{end} && echo > {data}/postgresql.auto.conf "
-            f"&& echo > {data}/postgresql.conf "
-            f"&& {binaries}/pg_ctl -w -D {data} -l {data}/log -o {shlex.quote(options)} start"
-        )
-        with self._second(data):
-            run_on(
-                self.plan, self.node.host, ["sh", "-c", script], timeout=90, secrets={"PGPASSWORD": password}
-            )
-            if promoted:
-                self.on_primary(f"{binaries}/pg_ctl -w -D {data} promote")
-            for _ in range(2):
-                self._second_sql(data, "create table if not exists foreign_rows (); select pg_switch_wal()")
-                time.sleep(0.5)
-            self._second_archived(data)
-            yield
-
-    @contextmanager
-    def another_cluster(self):
-        """A new cluster that takes the stanza over: stanza-upgrade, then archives beside ours."""
-        data = self.layout.root / "var/lib/postgresql/second"
-        binaries = self.plan.access.postgres_bin
-        backrest = (
-            f"{self.layout.pgbackrest} --pg1-path={data} --pg1-socket-path={data} --pg1-port={SECOND_PORT}"
-        )
-        options = self._second_options(data, f"{backrest} archive-push %p")
-        names = (f"pgbackrest/{kind}/{self.stanza}/{kind}.info" for kind in ("archive", "backup"))
-        infos = [self.buckets[self.active].read(name + end) for name in names for end in ("", ".copy")]
-        script = (
-            f"rm -rf {data}; {binaries}/initdb -D {data} -U postgres --auth-local=peer -N "
-            f"&& {backrest} --no-online stanza-upgrade "
-            f"&& {binaries}/pg_ctl -w -D {data} -l {data}/log -o {shlex.quote(options)} start"
-        )
-        with self._second(data):
-            self.on_primary(script, timeout=90)
-            self._second_sql(data, "create table foreign_rows (); select pg_switch_wal()")
-            self._second_archived(data)
-            yield
-        for entry, content in infos:
-            self.buckets[self.active].put(entry.key, content)
-        self.forget(lambda key: "/15-2/" in key)
-
-    def _second_options(self, data, push):
-        # The directory is the copy's own: pgBackRest compares it with pg1-path.
-        settings = {
-            "listen_addresses": "",
-            "port": SECOND_PORT,
-            "unix_socket_directories": data,
-            "archive_mode": "on",
-            "archive_command": push,
-            "hba_file": data / "pg_hba.conf",
-            "ident_file": data / "pg_ident.conf",
-            "wal_level": "replica",
-            "max_connections": 100,
-            "logging_collector": "off",
-        }
-        return " ".join(f"-c {name}={shlex.quote(str(value))}" for name, value in settings.items())
-
-    @contextmanager
-    def _second(self, data):
-        before = {each.key for each in self.buckets[self.active].list(ROOT)}
-        mine = self.node.timeline
+    def pulls_held(self):
+        """No site copies anything, as if the loop that pulls had stopped."""
+        loops = processes.running(self.lab.home.directory)
+        held = [each for key, each in loops.items() if key.endswith("/loop-pull")]
+        assert held
+        for each in held:
+            each.suspend()
         try:
             yield
         finally:
-            with suppress(DrError):
-                self.on_primary(f"{self.plan.access.postgres_bin}/pg_ctl -m immediate -w -D {data} stop")
-            self.on_primary(f"rm -rf {data}")
-            strange = self._strange(before, mine)
-            self.forget(lambda key: key in strange)
-
-    def _strange(self, before, mine):
-        """What came since and is not the primary's."""
-        current = archiver.primary_row(self.plan, self.node.host)
-        new = {each.key for each in self.buckets[self.active].list(ROOT)} - before
-        pushed = self._pushed()
-        return {
-            key
-            for key in new
-            if f"/{mine:08X}" not in key or (key.rpartition("/")[2][:24] not in pushed and current)
-        }
-
-    def _pushed(self):
-        rows = self.sql(
-            "select left(name, 24) as name from pg_ls_archive_statusdir() where name like '%.done'"
-        )
-        return {row["name"] for row in rows.fetchall()}
-
-    def forget(self, is_strange):
-        """Remove objects from every site, until no pull brings them back."""
-        order = [self.active, self.plan.site_of("dr"), self.plan.site_of("archive")]
-        interval = self.plan.recovery.pull_interval.total_seconds()
-        deadline = time.monotonic() + 10 * interval
-        quiet = 0
-        while quiet < 2 and time.monotonic() < deadline:
-            keys = [
-                (site, e.key) for site in order for e in self.buckets[site].list(ROOT) if is_strange(e.key)
-            ]
-            for site, key in keys:
-                self.buckets[site].delete(key)
-            quiet = 0 if keys else quiet + 1
-            time.sleep(interval / 4)
-
-    def _second_sql(self, data, query):
-        self.on_primary(f"psql -qAt -h {data} -p {SECOND_PORT} -U postgres -c {shlex.quote(query)} postgres")
-
-    def _second_archived(self, data):
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            waiting = self.on_primary(f"ls {data}/pg_wal/archive_status | grep -c ready || true")
-            if int(waiting) == 0:
-                return
-            time.sleep(0.3)
+            for each in held:
+                each.resume()
 
 
 def dumped(seen):
