@@ -8,11 +8,15 @@ from typing import get_args
 
 from tasks import arrival, inventory
 from tasks.clients.truth import active_site
+from tasks.errors import Refused
+from tasks.evidence import latest_incident, read_report
 from tasks.facts.backups import Point
 from tasks.facts.catalogue import Catalogue, Row, State
 from tasks.plan.plan import Plan
 from tasks.policy.arrival import Track, arrived, cold_age
 from tasks.policy.catalogue import is_ahead
+from tasks.replication_status import read_status
+from tasks.wal_report import last_numbers
 
 Sample = tuple[Mapping[str, str], float]
 Told = tuple[str, Mapping[str, str], float]
@@ -109,12 +113,60 @@ def _catalogue(plan: Plan) -> Samples:
     return catalogue_samples(inventory.catalogue(plan, datetime.now(UTC)))
 
 
+def _copied(plan: Plan) -> Samples:
+    samples: dict[str, list[Sample]] = {}
+    for each in read_status(plan):
+        where = {"source": each.source, "target": each.target, "repository": each.repository}
+        told: list[Told] = [("dr_replication_conflicts", where, each.conflicts)]
+        if each.succeeded_at:
+            told.append(("dr_replication_objects", where, each.objects))
+            at = each.succeeded_at.timestamp()
+            told.append(("dr_replication_last_success_timestamp_seconds", where, at))
+        _add(samples, told)
+    return samples
+
+
+def _checked(plan: Plan) -> Samples:
+    """The numbers of the last check of WAL archiving."""
+    last = last_numbers(plan)
+    if last is None:
+        return {}
+    red = {
+        site: sum(severity in {"critical", "unknown"} for severity in findings.values())
+        for site, findings in last.findings.items()
+    }
+    told: list[Told] = [("dr_wal_check_timestamp_seconds", {}, last.at.timestamp())]
+    told += [("dr_wal_check_red", {"site": site}, count) for site, count in red.items()]
+    if last.waiting is not None:
+        told.append(("dr_wal_waiting_segments", {}, last.waiting))
+    if last.full_in_s is not None:
+        told.append(("dr_wal_disk_full_seconds", {}, last.full_in_s))
+    samples: dict[str, list[Sample]] = {}
+    _add(samples, told)
+    return samples
+
+
+def _recovered(plan: Plan) -> Samples:
+    """What the last incident's report measured; nothing where there was none."""
+    try:
+        report = read_report(plan, latest_incident(plan))
+    except Refused:
+        return {}
+    return {
+        "dr_recovery_duration_seconds": [({}, report.rto_seconds.total)],
+        "dr_recovery_loss_seconds": [({}, report.rpo.lost_seconds)],
+    }
+
+
 def _add(samples: dict[str, list[Sample]], new: Iterable[Told]) -> None:
     for metric, labels, value in new:
         samples.setdefault(metric, []).append((labels, value))
 
 
 PARTS: Mapping[str, Measure] = {
-    "catalogue": Measure(_catalogue, 60),
+    "catalogue": Measure(_catalogue, 30),
     "distance": Measure(Distance().ask, 15),
+    "replication": Measure(_copied, 30),
+    "wal check": Measure(_checked, 30),
+    "recovery": Measure(_recovered, 60),
 }

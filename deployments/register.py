@@ -75,6 +75,8 @@ DEPLOYMENTS = (
     Deployment("flows.restore_configuration.restore_configuration", ROUTINE_POOL, QUEUED),
     Deployment("flows.check_wal_archiving.check_wal_archiving", ROUTINE_POOL, REFUSED),
     Deployment("flows.replicate_backups.replicate_backups", ROUTINE_POOL, REFUSED),
+    Deployment("flows.compare_backups.compare_backups", ROUTINE_POOL, REFUSED),
+    Deployment("flows.keep_long_term.keep_long_term", ROUTINE_POOL, REFUSED),
     Deployment("flows.verify_backups.verify_backups", ROUTINE_POOL, REFUSED),
     Deployment("flows.catalogue_backups.catalogue_backups", ROUTINE_POOL, REFUSED),
     # Whoever starts it by hand is shown what would go; only the schedule removes anything unasked.

@@ -6,6 +6,7 @@ from tasks.current import current_plan
 from tasks.facts.copies import CopyReport
 from tasks.native_replication import native_pulls, publish_native, replicate_natively
 from tasks.replicate import due_copies, publish_copies, replicate
+from tasks.replication_status import keep_status
 
 
 @flow(persist_result=False)
@@ -26,4 +27,5 @@ def replicate_backups(source: str | None = None, target: str | None = None) -> l
     natively = native_pulls(plan, [copy[0] for copy in copies])
     publish_native([found for pull in natively for found in replicate_natively(plan, pull)])
     done = {copy: replicate(plan, *copy, return_state=True) for copy in copies}
+    keep_status(plan, done)
     return publish_copies(done)

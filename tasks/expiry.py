@@ -13,17 +13,21 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks import inventory
 from tasks.clients import pgbackrest, points, restic
+from tasks.clients.objects import Bucket
 from tasks.clients.truth import active_site
+from tasks.copying import Rules, pull_repository
 from tasks.errors import DrError, Permanent, Refused
+from tasks.facts.backups import Point
 from tasks.facts.expiry import Decision, Outcome
 from tasks.plan.plan import Plan
-from tasks.policy.expiry import Limits, decide_all, decisions_table, differences
-from tasks.policy.replication import Pull, replication_pairs
+from tasks.policy.catalogue import LONG_TERM
+from tasks.policy.expiry import Limits, decide_all, decisions_table, differences, retention_of
+from tasks.policy.replication import Pull, replication_pairs, repositories
 from tasks.retry import is_transient
 
 # Set in the environment of a process by whoever starts it; no parameter that somebody can send moves a clock.
 MOVED_CLOCK = "DR_TEST_MOVED_CLOCK"
-_EXPIRE_S = 3600.0
+_EXPIRE_S, _BULK_S = 3600.0, 1800.0
 
 
 def moment_of(now: str | None, *, dry_run: bool) -> datetime:
@@ -98,7 +102,7 @@ def carry_out(plan: Plan, decisions: Sequence[Decision]) -> tuple[Outcome, ...]:
         if source and source.error:
             outcome = Outcome(each, f"left alone, as {source.decision.site} kept what is due")
         else:
-            outcome = _outcome(plan, each) if each.due else Outcome(each)
+            outcome = _outcome(plan, each, source_of.get(each.site)) if each.due else Outcome(each)
         done[each.asset, each.site] = outcome
     return tuple(done.values())
 
@@ -111,8 +115,13 @@ def carry_out(plan: Plan, decisions: Sequence[Decision]) -> tuple[Outcome, ...]:
     retry_condition_fn=is_transient,
     cache_policy=NO_CACHE,
 )
-def remove_expired(plan: Plan, decision: Decision) -> None:
+def remove_expired(plan: Plan, decision: Decision, source: str | None = None) -> None:
     """Remove what was decided of one asset at one site, and see that just that is gone.
+
+    Args:
+        plan: the plan.
+        decision: what was decided.
+        source: the site that this one is a copy of; None for the active site.
 
     Raises:
         Refused: an incident was opened meanwhile.
@@ -121,15 +130,32 @@ def remove_expired(plan: Plan, decision: Decision) -> None:
     """
     require_thaw(plan)
     there = {point.name for point in inventory.holding(plan, decision.site, decision.asset)}
-    _remove(plan, decision, [point.name for point in decision.remove if point.name in there])
+    _remove(plan, decision, [point for point in decision.remove if point.name in there])
+    if source:
+        _make_whole(plan, decision, source)
     wrong = differences(decision, inventory.holding(plan, decision.site, decision.asset))
     if wrong:
         what = f"{decision.asset} at {decision.site} is not what was decided"
         raise Permanent(what, "; ".join(wrong[:5]), "what else writes there? look at the evidence")
 
 
-def _outcome(plan: Plan, decision: Decision) -> Outcome:
-    state = remove_expired(plan, decision, return_state=True)
+def _make_whole(plan: Plan, decision: Decision, source: str) -> None:
+    """Bring a copy up to its source again, after pgBackRest or restic tidied it.
+
+    They take what a pull has copied, and not named yet, for leftovers.
+    """
+    root = {"database": "pgbackrest", "files": "restic"}.get(decision.asset.partition("/")[0])
+    if root is None:
+        return
+    keep = retention_of(plan, "database")
+    rules = Rules(plan.secret("repository_cipher"), {variant: keep[variant] for variant in ("full", "incr")})
+    of = repositories(plan.postgresql_ha.cluster_name)[root]
+    from_there = Bucket.readable(plan, source, _BULK_S)
+    pull_repository(from_there, Bucket.owned(plan, decision.site, _BULK_S), of, rules)
+
+
+def _outcome(plan: Plan, decision: Decision, source: str | None) -> Outcome:
+    state = remove_expired(plan, decision, source, return_state=True)
     error = state.result(raise_on_failure=False)
     if isinstance(error, BaseException):
         return Outcome(decision, str(error) if isinstance(error, DrError) else repr(error))
@@ -140,16 +166,23 @@ def _pulls(plan: Plan) -> tuple[Pull, ...]:
     return replication_pairs({name: site.role for name, site in plan.sites.items()}, active_site(plan))
 
 
-def _remove(plan: Plan, decision: Decision, names: Sequence[str]) -> None:
+def _remove(plan: Plan, decision: Decision, points_there: Sequence[Point]) -> None:
     site, kind = decision.site, decision.asset.partition("/")[0]
+    names = [point.name for point in points_there if point.variant != LONG_TERM]
     if kind == "database":
+        for month in (point.name for point in points_there if point.variant == LONG_TERM):
+            inventory.remove_long_term(plan, site, month)
         pgbackrest.expire(plan, site, sets=names, wal_backups=decision.wal_backups or 1, timeout=_EXPIRE_S)
     elif kind == "files":
         restic.forget(plan, site, names, timeout=_EXPIRE_S)
     else:
-        finished = {each.stamp: each for each in points.stored(plan, site, decision.asset)}
-        for name in names:
-            if name in finished:
-                points.remove(plan, site, finished[name])
-            else:
-                inventory.remove_unfinished(plan, site, decision.asset, name)
+        _remove_sealed(plan, site, decision.asset, names)
+
+
+def _remove_sealed(plan: Plan, site: str, asset: str, names: Sequence[str]) -> None:
+    finished = {each.stamp: each for each in points.stored(plan, site, asset)}
+    for name in names:
+        if name in finished:
+            points.remove(plan, site, finished[name])
+        else:
+            inventory.remove_unfinished(plan, site, asset, name)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from tasks.arrival import newest_segment
-from tasks.clients import pgbackrest, points, restic
+from tasks.clients import longterm, pgbackrest, points, restic
 from tasks.clients.objects import Bucket, Entry
 from tasks.clients.parallel import ask_all
 from tasks.clients.truth import read_truth
@@ -17,7 +17,7 @@ from tasks.facts.backups import Point, Verified
 from tasks.facts.catalogue import Catalogue, Holding
 from tasks.plan.plan import Plan
 from tasks.policy.backup_points import database_points
-from tasks.policy.catalogue import BROKEN, expected, judge_all
+from tasks.policy.catalogue import BROKEN, LONG_TERM, expected, judge_all
 from tasks.policy.coverage import coverage
 from tasks.policy.expiry import UNFINISHED
 from tasks.verified import read_verified
@@ -68,6 +68,18 @@ def holding(plan: Plan, site: str, asset: str) -> tuple[Point, ...]:
     return tuple(point for point in _listed(plan, site, _kind_of(asset)) if point.asset == asset)
 
 
+def remove_long_term(plan: Plan, site: str, month: str) -> None:
+    """Remove a month that is set apart, its mark first; the store lets nobody while its lock holds.
+
+    Raises:
+        Transient, Permanent: see `Bucket`.
+    """
+    bucket, folder = Bucket.owned(plan, site), f"{longterm.ROOT}/{month}"
+    _, marks = bucket.children(folder)
+    for entry in (*marks, *bucket.list(folder)):
+        bucket.delete(entry.key)
+
+
 def remove_unfinished(plan: Plan, site: str, asset: str, name: str) -> None:
     """Remove what no manifest speaks for in one point's folder; nothing where the manifest came meanwhile.
 
@@ -86,15 +98,24 @@ def _listed(plan: Plan, site: str, kind: str) -> tuple[Point, ...]:
 
 
 def _database(plan: Plan, site: str) -> Iterable[Point]:
+    if site == plan.site_of("archive"):
+        yield from _long_term(plan, site)
     info = pgbackrest.info_of(plan, site, timeout=_ONE_S)
     if not info:
-        return ()
+        return
     try:
         # The store took the segment just after its last commit.
         until = newest_segment(plan, site).taken
     except Permanent:
         until = None
-    return database_points(info, site, until)
+    yield from database_points(info, site, until)
+
+
+def _long_term(plan: Plan, site: str) -> Iterable[Point]:
+    """The months that are set apart; their retention counts from when they were, as their locks do."""
+    for each in longterm.long_term_points(plan):
+        at = each.until - plan.protection.archive.retention
+        yield Point("database", site, each.month, LONG_TERM, at, size=each.size)
 
 
 def _files(plan: Plan, site: str) -> Iterable[Point]:

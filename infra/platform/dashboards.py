@@ -7,6 +7,7 @@ from tasks.plan.plan import Plan
 
 _SOURCE = {"type": "prometheus", "uid": "${source}"}
 _LAST_BACKUP = "dr_backup_last_success_timestamp_seconds"
+_LAST_COPY = "dr_replication_last_success_timestamp_seconds"
 _LAST_MEASURED = "dr_exporter_last_success_timestamp_seconds"
 _NOT_RECOVERABLE = 'dr_catalogue_state{state=~"missing|damaged|unknown"}'
 _HEIGHT, _WIDTH, _COLUMNS = 8, 12, 24
@@ -66,6 +67,10 @@ def _infrastructure(plan: Plan) -> tuple[Panel, ...]:
         Panel("Not recoverable", _NOT_RECOVERABLE, "none", "{{asset}} {{site}} {{state}}", 1),
         Panel("Since verified", "time() - dr_verified_timestamp_seconds", "s", "{{asset}} {{site}}"),
         Panel("Damages found", "dr_verified_damages", "none", "{{asset}} {{site}}", 1),
+        Panel("Since copied", f"time() - {_LAST_COPY}", "s", "{{repository}} {{source}} to {{target}}"),
+        Panel("Conflicts", "dr_replication_conflicts", "none", "{{repository}} {{source}} to {{target}}", 1),
+        Panel("WAL findings", "dr_wal_check_red", "none", "{{site}}", 1),
+        Panel("Segments that wait", "dr_wal_waiting_segments", "none"),
         Panel("Not covered", "dr_coverage_findings", "none", "{{severity}}", 1),
         Panel("Expiry frozen", "dr_expiry_frozen", "bool_yes_no"),
         Panel("Age of what is shown", f"time() - {_LAST_MEASURED}", "s", "{{part}}", 300),

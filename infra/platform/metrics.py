@@ -22,6 +22,15 @@ MEASURED = {
     "dr_wal_last_arrival_timestamp_seconds": "when the site's repository last held all archived WAL; by site",
     "dr_replication_lag_seconds": "how far the DR site's database is behind the primary's commits; by site",
     "dr_recovery_point_age_seconds": "age of the newest commit that would survive the primary site now",
+    "dr_replication_last_success_timestamp_seconds": "when all last arrived; by source, target, repository",
+    "dr_replication_objects": "how many objects that pass copied; by source, target, repository",
+    "dr_replication_conflicts": "what may never change, and did; by source, target, repository",
+    "dr_wal_check_timestamp_seconds": "when check_wal_archiving last told",
+    "dr_wal_check_red": 'its critical and unknown findings; by site, or "primary" for the archiver',
+    "dr_wal_waiting_segments": "how many segments waited to be archived then",
+    "dr_wal_disk_full_seconds": "in how long the disk would be full then, if nothing were archived any more",
+    "dr_recovery_duration_seconds": "RTO that the last recovery measured",
+    "dr_recovery_loss_seconds": "RPO that the last recovery measured",
     "dr_exporter_last_success_timestamp_seconds": "when a part of these was last measured; by part",
 }
 # What rules and dashboards already rest on, and nothing measures yet: "NotMeasured" fires for each.
@@ -30,8 +39,6 @@ NOT_YET = {
     "dr_probe_success": "1 where the last request through the public endpoint was answered as healthy",
     "dr_probe_duration_seconds": "how long that request took",
     "dr_drill_last_success_timestamp_seconds": "end of the last drill that passed; by drill",
-    "dr_recovery_duration_seconds": "RTO that the last recovery or drill measured",
-    "dr_recovery_loss_seconds": "RPO that the last recovery or drill measured",
 }
 METRICS = MEASURED | NOT_YET
 EXPORTED_BY_OTHERS = {"up", "patroni_primary", "patroni_postgres_running", "etcd_server_has_leader"}

@@ -35,6 +35,7 @@ def alert_rules(plan: Plan) -> dict[str, Any]:
     """The rule file: recovery point, backups, drills, health, error budget, and what nobody measures."""
     groups = {
         "recovery_point": [*recovery_point(plan)],
+        "archiving": [*archiving(plan)],
         "backups": [*backups(plan), *copies(plan)],
         "drills": [*drills(plan)],
         "health": [*health(plan)],
@@ -73,6 +74,18 @@ def recovery_point(plan: Plan) -> Iterator[Rule]:
             timedelta(0),
             site=site,
         )
+
+
+def archiving(plan: Plan) -> Iterator[Rule]:
+    """What the check of WAL archiving found, and that it runs at all."""
+    late = _whole((plan.recovery.wal_check.interval or timedelta(hours=1)) * 3)
+    summary = "{{ $value }} red findings at {{ $labels.site }}: see check_wal_archiving"
+    yield _rule("WalArchivingBroken", "dr_wal_check_red > 0", "critical", summary, timedelta(0))
+    stale = f"time() - dr_wal_check_timestamp_seconds > {late}"
+    yield _rule("WalNotChecked", stale, "critical", "Nobody checks WAL archiving", timedelta(0))
+    full = f"dr_wal_disk_full_seconds < {_whole(timedelta(hours=1))}"
+    summary = "WAL would fill the disk in {{ $value | humanizeDuration }}"
+    yield _rule("WalDiskFilling", full, "warning", summary, timedelta(minutes=5))
 
 
 def backups(plan: Plan) -> Iterator[Rule]:
@@ -120,6 +133,21 @@ def copies(plan: Plan) -> Iterator[Rule]:
         "warning",
         "{{ $labels.asset }} at {{ $labels.site }} was not verified for {{ $value | humanizeDuration }}",
         timedelta(hours=1),
+    )
+    late = _whole((plan.recovery.replication.interval or timedelta(hours=1)) * 3)
+    yield _rule(
+        "ReplicationStale",
+        f"time() - dr_replication_last_success_timestamp_seconds > {late}",
+        "critical",
+        "{{ $labels.repository }} did not arrive whole at {{ $labels.target }}",
+        timedelta(0),
+    )
+    yield _rule(
+        "ReplicationConflict",
+        "dr_replication_conflicts > 0",
+        "critical",
+        "{{ $value }} objects of {{ $labels.repository }} at {{ $labels.source }} are not what they were",
+        timedelta(0),
     )
     for severity in ("critical", "warning"):
         expr = f'dr_coverage_findings{{severity="{severity}"}} > 0'

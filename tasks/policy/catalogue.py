@@ -17,6 +17,7 @@ from tasks.policy.tables import span
 ANY = ""
 # A point whose own description is damaged; nothing expires it, as a copy may heal it.
 BROKEN = "broken"
+LONG_TERM = "long-term"
 # Late after a quarter of the interval more, as a run takes its time; critical when a whole one was missed.
 _LATE, _CRITICAL = 1.25, 2.0
 # Clocks differ a little; a point from further ahead proves nothing about today.
@@ -160,7 +161,7 @@ def _intervals(plan: Plan, asset: str, site: str) -> Mapping[str, timedelta]:
     }
     found = planned[_kind(asset)]
     if asset == "database" and site == plan.site_of("archive"):
-        found["long-term"] = protection.archive.schedule.interval
+        found[LONG_TERM] = protection.archive.schedule.interval
     return {variant: interval for variant, interval in found.items() if interval}
 
 
