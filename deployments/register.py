@@ -57,38 +57,42 @@ class Deployment:
         ]
 
 
+def _routine(
+    name: str,
+    collision: ConcurrencyLimitStrategy = QUEUED,
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Deployment:
+    return Deployment(f"flows.{name}.{name}", ROUTINE_POOL, collision, variants or {})
+
+
+def _urgent(name: str, collision: ConcurrencyLimitStrategy = QUEUED) -> Deployment:
+    return Deployment(f"flows.{name}.{name}", RECOVERY_POOL, collision)
+
+
 DEPLOYMENTS = (
     # pgBackRest takes one backup at a time; the second one waits for the first.
-    Deployment(
-        "flows.backup_database.backup_database",
-        ROUTINE_POOL,
-        QUEUED,
-        {"full": {"kind": "full"}, "incremental": {"kind": "incr"}},
-    ),
-    Deployment("flows.restore_database.restore_database", RECOVERY_POOL, QUEUED),
-    Deployment("flows.backup_files.backup_files", ROUTINE_POOL, QUEUED),
-    Deployment("flows.restore_files.restore_files", ROUTINE_POOL, QUEUED),
-    Deployment(
-        "flows.backup_configuration.backup_configuration", ROUTINE_POOL, QUEUED, {"": {}, "catch_up": {}}
-    ),
-    Deployment("flows.check_drift.check_drift", ROUTINE_POOL, REFUSED),
-    Deployment("flows.restore_configuration.restore_configuration", ROUTINE_POOL, QUEUED),
-    Deployment("flows.check_wal_archiving.check_wal_archiving", ROUTINE_POOL, REFUSED),
-    Deployment("flows.replicate_backups.replicate_backups", ROUTINE_POOL, REFUSED),
-    Deployment("flows.compare_backups.compare_backups", ROUTINE_POOL, REFUSED),
-    Deployment("flows.keep_long_term.keep_long_term", ROUTINE_POOL, REFUSED),
-    Deployment("flows.verify_backups.verify_backups", ROUTINE_POOL, REFUSED),
-    Deployment("flows.catalogue_backups.catalogue_backups", ROUTINE_POOL, REFUSED),
+    _routine("backup_database", variants={"full": {"kind": "full"}, "incremental": {"kind": "incr"}}),
+    _routine("backup_files"),
+    _routine("backup_redis"),
+    _routine("backup_configuration"),
+    _routine("backup_secrets"),
+    _routine("check_wal_archiving", REFUSED),
+    _routine("check_drift", REFUSED),
+    _routine("replicate_backups", REFUSED),
+    _routine("compare_backups", REFUSED),
+    _routine("verify_backups", REFUSED),
+    _routine("keep_long_term", REFUSED),
+    _routine("catalogue_backups", REFUSED),
     # Whoever starts it by hand is shown what would go; only the schedule removes anything unasked.
-    Deployment("flows.expire_backups.expire_backups", ROUTINE_POOL, REFUSED, {"": {"dry_run": False}}),
-    Deployment("flows.backup_redis.backup_redis", ROUTINE_POOL, QUEUED),
-    Deployment("flows.restore_redis.restore_redis", RECOVERY_POOL, QUEUED),
-    Deployment("flows.backup_secrets.backup_secrets", ROUTINE_POOL, QUEUED),
-    Deployment("flows.restore_secrets.restore_secrets", RECOVERY_POOL, QUEUED),
-    Deployment("flows.fail_over.fail_over", RECOVERY_POOL, REFUSED),
-    Deployment("flows.validate_recovery.validate_recovery", RECOVERY_POOL, QUEUED),
-    Deployment("flows.bring_back.bring_back", RECOVERY_POOL, REFUSED),
-    Deployment("flows.restore_database.restore_database", RECOVERY_POOL, QUEUED),
+    _routine("expire_backups", REFUSED, {"": {"dry_run": False}}),
+    _urgent("restore_database"),
+    _urgent("restore_files"),
+    _urgent("restore_redis"),
+    _urgent("restore_configuration"),
+    _urgent("restore_secrets"),
+    _urgent("fail_over", REFUSED),
+    _urgent("validate_recovery"),
+    _urgent("bring_back", REFUSED),
 )
 
 
