@@ -36,7 +36,8 @@ FLOWS: tuple[tuple[str, dict[str, object]], ...] = (
     ("verify-backups", {}),
     ("keep-long-term", {}),
     ("expire-backups", {"dry_run": False}),
-    ("list-backups", {}),
+    ("compare-backups", {}),
+    ("catalogue-backups", {}),
 )
 # Records that flows write for people to read; the repositories themselves are ciphertext.
 _RECORDS = ("incidents", "status", "verified", "evidence", "points", "long-term")
