@@ -111,8 +111,9 @@ def take(plan: Plan, site: str, source: Source, told: Told) -> StoredPoint:
     facts: dict[str, str] = {}
     with snapshot(plan, source.address) as taken, scratch(_timeout(plan)) as server:
         last = _last_size(plan, site)
+        fed = _fed(taken, server, lambda done: told(done, max(done, last)))
         contents = {
-            DUMP: _fed(taken, server, lambda done: told(done, max(done, last))),
+            DUMP: fed,
             PROOF: _proof(plan, source, taken, server, facts),
         }
         return points.store(plan, site, ASSET, datetime.now(UTC), contents, facts)

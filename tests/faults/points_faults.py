@@ -114,11 +114,15 @@ def kills() -> None:
         assert dr("run", flow).wait(300) == 0
         length, moments = time.monotonic() - began, []
         for _ in range(int(os.environ.get("KILLS", "10"))):
-            # The last part is where it stores; starting Python takes most of the first.
-            moments.append(length * RANDOM.uniform(0.3, 1.0))
-            process = dr("run", flow)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(moments[-1])
+            process, begun = dr("run", flow), time.monotonic()
+            # Every other time while it stores, which is the least part of a run.
+            if len(moments) % 2:
+                _until_it_stores(process)
+                time.sleep(RANDOM.uniform(0, 0.5))
+            else:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(length * RANDOM.uniform(0.3, 1.0))
+            moments.append(time.monotonic() - begun)
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
@@ -133,6 +137,13 @@ def kills() -> None:
     servers = [p for p in psutil.process_iter() if p.name() == "redis-server" and p.cmdline()[1:2] == ["-"]]
     assert not servers, servers
     verify_redis_backup.fn(PLAN, points.stored(PLAN, ACTIVE, "redis")[-1])
+
+
+def _until_it_stores(process: "subprocess.Popen[bytes]") -> None:
+    bucket = Bucket.readable(PLAN, ACTIVE)
+    known = {entry.key for entry in bucket.list(points.ROOT)}
+    while process.poll() is None and not {entry.key for entry in bucket.list(points.ROOT)} - known:
+        time.sleep(0.02)
 
 
 def _all_whole() -> None:

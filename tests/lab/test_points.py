@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -102,6 +103,38 @@ def test_a_point_that_is_being_written_is_not_there_and_not_disturbed(plan, asse
     assert points.remove_unfinished(plan, SITE, before=datetime.now(UTC) - timedelta(days=1)) == ()
     assert len(points.remove_unfinished(plan, SITE, before=datetime.now(UTC) + timedelta(minutes=1))) == 2
     store(plan, asset)
+
+
+KILLED = """
+import sys, time
+from datetime import datetime
+from pathlib import Path
+from tasks.clients import points
+from tasks.plan.load import load_plan
+
+def endless():
+    yield b"begun"
+    print("stored the first", flush=True)
+    time.sleep(60)
+
+plan, asset, at = load_plan(Path(sys.argv[1])), sys.argv[2], datetime.fromisoformat(sys.argv[3])
+points.store(plan, "us-west-2", asset, at, {"a": b"whole", "b": endless()}, {})
+"""
+
+
+def test_a_run_killed_between_its_objects_and_its_manifest_leaves_no_point(plan, labs, asset):
+    before = store(plan, asset)
+    file, later = labs.shared("loopback").home.plan_file, AT + timedelta(hours=4)
+    argv = [sys.executable, "-c", KILLED, str(file), asset, later.isoformat()]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"stored the first\n"
+        process.kill()
+    found = points.survey(plan, SITE, asset)
+    assert found.points == (before,)
+    assert found.broken == ()
+    assert {entry.key.rpartition("/")[2] for entry in found.unfinished} == {"claim", "a.age"}
+    again = store(plan, asset, at=later + timedelta(seconds=1))
+    assert points.stored(plan, SITE, asset) == (before, again)
 
 
 @pytest.mark.parametrize("name", ["a.age", "b.age", "manifest.json"])
