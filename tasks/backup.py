@@ -59,42 +59,39 @@ def take_backup(plan: Plan, kind: pgbackrest.Kind) -> Taken:
 
     Raises:
         Transient: the leader cannot be reached, or another backup is being taken.
-        Permanent: pgBackRest failed from the leader too, or reports no new backup.
+        Permanent: pgBackRest failed, from the leader too.
     """
     site = active_site(plan)
     members = patroni.members(plan, site)
-    leader = patroni.leader(plan, site)
+    leader = next((member for member in members if member.leads), None)
+    if leader is None:
+        raise Transient(f"{site} has no PostgreSQL leader now")
     if busy := pgbackrest.running_backup(plan, site):
         raise Transient("another backup is being taken", f"on {busy}", "it ends by itself")
-    before = _labels(plan, site, leader.name)
     with shown(f"{kind} backup of {site}") as told:
-        host, why = _from_standby_or_leader(plan, site, kind, leader, choose_standby(members), told)
-    new = [label for label in _labels(plan, site, leader.name) if label not in before]
-    if not new:
-        raise Permanent("pgBackRest ended well but the repository has no new backup", f"site {site}")
-    return Taken(new[-1], host, why)
+        return _from_standby_or_leader(plan, site, kind, leader, choose_standby(members), told)
 
 
 def _from_standby_or_leader(  # noqa: PLR0913 -- what is backed up, and by which way
     plan: Plan, site: str, kind: pgbackrest.Kind, leader: Member, standby: str | None, told: Told
-) -> tuple[str, str]:
-    """Whose files were read, and why not a standby's; a backup from the leader is better than none."""
+) -> Taken:
+    """A backup from the leader is better than none, and says why it is from there."""
 
     def tell(line: str) -> None:
         share = share_done(line)
         if share is not None:
             told(share, 1)
 
-    why = "no standby streams closely"
-    if standby is not None:
-        try:
-            pgbackrest.backup(plan, site, leader.name, kind, timeout=_BACKUP_S, standby=standby, tell=tell)
-        except Permanent as error:
-            why = f"the backup from {standby} failed: {error.message}: {error.detail[-300:]}"
-        else:
-            return standby, ""
-    pgbackrest.backup(plan, site, leader.name, kind, timeout=_BACKUP_S, tell=tell)
-    return leader.name, why
+    def take(source: str | None) -> str:
+        return pgbackrest.backup(plan, site, leader.name, kind, timeout=_BACKUP_S, standby=source, tell=tell)
+
+    if standby is None:
+        return Taken(take(None), leader.name, "no standby streams closely")
+    try:
+        return Taken(take(standby), standby)
+    except Permanent as error:
+        why = f"the backup from {standby} failed: {error.message}: {error.detail[-300:]}"
+    return Taken(take(None), leader.name, why)
 
 
 @task(
@@ -136,7 +133,3 @@ def tell_backup(taken: Taken, stored: Stored) -> None:
         description=taken.label,
         markdown=f"Backup `{taken.label}`: {sizes}. Taken from {taken.host}, {source}.\n",
     )
-
-
-def _labels(plan: Plan, site: str, host: str) -> list[str]:
-    return [backup["label"] for backup in pgbackrest.info(plan, site, host)["backup"]]

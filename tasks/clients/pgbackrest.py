@@ -9,6 +9,7 @@ Source: pgBackRest command reference and configuration reference.
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +17,9 @@ from typing import Any, Literal
 from tasks.clients.command import Tell
 from tasks.clients.layout import Layout
 from tasks.clients.pgbackrest_command import Command, own_repository, repository
-from tasks.clients.pgbackrest_log import damages_in
+from tasks.clients.pgbackrest_log import damages_in, is_locked, label_in
 from tasks.clients.pgbackrest_texts import damaged_texts
-from tasks.errors import Permanent, Transient
+from tasks.errors import DrError, Permanent, Transient
 from tasks.plan.plan import Plan
 
 Kind = Literal["full", "incr"]
@@ -35,7 +36,7 @@ def backup(  # noqa: PLR0913 -- a backup is of a host, of a kind, by way of anot
     timeout: float,
     standby: str | None = None,
     tell: Tell | None = None,
-) -> None:
+) -> str:
     """Take a backup of the cluster that `host` leads, into its site's repository; nothing expires.
 
     Args:
@@ -47,15 +48,30 @@ def backup(  # noqa: PLR0913 -- a backup is of a host, of a kind, by way of anot
         standby: the host whose files are read and which does the work; the leader itself where None.
         tell: told each line of pgBackRest's log.
 
+    Returns:
+        the backup's label.
+
     Raises:
         Permanent: pgBackRest failed; its last lines are the detail.
-        Transient: the host cannot be reached, or the time is over.
+        Transient: the host cannot be reached, the time is over, or another backup is being taken there.
     """
+    labels: list[str] = []
+
+    def read(line: str) -> None:
+        labels.extend(label_in(line))
+        if tell:
+            tell(line)
+
     argv = [f"--type={kind}", "--no-expire-auto", "--log-level-console=detail"]
     if standby is not None:
         argv += _from_standby(plan, site, host, standby)
-    where = own_repository(plan, site, standby or host)
-    where.follow(["backup", *argv], tell or (lambda _: None), timeout=timeout)
+    try:
+        own_repository(plan, site, standby or host).follow(["backup", *argv], read, timeout=timeout)
+    except Permanent as error:
+        raise _passing(error) from error
+    if not labels:
+        raise Permanent("pgBackRest ended well but told no new backup", f"site {site}")
+    return labels[-1]
 
 
 def info(plan: Plan, site: str, host: str, *, timeout: float = 60) -> dict[str, Any]:
@@ -165,7 +181,10 @@ def restore(  # noqa: PLR0913 -- what, from where, to where, until when
     elif label:
         argv += ["--type=immediate", "--target-action=promote"]
     where = repository(plan, site, "reader", at=host)
-    where.follow(["restore", *argv], tell or (lambda _: None), timeout=timeout)
+    try:
+        where.follow(["restore", *argv], tell or (lambda _: None), timeout=timeout)
+    except Permanent as error:
+        raise _passing(error) from error
 
 
 def create_stanza(plan: Plan, site: str, host: str) -> None:
@@ -190,16 +209,29 @@ def running_backup(plan: Plan, site: str) -> str | None:
     """The host of a site on which pgBackRest takes a backup now; None where none does.
 
     Raises:
-        Transient, Permanent: see `info`; a host that does not answer runs no backup that could go on.
+        Permanent: pgBackRest failed on a host. One that does not answer runs no backup that could go on.
     """
-    for host in plan.sites[site].running("postgres"):
-        try:
-            found = _stanza(own_repository(plan, site, host), site, 30)
-        except Transient:
-            continue
-        if found and found["status"]["lock"]["backup"]["held"]:
-            return host
-    return None
+    hosts = list(plan.sites[site].running("postgres"))
+    if not hosts:
+        return None
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        busy = pool.map(lambda host: _is_busy(plan, site, host), hosts)
+        return next((host for host, is_busy in zip(hosts, busy, strict=True) if is_busy), None)
+
+
+def _is_busy(plan: Plan, site: str, host: str) -> bool:
+    try:
+        found = _stanza(own_repository(plan, site, host), site, 30)
+    except Transient:
+        return False
+    return bool(found and found["status"]["lock"]["backup"]["held"])
+
+
+def _passing(error: Permanent) -> DrError:
+    """Another pgBackRest at the same work is a reason to wait: it goes on when the run that began it dies."""
+    if not is_locked(error.detail):
+        return error
+    return Transient("another pgBackRest is at work there", error.detail, "it ends by itself")
 
 
 def _require_idle(plan: Plan, site: str) -> None:

@@ -34,3 +34,13 @@ def share_done(line: str) -> float | None:
     """How far a backup or restore is after the file of this line, 0 to 1; None for any other line."""
     found = _DONE.search(line)
     return float(found["part"]) / 100 if found else None
+
+
+def label_in(line: str) -> list[str]:
+    """The label of a backup that was just finished, if this line tells it."""
+    return re.findall(r"new backup label = (\S+)", line)
+
+
+def is_locked(told: str) -> bool:
+    """Whether pgBackRest failed because another one holds its lock (exit code 50)."""
+    return told.startswith("exit 50:")

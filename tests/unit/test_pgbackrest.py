@@ -19,11 +19,11 @@ HEALTHY = f"""\
                                     status: ok
                                       archiveId: 15-1, total WAL checked: 10, total valid WAL: 10
                                         missing: 0, checksum invalid: 0, size invalid: 0, other: 0
-                                      backup: {FULL}, status: valid, total files checked: 9, total valid files: 9
+                                      backup: {FULL}, status: valid, total files checked: 9, valid: 9
 2026-11-24 20:28:32.568 P00   INFO: verify command end: completed successfully (1554ms)
 """
 DAMAGED = f"""\
-2026-11-24 21:07:19.278 P01   INFO: invalid result 15-1/00000001/000000010000000000000004-88b0.zst: [29] raised
+2026-11-24 21:07:19.278 P01   INFO: invalid result 15-1/00000001/000000010000000000000004-88b0.zst: [29] told
                                     [FormatError] on retry after 0ms
 2026-11-24 21:07:28.884 P01   INFO: invalid checksum '{FULL}/pg_data/base/4/2704.zst'
 2026-11-24 21:07:28.885 P01   INFO: file missing '{FULL}/bundle/2'
