@@ -1,8 +1,8 @@
 """Break replication in its middle: the pull killed, its store stopped, read-only, or full; then heal it.
 
-Every broken run must fail clearly or end well, and leave a copy that names nothing it lacks; the next run must
-bring it up to its source without a conflict. COUNT kills (10), from SEED (random). Needs root, for a small file
-system that fills up.
+Every broken run must fail clearly or end well, and leave a copy that names nothing it lacks; the next run
+must bring it up to its source without a conflict. COUNT kills (10), from SEED (random). Needs root, for a
+small file system that fills up.
 """
 
 import json
