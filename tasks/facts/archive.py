@@ -152,8 +152,6 @@ class ArchiveNumbers:
     failed_count: int | None = None
     free_bytes: int | None = None
     full_in_s: float | None = None
-<<<<<<< HEAD
-=======
 
 
 @dataclass(frozen=True)
@@ -179,25 +177,3 @@ class ArchiveLimits:
     later: timedelta = timedelta(hours=24)
     wal_retention: timedelta = timedelta(days=7)
     waiting: int = 8
-
-
-@dataclass(frozen=True)
-class CopyReport:
-    """What one pass of replication did.
-
-    Attributes:
-        objects: objects copied.
-        bytes: bytes copied.
-        skipped: objects that were the same already.
-        postponed: objects of backups that are still being written.
-        conflicts: keys that may never change, and did at the source; the copy was kept.
-        seconds: how long it took.
-    """
-
-    objects: int
-    bytes: int
-    skipped: int
-    postponed: int
-    conflicts: tuple[str, ...]
-    seconds: float
->>>>>>> wip/wal
