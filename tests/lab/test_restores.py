@@ -34,7 +34,9 @@ class Live:
     """A running server, asked by psql."""
 
     def __init__(self, plan, host, password):
-        self._argv = [f"{plan.access.postgres_bin}/psql", "-h", host, "-U", "postgres"]
+        # A socket asks who is at its other end.
+        account = as_account() if host.startswith("/") else []
+        self._argv = [*account, f"{plan.access.postgres_bin}/psql", "-h", host, "-U", "postgres"]
         self._environment = {"PATH": os.environ["PATH"], "PGPASSWORD": password}
 
     def query(self, text, *, database, timeout=60):
