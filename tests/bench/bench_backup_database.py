@@ -30,14 +30,13 @@ from tasks.plan.plan import Plan
 from tasks.policy.database_backup import choose_standby
 
 TIMEOUT_S = 1200
-TABLE = "bench_rows"
 ROW_BYTES = 180
 # Half of each row is hexadecimal noise, half is what real rows are full of.
-FILL = f"""
+FILL = """
 set synchronous_commit = off;
-drop table if exists {TABLE};
-create table {TABLE} as
-select g as id, md5(g::text) || md5((g * 7)::text) as noise, repeat('order ' || g % 97, 7) as words
+drop table if exists bench_rows;
+create table bench_rows as
+select g as id, md5(g::text) || md5((g * 7)::text) as noise, repeat('order ' || g %% 97, 7) as words
 from generate_series(1, %d) g;
 checkpoint;
 """
@@ -74,10 +73,17 @@ class Sides:
     def ours(self, what: str) -> None:
         """Have the warm process run one of our flows."""
         assert self.child.stdin
-        assert self.child.stdout
         self.child.stdin.write(f"{what} {self.copy} {self.standby}\n")
         self.child.stdin.flush()
-        if self.child.stdout.readline() != "done\n":
+        self._hear("done", what)
+
+    def warm(self) -> None:
+        """Wait until the warm process has imported what it runs."""
+        self._hear("ready", "start")
+
+    def _hear(self, word: str, what: str) -> None:
+        assert self.child.stdout
+        if self.child.stdout.readline().strip() != word:
             raise Permanent(f"our {what} failed")
 
     def bare_backup(self) -> None:
@@ -129,7 +135,7 @@ class Sides:
         self.clear()
         Bucket.owned(self.plan, self.site).delete("bench/base.tar")
         server = Psql(self.plan, self.site, self.leader)
-        server.query(f"drop table if exists {TABLE}", database=self.plan.service.database)
+        server.query("drop table if exists bench_rows", database=self.plan.service.database)
 
 
 def measure(home: Home | None = None, *, rounds: int = 3, megabytes: int = 800) -> dict[str, float]:
@@ -146,6 +152,7 @@ def measure(home: Home | None = None, *, rounds: int = 3, megabytes: int = 800) 
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     try:
         sides.fill(megabytes)
+        sides.warm()
         for number in range(rounds):
             # Every other round runs backwards: whoever comes second finds warm caches.
             for name in list(ways)[:: 1 if number % 2 == 0 else -1]:
@@ -181,6 +188,8 @@ def serve_ours() -> None:
         place = choose_place(plan, plan.site_of("primary"), host, into, keep=True, now=now)
         restore_files(plan, place)
 
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     for line in sys.stdin:
         what, into, host = line.split()
         if what == "backup":
