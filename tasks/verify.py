@@ -11,6 +11,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
 from tasks.clients import pgbackrest, restic
+from tasks.clients.objects import Bucket
+from tasks.clients.repository import backups_of
 from tasks.errors import DrError, Permanent, Refused
 from tasks.facts.backups import Damage, Verified
 from tasks.plan.plan import Plan
@@ -20,6 +22,7 @@ from tasks.policy.verification import (
     kind_of,
     recorded,
     verification_markdown,
+    without_remains,
     wrong,
 )
 from tasks.retry import is_transient
@@ -79,7 +82,12 @@ def verify_database(plan: Plan, site: str) -> tuple[Verified, ...]:
     backups = (pgbackrest.info_of(plan, site) or {}).get("backup")
     if not backups:
         return ()
-    found = pgbackrest.verify(plan, site, timeout=_VERIFY_S)
+    folder, bucket = backups_of(plan.postgresql_ha.cluster_name), Bucket.readable(plan, site)
+    found = without_remains(
+        pgbackrest.verify(plan, site, timeout=_VERIFY_S),
+        {backup["label"] for backup in backups},
+        lambda label: not any(bucket.list(f"{folder}/{label}")),
+    )
     size = sum(backup["info"]["repository"]["delta"] for backup in backups)
     return (_verified("database", site, "pgbackrest verify", found, (len(backups), size)),)
 

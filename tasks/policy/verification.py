@@ -1,6 +1,7 @@
 """Was everything verified, and is it whole? Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,6 +13,7 @@ from tasks.policy.tables import moment, size, table
 KINDS = ("database", "files", "points")
 _KIND_OF = {"pgbackrest": "database", "restic": "files", "points": "points"}
 EVERYWHERE = "every site"
+_LABEL = re.compile(r"\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?")
 HEAD = ("asset", "site", "at", "method", "objects", "bytes", "damages", "such as")
 # By site and check, such as "database, started", what it found or what it ended in.
 Results = Mapping[tuple[str, str], Sequence[Verified] | DrError]
@@ -53,6 +55,26 @@ def compared(plan: Plan, root: str, damages: Sequence[Damage], at: datetime) -> 
     return tuple(
         Verified(asset, site, at, method, len(each), 0, tuple(each)) for (asset, site), each in found.items()
     )
+
+
+def without_remains(
+    found: Iterable[tuple[str, str]], named: Container[str], is_empty: Callable[[str], bool]
+) -> list[tuple[str, str]]:
+    """Damages without those of backups that expired and left nothing but their folder.
+
+    Some stores go on listing a folder whose last object was deleted; pgBackRest misses the manifest in it.
+
+    Args:
+        found: what pgBackRest's verify found.
+        named: the labels that the repository still names: what is missing of one is damage.
+        is_empty: whether a backup's folder holds no object.
+    """
+    return [(name, what) for name, what in found if name in named or not is_label(name) or not is_empty(name)]
+
+
+def is_label(name: str) -> bool:
+    """Whether a name is a pgBackRest backup's label."""
+    return _LABEL.fullmatch(name) is not None
 
 
 def check_of(root: str) -> tuple[str, str]:

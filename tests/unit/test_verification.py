@@ -8,7 +8,14 @@ import pytest
 from tasks.errors import Permanent, Refused, Transient
 from tasks.facts.backups import Damage, Verified
 from tasks.plan.load import load_plan
-from tasks.policy.verification import check_of, compared, recorded, verification_markdown, wrong
+from tasks.policy.verification import (
+    check_of,
+    compared,
+    recorded,
+    verification_markdown,
+    without_remains,
+    wrong,
+)
 from tasks.verify import chosen_share, chosen_sites, sealed_assets
 
 PLAN = load_plan(Path(__file__).parents[2] / "deployments" / "plan.yaml")
@@ -90,6 +97,12 @@ def test_a_comparison_that_could_not_be_made_is_told_and_hides_no_record():
     results = good() | {check_of("points"): Transient("a site is dead")}
     assert wrong(PLAN, results) == ["points, compared at every site: not known: a site is dead: "]
     assert len(recorded(results)) == len(PLAN.protection.assets())
+
+
+def test_the_empty_folder_of_an_expired_backup_is_no_damage():
+    gone, kept, left = "20260601-020000F", "20260630-020000F", "20260602-020000F"
+    found = [(label, "manifest missing") for label in (gone, kept, left)] + [("archive.info", "differs")]
+    assert without_remains(found, {kept}, lambda label: label != left) == found[1:]
 
 
 def test_parts_and_sites_are_checked():
