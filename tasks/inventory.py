@@ -120,7 +120,7 @@ def _long_term(plan: Plan, site: str) -> Iterable[Point]:
 
 def _files(plan: Plan, site: str) -> Iterable[Point]:
     for each in restic.snapshots(plan, site, timeout=_ONE_S):
-        yield Point(each.asset, site, each.id, "snapshot", each.at, size=each.size)
+        yield Point(each.asset, site, each.id, "snapshot", each.at, size=each.size, good=each.whole)
 
 
 def _sealed(plan: Plan, site: str) -> Iterable[Point]:

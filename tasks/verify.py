@@ -1,5 +1,6 @@
 """Verify what a site's repositories hold, and write down what was found."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -106,13 +107,16 @@ def verify_files(plan: Plan, site: str, share: Decimal) -> tuple[Verified, ...]:
     Raises:
         Transient, Permanent: see `restic.check`.
     """
-    snapshots = restic.snapshots(plan, site)
-    if not snapshots:
-        return ()
     found = restic.check(plan, site, share=share, timeout=_VERIFY_S)
     method = f"restic's structure, {share:.0%} of the packs read"
-    counts = {asset: sum(each.asset == asset for each in snapshots) for asset in {s.asset for s in snapshots}}
-    return tuple(_verified(asset, site, method, found, (count, 0)) for asset, count in sorted(counts.items()))
+    try:
+        held = Counter(each.asset for each in restic.snapshots(plan, site))
+    except Permanent:
+        if not found:
+            raise
+        # What is damaged is what its snapshots would be read with.
+        held = Counter(f"files/{name}" for name in plan.protection.files)
+    return tuple(_verified(asset, site, method, found, (count, 0)) for asset, count in sorted(held.items()))
 
 
 def publish_verification(
