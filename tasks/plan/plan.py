@@ -121,6 +121,7 @@ class Plan(Block):
             NamedSchedule("backup_secrets", "", self.protection.secrets.schedule),
             NamedSchedule("check_wal_archiving", "", self.recovery.wal_check),
             NamedSchedule("replicate_backups", "", self.recovery.replication),
+            NamedSchedule("catalogue_backups", "", self.recovery.replication),
             NamedSchedule("verify_backups", "", self.protection.verification.schedule),
             NamedSchedule("keep_long_term", "", self.protection.archive.schedule),
             NamedSchedule("expire_backups", "", self.protection.expiry),
