@@ -1,6 +1,7 @@
 """`dr backups`: every recoverable point of every asset at every site."""
 
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from tasks.inventory import catalogue
 from tasks.plan.plan import Plan
 from tasks.policy.tables import moment, span
 
+_WIDE = 120
 _COLOURS = {"ok": "green", "warning": "yellow", "critical": "red", "unknown": "red"}
 Asset = Annotated[str | None, typer.Option(help="only this asset, or all of a kind such as files")]
 Site = Annotated[str | None, typer.Option(help="only this site")]
@@ -54,7 +56,8 @@ def _wanted(asset: str, wanted: str | None) -> bool:
 
 
 def _show(found: Catalogue, rows: Iterable[Row], coverage: Iterable[Finding]) -> None:
-    console = Console(highlight=False)
+    # Into a pipe or a file the table is as wide as it needs.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
     table = Table(title=f"backups at {moment(found.at)} UTC", title_justify="left", box=None, pad_edge=False)
     for head in ("", "points", "age", "late after", "restorable to", "verified", "state"):
         table.add_column(head, no_wrap=True)
