@@ -1,8 +1,10 @@
 """Copying objects from one bucket to another, proven, in bounded memory."""
 
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import obstore
@@ -11,9 +13,13 @@ from tasks.clients.objects import Bucket, Entry, checked, plain
 from tasks.errors import Permanent, Transient
 
 _MIB = 1024 * 1024
-# pgBackRest uploads in parts of 5 MiB; the same parts give the copy the same ETag.
-_PART = 5 * _MIB
+# The same parts give the copy the same ETag; restic uploads in parts of 16 MiB, pgBackRest as it is told to.
+_PART = 16 * _MIB
+_PARTS = tuple(size * _MIB for size in (32, 16, 10, 8, 5))
 _SMALL = 16 * _MIB
+# What was uploaded in one part has to be so again.
+_WHOLE = 64 * _MIB
+_AHEAD = 2
 _SOURCE_ETAG = "source-etag"
 
 
@@ -22,7 +28,7 @@ class Corrupt(Permanent):
 
 
 def is_streamed(entry: Entry) -> bool:
-    """Whether an object is copied in parts; the others pass through memory whole."""
+    """Whether an object is too large to be one of many in memory."""
     return entry.size > _SMALL or "-" in entry.etag
 
 
@@ -44,9 +50,8 @@ def copy(source: Bucket, target: Bucket, entry: Entry, promised: str | None = No
         Transient: a store does not answer, or what arrived is not what was sent.
         Permanent: a store refuses.
     """
-    if is_streamed(entry):
-        # An obstore stream read inside obstore's own synchronous put panics; inside its asynchronous one not.
-        asyncio.run(_stream(source, target, entry, promised))
+    if "-" in entry.etag or entry.size > _WHOLE:
+        _stream(source, target, entry, promised)
     else:
         entry, data = source.read(entry.key)
         if promised and hashlib.sha256(data).hexdigest() != promised:
@@ -91,32 +96,95 @@ def is_copy(target: Bucket, entry: Entry) -> bool:
     return bool(entry.etag) and source_of(target, entry.key) == entry.etag
 
 
-async def _stream(source: Bucket, target: Bucket, entry: Entry, promised: str | None) -> None:
+def _stream(source: Bucket, target: Bucket, entry: Entry, promised: str | None) -> None:
     digest = hashlib.sha256()
-    with target.told("copy", entry.key):
-        done = await obstore.put_async(
-            target.store,
-            checked(entry.key),
-            _chunks(source, entry, digest, promised),
-            chunk_size=_part_size(entry),
-            max_concurrency=2,
-            attributes={_SOURCE_ETAG: entry.etag},
-        )
+    with _read_ahead(source, entry) as parts, target.told("copy", entry.key):
+        given = _Given(_proven(source, entry, parts, digest, promised))
+        try:
+            done = obstore.put(
+                target.store,
+                checked(entry.key),
+                given,
+                chunk_size=_part_size(entry),
+                max_concurrency=2,
+                attributes={_SOURCE_ETAG: entry.etag},
+            )
+        except BaseException:
+            # obstore wraps what its source raised.
+            if given.error:
+                raise given.error from None
+            raise
     if plain(done["e_tag"]) != entry.etag:
         _compare(target, entry.key, digest.hexdigest())
 
 
-async def _chunks(
-    source: Bucket, entry: Entry, digest: Any, promised: str | None = None
-) -> AsyncIterator[bytes]:
-    with source.told("read", entry.key):
-        found = await obstore.get_async(source.store, entry.key, options={"if_match": f'"{entry.etag}"'})
-        async for chunk in found.stream(min_chunk_size=_part_size(entry)):
-            digest.update(chunk)
-            yield bytes(chunk)
-    # Raised before the upload is completed: the target never has it.
+def _proven(
+    source: Bucket, entry: Entry, parts: Iterator[bytes], digest: Any, promised: str | None
+) -> Iterator[bytes]:
+    """The parts; raises before the upload is completed where they are not what was promised."""
+    for part in parts:
+        digest.update(part)
+        yield part
     if promised and digest.hexdigest() != promised:
         raise _corrupt(source, entry.key)
+
+
+class _Given:
+    """An iterator that remembers what it raised."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts = parts
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._parts)
+        except StopIteration:
+            raise
+        except Exception as error:
+            self.error = error
+            raise
+
+
+@contextmanager
+def _read_ahead(source: Bucket, entry: Entry) -> Iterator[Iterator[bytes]]:
+    """An object's parts, read in a thread of their own: obstore cannot read inside its own write."""
+    waiting: queue.Queue[bytes | Exception | None] = queue.Queue(_AHEAD)
+    unwanted = threading.Event()
+
+    def give(item: bytes | Exception | None) -> None:
+        while not unwanted.is_set():
+            with suppress(queue.Full):
+                waiting.put(item, timeout=0.1)
+                return
+
+    def read() -> None:
+        try:
+            with source.told("read", entry.key):
+                found = obstore.get(source.store, entry.key, options={"if_match": f'"{entry.etag}"'})
+                for chunk in found.stream(min_chunk_size=_part_size(entry)):
+                    give(bytes(chunk))
+            give(None)
+        except Exception as error:  # noqa: BLE001 -- told to the reader, who raises it
+            give(error)
+
+    reader = threading.Thread(target=read, name="read ahead", daemon=True)
+    reader.start()
+    try:
+        yield _taken(waiting)
+    finally:
+        unwanted.set()
+        reader.join()
+
+
+def _taken(waiting: "queue.Queue[bytes | Exception | None]") -> Iterator[bytes]:
+    while (item := waiting.get()) is not None:
+        if isinstance(item, Exception):
+            raise item
+        yield item
 
 
 def _corrupt(source: Bucket, key: str) -> Corrupt:
@@ -135,6 +203,5 @@ def _compare(target: Bucket, key: str, expected: str) -> None:
 def _part_size(entry: Entry) -> int:
     """The part size that gives the source's number of parts, within S3's limit of 10,000."""
     _, _, parts = entry.etag.partition("-")
-    sizes = [size * _MIB for size in (5, 8, 10, 16)]
-    fitting = [size for size in sizes if parts and -(-entry.size // size) == int(parts)]
+    fitting = [size for size in _PARTS if parts and -(-entry.size // size) == int(parts)]
     return max(fitting[0] if fitting else _PART, -(-entry.size // 10_000))

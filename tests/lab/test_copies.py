@@ -42,14 +42,14 @@ def test_an_object_that_changed_since_it_was_listed_is_not_mixed(north, south):
 
 
 def test_a_copy_that_differs_from_its_source_is_told(north, south, monkeypatch):
-    chunks = copies._chunks
+    proven = copies._proven
 
-    async def damaged(*arguments):
-        async for chunk in chunks(*arguments):
-            yield bytes(len(chunk))
+    def damaged(*arguments):
+        for part in proven(*arguments):
+            yield bytes(len(part))
 
     put_in_parts(north, "large", os.urandom(17 * MIB), 5 * MIB)
-    monkeypatch.setattr(copies, "_chunks", damaged)
+    monkeypatch.setattr(copies, "_proven", damaged)
     with pytest.raises(Transient, match="differs from its source"):
         copy(north, south, north.head("large"))
 
