@@ -1,9 +1,11 @@
 """How far something long has come: a bar in the terminal, a progress artifact in the UI."""
 
+import logging
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
+from threading import Event, Thread
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -12,7 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 Told = Callable[[float, float], None]
-_EVERY_S = 1.0
+Draw = Callable[[float], None]
+_EVERY_S = 2.0
+_log = logging.getLogger("dr.progress")
 
 
 @contextmanager
@@ -21,20 +25,19 @@ def shown(title: str) -> Iterator[Told]:
 
     Outside a Prefect run there is the bar only; where standard error is no terminal, the artifact only.
     """
-    with _bar(title) as draw:
-        artifact = _Artifact(title)
+    with _bar(title) as draw, _artifact(title) as write:
 
         def told(done: float, total: float) -> None:
             share = min(1.0, done / total) if total else 1.0
             draw(share)
-            artifact.show(share)
+            write(share)
 
         yield told
         told(1, 1)
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Callable[[float], None]]:
+def _bar(title: str) -> Iterator[Draw]:
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -44,23 +47,49 @@ def _bar(title: str) -> Iterator[Callable[[float], None]]:
         yield lambda share: progress.update(task, completed=share)
 
 
-class _Artifact:
-    """A progress artifact of the current run, written at most once a second."""
+@contextmanager
+def _artifact(title: str) -> Iterator[Draw]:
+    if TaskRunContext.get() is None and FlowRunContext.get() is None:
+        yield lambda _: None
+        return
+    writer = _Writer(title)
+    thread = Thread(target=copy_context().run, args=(writer.repeat,), name="progress", daemon=True)
+    thread.start()
+    try:
+        yield writer.tell
+    finally:
+        writer.ended.set()
+        thread.join()
+
+
+class _Writer:
+    """Writes a run's progress artifact beside the work, which neither waits for it nor fails with it."""
 
     def __init__(self, title: str) -> None:
+        self.ended = Event()
         self._title = title
-        self._id: UUID | None = None
-        self._due = 0.0
+        self._share = 0.0
 
-    def show(self, share: float) -> None:
-        """Write it where it is due."""
-        outside = TaskRunContext.get() is None and FlowRunContext.get() is None
-        if outside or (time.monotonic() < self._due and share < 1):
-            return
-        self._due = time.monotonic() + _EVERY_S
+    def tell(self, share: float) -> None:
+        """Remember how far it is."""
+        self._share = share
+
+    def repeat(self) -> None:
+        """Write what changed, now and then, and once more at the end."""
+        artifact, written, last = None, None, False
+        while not last:
+            last = self.ended.wait(_EVERY_S)
+            if self._share != written:
+                written = self._share
+                artifact = self._written(artifact, written)
+
+    def _written(self, artifact: UUID | None, share: float) -> UUID | None:
         percent = round(share * 100, 1)
-        if self._id is None:
-            found = create_progress_artifact(progress=percent, description=self._title)
-            self._id = found if isinstance(found, UUID) else None
-        else:
-            update_progress_artifact(artifact_id=self._id, progress=percent)
+        try:
+            if artifact is None:
+                found = create_progress_artifact(progress=percent, description=self._title)
+                return found if isinstance(found, UUID) else None
+            update_progress_artifact(artifact_id=artifact, progress=percent)
+        except Exception as error:  # noqa: BLE001 -- a bar that is not drawn must not end a backup
+            _log.warning("the progress of %s is not shown: %r", self._title, error)
+        return artifact
