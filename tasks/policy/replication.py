@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from tasks.clients.courier import Item
 from tasks.clients.merging import Pair
 from tasks.clients.objects import Entry
-from tasks.clients.walnames import parse_archived
 from tasks.errors import Refused
 from tasks.plan.sites import Role
 
@@ -113,7 +112,6 @@ def repositories(stanza: str) -> dict[str, Repository]:
         closes_first=True,
         last=lambda key: _name(key) in {"backup.manifest", "backup.manifest.copy"},
         ignored=_is_info,
-        mutable=lambda key: label_of(key) is None and parse_archived(_name(key)) is None,
     )
     files = Repository(
         root="restic",

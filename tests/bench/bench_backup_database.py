@@ -38,6 +38,8 @@ drop table if exists bench_rows;
 create table bench_rows as
 select g as id, md5(g::text) || md5((g * 7)::text) as noise, repeat('order ' || g %% 97, 7) as words
 from generate_series(1, %d) g;
+-- What would be written to every page later, in the middle of a backup.
+vacuum (freeze, analyze) bench_rows;
 checkpoint;
 """
 

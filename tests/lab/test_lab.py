@@ -72,7 +72,7 @@ def test_missing_programs_are_named_at_once_with_the_command_that_installs_them(
         "redis-sentinel",
         "redis-server",
     )
-    assert refused(done, *packages, "infra/lab/install-apt etcd-server haproxy")
+    assert refused(done, *packages, "infra/lab/install-apt etcd-server git haproxy")
     assert not nowhere.exists()
 
 

@@ -64,7 +64,8 @@ def lab(labs):
     for flow in ("database", "files", "redis", "configuration", "secrets"):
         lab.dr("run", f"backup-{flow}", timeout=300)
     lab.dr("run", "replicate-backups", timeout=300)
-    return lab
+    yield lab
+    labs.end()
 
 
 @pytest.fixture(scope="module")

@@ -68,10 +68,11 @@ def page(prefect: Prefect) -> Iterator[Page]:
 
 
 @pytest.fixture
-def home(labs) -> Home:
+def home(labs) -> Iterator[Home]:
     ready = labs.fresh("loopback")
     ready.dr("deploy")
-    return ready.home
+    yield ready.home
+    labs.end()
 
 
 @pytest.fixture
