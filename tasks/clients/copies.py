@@ -1,14 +1,12 @@
 """Copying objects from one bucket to another, proven, in bounded memory."""
 
 import hashlib
-import queue
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import Any
 
 import obstore
 
+from tasks.clients.ahead import ahead
 from tasks.clients.objects import Bucket, Entry, checked, plain
 from tasks.errors import Permanent, Transient
 
@@ -98,7 +96,8 @@ def is_copy(target: Bucket, entry: Entry) -> bool:
 
 def _stream(source: Bucket, target: Bucket, entry: Entry, promised: str | None) -> None:
     digest = hashlib.sha256()
-    with _read_ahead(source, entry) as parts, target.told("copy", entry.key):
+    # obstore cannot read inside its own write: another thread reads.
+    with ahead(_parts_of(source, entry), _AHEAD) as parts, target.told("copy", entry.key):
         given = _Given(_proven(source, entry, parts, digest, promised))
         try:
             done = obstore.put(
@@ -149,42 +148,11 @@ class _Given:
             raise
 
 
-@contextmanager
-def _read_ahead(source: Bucket, entry: Entry) -> Iterator[Iterator[bytes]]:
-    """An object's parts, read in a thread of their own: obstore cannot read inside its own write."""
-    waiting: queue.Queue[bytes | Exception | None] = queue.Queue(_AHEAD)
-    unwanted = threading.Event()
-
-    def give(item: bytes | Exception | None) -> None:
-        while not unwanted.is_set():
-            with suppress(queue.Full):
-                waiting.put(item, timeout=0.1)
-                return
-
-    def read() -> None:
-        try:
-            with source.told("read", entry.key):
-                found = obstore.get(source.store, entry.key, options={"if_match": f'"{entry.etag}"'})
-                for chunk in found.stream(min_chunk_size=_part_size(entry)):
-                    give(bytes(chunk))
-            give(None)
-        except Exception as error:  # noqa: BLE001 -- told to the reader, who raises it
-            give(error)
-
-    reader = threading.Thread(target=read, name="read ahead", daemon=True)
-    reader.start()
-    try:
-        yield _taken(waiting)
-    finally:
-        unwanted.set()
-        reader.join()
-
-
-def _taken(waiting: "queue.Queue[bytes | Exception | None]") -> Iterator[bytes]:
-    while (item := waiting.get()) is not None:
-        if isinstance(item, Exception):
-            raise item
-        yield item
+def _parts_of(source: Bucket, entry: Entry) -> Iterator[bytes]:
+    with source.told("read", entry.key):
+        found = obstore.get(source.store, entry.key, options={"if_match": f'"{entry.etag}"'})
+        for part in found.stream(min_chunk_size=_part_size(entry)):
+            yield bytes(part)
 
 
 def _corrupt(source: Bucket, key: str) -> Corrupt:

@@ -6,9 +6,13 @@ Source: Amazon S3 API reference, "ListObjectsV2".
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import chain, islice
 
+from tasks.clients.ahead import ahead
 from tasks.clients.objects import Bucket, Entry
 
+_PAGE, _AHEAD = 1000, 2
 Pair = tuple[Entry | None, Entry | None]
 
 
@@ -42,7 +46,10 @@ def side_by_side(buckets: Sequence[Bucket], prefix: str) -> Iterator[tuple[Entry
         Transient, Permanent: see `Bucket`.
     """
     try:
-        yield from merged([_ascending(bucket.list(prefix)) for bucket in buckets])
+        with ExitStack() as listings:
+            # Each store lists while the others do.
+            pages = [listings.enter_context(ahead(_pages(bucket, prefix), _AHEAD)) for bucket in buckets]
+            yield from merged([_ascending(chain.from_iterable(each)) for each in pages])
     except _UnorderedError:
         yield from merged([_sorted(bucket.list(prefix)) for bucket in buckets])
 
@@ -50,6 +57,12 @@ def side_by_side(buckets: Sequence[Bucket], prefix: str) -> Iterator[tuple[Entry
 def pairs_of(source: Iterable[Entry], held: Mapping[str, Entry]) -> Iterator[Pair]:
     """A short listing beside what a copy holds of it."""
     return ((entry, held.get(entry.key)) for entry in _sorted(source))
+
+
+def _pages(bucket: Bucket, prefix: str) -> Iterator[list[Entry]]:
+    entries = bucket.list(prefix)
+    while page := list(islice(entries, _PAGE)):
+        yield page
 
 
 def _ascending(entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -7,7 +7,7 @@ from bench_backup_database import measure as measure_database
 from bench_replication import measure as measure_replication
 from rich.console import Console
 from rich.table import Table
-from shared import write_results
+from shared import Bench, write_results
 
 _LIMITS = {
     "backup_vs_pgbackrest": 1.05,
@@ -23,7 +23,11 @@ _LIMITS = {
 
 def main() -> None:
     """Measure both halves, print the table, write build/bench-backup.json."""
-    database, replication = measure_database(), measure_replication()
+    with Bench() as bench:
+        bench.dr("lab", "down")
+        bench.dr("lab", "up")
+        database = measure_database(bench.home)
+    replication = measure_replication()
     ratios = {**database["ratios"], **replication["ratios"]}
     results = {"ratios": {name: round(ratios[name], 3) for name in _LIMITS}}
     results |= {"database": database, "replication": replication}
