@@ -131,7 +131,9 @@ def in_logs(home: Home, secrets: Mapping[str, bytes]) -> list[str]:
     """Every log file of the lab, and whatever its servers left in their temporary directory."""
     found = []
     for path in (*home.directory.glob("**/var/log/**/*"), *(home.directory / "tmp").rglob("*")):
-        if path.is_file() and not path.is_symlink():
+        # Prefect hands a run its environment in a file of its owner's only, which goes with the run.
+        passing = any(part.startswith("prefect-workspace-attempt-") for part in path.parts)
+        if path.is_file() and not path.is_symlink() and not passing:
             content = path.read_bytes()
             place = path.relative_to(home.directory)
             found += [f"{place}: {name}" for name, value in secrets.items() if value in content]
