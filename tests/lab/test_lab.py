@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -239,5 +240,7 @@ def processes(lab):
 
 
 def assert_serves(lab):
-    assert orders.round_trip(lab.plan.service.endpoint.url) == lab.plan.site_of("primary")
+    # The endpoint looks at a gateway that came back every ten seconds.
+    served = partial(orders.round_trip, lab.plan.service.endpoint.url)
+    assert provision._until(served, "the public endpoint", timeout=60) == lab.plan.site_of("primary")
     assert httpx.get(f"{lab.plan.service.endpoint.url}/health", timeout=5).json()
