@@ -52,7 +52,7 @@ def chosen_share(plan: Plan, share: float | None) -> Decimal:
         Refused: it is no part.
     """
     try:
-        part = plan.protection.verification.share if share is None else Decimal(str(share))
+        part = plan.protection.verification.sample if share is None else Decimal(str(share))
     except InvalidOperation:
         part = Decimal(-1)
     if not (part.is_finite() and 0 <= part <= 1):

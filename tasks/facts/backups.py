@@ -1,8 +1,7 @@
 """What is seen of the backups of every kind, as frozen facts."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 
 @dataclass(frozen=True)
@@ -70,13 +69,6 @@ class Verified:
     objects: int = 0
     bytes: int = 0
     damages: tuple[Damage, ...] = ()
-
-
-@dataclass(frozen=True)
-class Keep:
-    """For how long the points of an asset are kept, by variant."""
-
-    by_variant: Mapping[str, timedelta]
 
 
 @dataclass(frozen=True)

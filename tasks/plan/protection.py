@@ -1,7 +1,6 @@
 """What is protected beside the database, and what the seed leaves open about its backups."""
 
 from datetime import date
-from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer
@@ -79,11 +78,6 @@ class Verification(Block):
 
     schedule: Schedule
     sample: Percentage
-
-    @property
-    def share(self) -> Decimal:
-        """The part that is read, from 0 to 1."""
-        return self.sample
 
 
 class CoverageException(Block):

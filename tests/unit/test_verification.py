@@ -106,7 +106,7 @@ def test_the_empty_folder_of_an_expired_backup_is_no_damage():
 
 
 def test_parts_and_sites_are_checked():
-    assert chosen_share(PLAN, None) == PLAN.protection.verification.share
+    assert chosen_share(PLAN, None) == PLAN.protection.verification.sample
     assert chosen_share(PLAN, 0.5) * 2 == 1
     for odd in (1.1, -0.1, float("nan"), "x"):
         with pytest.raises(Refused, match="not a part"):
