@@ -5,7 +5,7 @@ APT := python3-venv postgresql-15 pgbackrest etcd-server etcd-client haproxy red
 BIN := .venv/bin
 
 .PHONY: setup lock demo down lint test bench-failover bench-loss bench-backup \
-        faults-lab faults-flows faults-stores leaks
+        faults-lab faults-flows faults-stores faults-wal faults-bits faults-replication retention leaks
 
 setup: .venv/installed
 
@@ -60,6 +60,22 @@ faults-flows: setup
 
 faults-stores: setup
 	$(BIN)/python tests/faults/store_faults.py
+
+faults-wal: setup
+	$(BIN)/python tests/faults/wal_faults.py
+
+# KIND and SITE narrow them.
+faults-bits: setup
+	$(BIN)/python tests/faults/bit_flips.py
+
+faults-replication: setup
+	$(BIN)/python tests/faults/replication_faults.py
+
+# A hundred simulated days each.
+retention: setup
+	$(BIN)/python tests/faults/retention_database.py
+	$(BIN)/python tests/faults/retention_files.py
+	$(BIN)/python tests/faults/retention_points.py
 
 leaks: setup
 	$(BIN)/python tests/faults/secret_leaks.py

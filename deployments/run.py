@@ -1,5 +1,6 @@
 """`dr run FLOW`: any flow in this process, with no Prefect server at all (break-glass)."""
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,7 +69,8 @@ def run(entrypoint: str, parameters: Mapping[str, Any]) -> Any:
     """
     with without_server():
         flow: Flow[..., Any] = load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
-        return flow(**parameters)
+        result = flow(**parameters)
+        return asyncio.run(result) if flow.isasync else result
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from tasks.backup import take_backup, tell_backup, verify_backup
 from tasks.current import current_plan
 
 
+# Async, though it awaits nothing: a sync flow waits up to a second at its end for Prefect's heartbeat thread.
 @flow(persist_result=False)
-def backup_database(kind: Literal["full", "incr"] = "full") -> str:
+async def backup_database(kind: Literal["full", "incr"] = "full") -> str:
     """Take a backup of the active site's database into its repository and see that it arrived.
 
     Args:

@@ -15,8 +15,9 @@ from tasks.restore_database import (
 )
 
 
+# Async for the reason that `backup_database` is.
 @flow(persist_result=False)
-def restore_database(  # noqa: PLR0913 -- what an operator may choose
+async def restore_database(  # noqa: PLR0913 -- what an operator may choose
     from_site: str | None = None,
     at: datetime | None = None,
     label: str | None = None,

@@ -19,7 +19,7 @@ from tasks.errors import Permanent, Transient
 from tasks.plan.plan import Plan
 from tasks.policy.database_backup import choose_standby, doubts
 from tasks.progress import Told, shown
-from tasks.retry import is_transient
+from tasks.retry import retried
 
 _BACKUP_S = 4 * 3600
 
@@ -47,13 +47,7 @@ class Stored:
     added: int
 
 
-@task(
-    name="take a backup",
-    retries=3,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("take a backup", delay=10)
 def take_backup(plan: Plan, kind: pgbackrest.Kind) -> Taken:
     """Take one backup of the active site's cluster, from a standby where a healthy one is.
 
@@ -94,13 +88,7 @@ def _from_standby_or_leader(  # noqa: PLR0913 -- what is backed up, and by which
     return Taken(take(None), leader.name, why)
 
 
-@task(
-    name="see that the backup arrived",
-    retries=3,
-    retry_delay_seconds=5,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("see that the backup arrived")
 def verify_backup(plan: Plan, taken: Taken) -> Stored:
     """See the backup in the bucket, of a plausible size, free of bad pages, and of this very server.
 

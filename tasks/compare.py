@@ -14,7 +14,7 @@ from tasks.looking import Look, buckets_of, frame_of
 from tasks.plan.plan import Plan
 from tasks.policy.comparison import Frame, Seen, asset_of, missing_sites, wrong_sites
 from tasks.policy.replication import Repository, repositories
-from tasks.retry import is_transient
+from tasks.retry import retried
 
 # A repository that a site lost whole is named by its first objects.
 _MOST = 2000
@@ -23,14 +23,7 @@ _THREADS = 8
 _TIDIED = ("restic/index", "restic/data", "restic/keys")
 
 
-@task(
-    name="compare the sites",
-    task_run_name="compare the sites' {root}",
-    retries=3,
-    retry_delay_seconds=5,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("compare the sites", run_name="compare the sites' {root}")
 def compare_sites(plan: Plan, root: str) -> tuple[Damage, ...]:
     """Name every object of a repository that a site holds wrong, or lacks although it should have it.
 

@@ -26,7 +26,7 @@ from tasks.facts.archive import Finding
 from tasks.plan.plan import Plan
 from tasks.policy.drift import judge_drift, judge_files
 from tasks.policy.expected import expected
-from tasks.retry import is_transient
+from tasks.retry import retried
 
 SERVERS = "servers"
 BUNDLE, CAPTURE = "repository.bundle", "servers.tar"
@@ -58,14 +58,7 @@ def due_assets(plan: Plan, repository: str | None) -> tuple[str, ...]:
     return (repository,) if repository else names
 
 
-@task(
-    name="back a repository up",
-    task_run_name="back up the repository {name}",
-    retries=3,
-    retry_delay_seconds=5,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("back a repository up", run_name="back up the repository {name}")
 def back_up_repository(plan: Plan, name: str) -> Backed:
     """Store a repository with its whole history, unless its newest point is this very state.
 
@@ -97,13 +90,7 @@ def capture_servers(plan: Plan) -> tuple[Running, ...]:
     return running_configuration.capture(plan)
 
 
-@task(
-    name="back the servers' configuration up",
-    retries=3,
-    retry_delay_seconds=5,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("back the servers' configuration up")
 def back_up_servers(plan: Plan, running: Sequence[Running]) -> Backed:
     """Store what was captured, unless the newest point is just that.
 

@@ -17,13 +17,11 @@ from tasks.errors import DrError, Refused
 from tasks.facts.recovery import Assessment, Incident, Observation, Promotion, StepRecord
 from tasks.plan.plan import Plan
 from tasks.policy.recovery import choose_target
-from tasks.retry import is_transient
+from tasks.retry import retried
 from tasks.step import step
 
 
-@task(
-    name="declare", retries=5, retry_delay_seconds=0.5, retry_condition_fn=is_transient, cache_policy=NO_CACHE
-)
+@retried("declare", times=5, delay=0.5)
 def declare(
     plan: Plan, reason: str, to_site: str | None, incident: str | None, detected_at: datetime | None
 ) -> Incident:

@@ -23,7 +23,7 @@ from tasks.plan.plan import Plan
 from tasks.policy.catalogue import LONG_TERM
 from tasks.policy.expiry import Limits, decide_all, decisions_table, differences, retention_of
 from tasks.policy.replication import Pull, replication_pairs, repositories
-from tasks.retry import is_transient
+from tasks.retry import retried
 
 # Set in the environment of a process by whoever starts it; no parameter that somebody can send moves a clock.
 MOVED_CLOCK = "DR_TEST_MOVED_CLOCK"
@@ -61,13 +61,7 @@ def require_thaw(plan: Plan) -> None:
         raise Refused("expiry is frozen: nothing is removed", why, "run it again once the incident is closed")
 
 
-@task(
-    name="decide what is past its retention",
-    retries=2,
-    retry_delay_seconds=5,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("decide what is past its retention", times=2)
 def decide_expiry(plan: Plan, now: datetime, *, force: bool) -> tuple[Decision, ...]:
     """List every site and decide; see `decide_all`.
 
@@ -107,14 +101,7 @@ def carry_out(plan: Plan, decisions: Sequence[Decision]) -> tuple[Outcome, ...]:
     return tuple(done.values())
 
 
-@task(
-    name="remove expired points",
-    task_run_name="expire {decision.asset} at {decision.site}",
-    retries=3,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("remove expired points", run_name="expire {decision.asset} at {decision.site}", delay=10)
 def remove_expired(plan: Plan, decision: Decision, source: str | None = None) -> None:
     """Remove what was decided of one asset at one site, and see that just that is gone.
 

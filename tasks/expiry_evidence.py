@@ -15,19 +15,13 @@ from tasks.errors import Permanent
 from tasks.facts.expiry import Decision, Evidence, Outcome
 from tasks.plan.plan import Plan
 from tasks.policy.tables import moment, table
-from tasks.retry import is_transient
+from tasks.retry import retried
 
 _FOLDER = "evidence/expiry"
 _JSON = TypeAdapter(Evidence)
 
 
-@task(
-    name="write down what is to be removed",
-    retries=3,
-    retry_delay_seconds=2,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("write down what is to be removed", delay=2)
 def begin_evidence(
     plan: Plan, now: datetime, decisions: Sequence[Decision], *, dry_run: bool, force: bool
 ) -> Evidence:
@@ -43,13 +37,7 @@ def begin_evidence(
     return evidence
 
 
-@task(
-    name="write the evidence",
-    retries=3,
-    retry_delay_seconds=2,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("write the evidence", delay=2)
 def end_evidence(plan: Plan, begun: Evidence, outcomes: Sequence[Outcome]) -> Evidence:
     """Keep what was done, in the place of what was to be done.
 

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from prefect import task
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
 from tasks.clients import restic, restic_spot
@@ -22,7 +20,7 @@ from tasks.facts.backups import Damage, Point, Verified
 from tasks.plan.plan import Plan
 from tasks.policy.files import choose_snapshot
 from tasks.progress import shown
-from tasks.retry import is_transient
+from tasks.retry import retried
 
 VARIANT = "snapshot"
 _KIND = "files/"
@@ -47,15 +45,7 @@ def chosen_assets(plan: Plan, asset: str | None = None) -> tuple[str, ...]:
     return (name,)
 
 
-@task(
-    name="back up files",
-    task_run_name="back up {asset}",
-    retries=4,
-    retry_delay_seconds=[5, 15, 30, 60],
-    retry_jitter_factor=0.3,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("back up files", run_name="back up {asset}", times=4, delay=[5, 15, 30, 60], jitter=0.3)
 def take_snapshot(plan: Plan, asset: str, timeout: float = _BACKUP_S) -> Snapshot:
     """Take a snapshot of one asset from the first host of the active site that has it.
 
@@ -70,14 +60,7 @@ def take_snapshot(plan: Plan, asset: str, timeout: float = _BACKUP_S) -> Snapsho
     return next(each for each in restic.snapshots(plan, source.site) if each.id == made)
 
 
-@task(
-    name="compare files with their snapshot",
-    task_run_name="compare {asset} with its snapshot",
-    retries=3,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("compare files with their snapshot", run_name="compare {asset} with its snapshot", delay=10)
 def spot_check(plan: Plan, asset: str, snapshot: Snapshot, count: int = _SPOTS) -> Verified:
     """Compare random files of the source with what the new snapshot gives back for them.
 
@@ -128,13 +111,7 @@ def points_of(plan: Plan, site: str, timeout: float = 120) -> tuple[Point, ...]:
     )
 
 
-@task(
-    name="find a snapshot",
-    retries=3,
-    retry_delay_seconds=5,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("find a snapshot")
 def find_snapshot(
     plan: Plan, asset: str, from_site: str | None, at: datetime | None, snapshot: str | None
 ) -> Point:
@@ -163,14 +140,7 @@ def find_snapshot(
     return found
 
 
-@task(
-    name="restore files",
-    task_run_name="restore {point.asset} from {point.site}",
-    retries=3,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("restore files", run_name="restore {point.asset} from {point.site}", delay=10)
 def restore_snapshot(
     plan: Plan, point: Point, into: Path, include: str | None = None, host: str | None = None
 ) -> Path:

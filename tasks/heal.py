@@ -4,9 +4,6 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from tasks.clients import records
 from tasks.clients.copies import copy
 from tasks.clients.objects import Bucket
@@ -17,18 +14,12 @@ from tasks.looking import Look, buckets_of, frame_of
 from tasks.plan.plan import Plan
 from tasks.policy.comparison import good_site
 from tasks.policy.replication import repositories
-from tasks.retry import is_transient
+from tasks.retry import retried
 
 _REQUEST_S = 1800.0
 
 
-@task(
-    name="heal damaged copies",
-    retries=3,
-    retry_delay_seconds=5,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("heal damaged copies")
 def heal(plan: Plan, damages: Sequence[Damage]) -> list[Healed]:
     """Copy good objects over damaged ones; in a locked bucket that is a new version. Recorded at every site.
 

@@ -19,16 +19,10 @@ from tasks.clients.vault import Vault
 from tasks.plan.plan import Plan
 from tasks.policy.long_term import folder_of, month_of
 from tasks.progress import shown
-from tasks.retry import is_transient
+from tasks.retry import retried
 
 
-@task(
-    name="keep for the long term",
-    retries=4,
-    retry_delay_seconds=exponential_backoff(backoff_factor=2),
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("keep for the long term", times=4, delay=exponential_backoff(backoff_factor=2))
 def keep_long_term(plan: Plan, now: datetime | None = None) -> LongTermPoint:
     """Set the month's full backup apart, with the newest sealed point of everything else; once a month.
 

@@ -6,25 +6,16 @@ Source: seed, "Backup Strategies"; Redis manual, "Redis persistence".
 from datetime import datetime
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from tasks.clients import points, redis_points
 from tasks.clients.manifest import StoredPoint
 from tasks.clients.truth import active_site
 from tasks.errors import Refused
 from tasks.plan.plan import Plan
 from tasks.progress import shown
-from tasks.retry import is_transient
+from tasks.retry import retried
 
 
-@task(
-    name="take a Redis snapshot",
-    retries=3,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("take a Redis snapshot", delay=10)
 def take_redis_backup(plan: Plan) -> StoredPoint:
     """Store a snapshot of the active site's Redis in its bucket, from a replica where a good one is there.
 
@@ -37,13 +28,7 @@ def take_redis_backup(plan: Plan) -> StoredPoint:
         return redis_points.take(plan, site, redis_points.source_of(plan, site), told)
 
 
-@task(
-    name="restore the Redis snapshot into a scratch server",
-    retries=3,
-    retry_delay_seconds=5,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("restore the Redis snapshot into a scratch server")
 def verify_redis_backup(plan: Plan, point: StoredPoint) -> int:
     """Read a point back from the active site's store, load it and compare it with what was stored.
 
@@ -58,13 +43,7 @@ def verify_redis_backup(plan: Plan, point: StoredPoint) -> int:
         return found.keys
 
 
-@task(
-    name="restore a Redis snapshot",
-    retries=3,
-    retry_delay_seconds=5,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("restore a Redis snapshot")
 def restore_redis_point(
     plan: Plan, site: str, stamp: str | None, at: datetime | None, into: Path | None
 ) -> str:

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from prefect import task
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.tasks import exponential_backoff
 
@@ -17,7 +15,7 @@ from tasks.facts.copies import CopyReport
 from tasks.plan.plan import Plan
 from tasks.policy.replication import Pull, replication_pairs, repositories
 from tasks.progress import shown
-from tasks.retry import is_transient
+from tasks.retry import retried
 
 # A whole object of a backup in one request; a stalled one is given up after 30 s without a byte.
 _BULK_S = 1800.0
@@ -52,14 +50,12 @@ def due_copies(plan: Plan, source: str | None = None, target: str | None = None)
     return tuple((pull, root) for pull in due_pulls(plan, source, target) for root in roots)
 
 
-@task(
-    name="pull a repository",
-    task_run_name="pull {root} from {pull.source} to {pull.target}",
-    retries=4,
-    retry_delay_seconds=exponential_backoff(backoff_factor=2),
-    retry_jitter_factor=0.5,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
+@retried(
+    "pull a repository",
+    run_name="pull {root} from {pull.source} to {pull.target}",
+    times=4,
+    delay=exponential_backoff(backoff_factor=2),
+    jitter=0.5,
 )
 def replicate(plan: Plan, pull: Pull, root: str) -> CopyReport:
     """Copy what is new or changed in a repository; a pass that changes nothing lists each side once.

@@ -7,22 +7,18 @@ import tarfile
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from tasks.clients import bundles, points
 from tasks.clients.manifest import StoredPoint
 from tasks.clients.truth import active_site
 from tasks.clients.workspace import workspace
 from tasks.errors import Permanent, Refused
 from tasks.plan.plan import Plan
-from tasks.retry import is_transient
+from tasks.retry import retried
 
 _SERVERS, _BUNDLE, _CAPTURE = "servers", "repository.bundle", "servers.tar"
 
 
-@task(name="choose a point", retries=3, retry_delay_seconds=2, retry_condition_fn=is_transient,
-      cache_policy=NO_CACHE)  # fmt: skip
+@retried("choose a point", delay=2)
 def choose_point(
     plan: Plan, name: str, from_site: str | None, at: datetime | None, point: str | None
 ) -> tuple[str, StoredPoint]:
@@ -43,8 +39,7 @@ def choose_point(
     return site, fitting[-1]
 
 
-@task(name="restore configuration", retries=3, retry_delay_seconds=2, retry_condition_fn=is_transient,
-      cache_policy=NO_CACHE)  # fmt: skip
+@retried("restore configuration", delay=2)
 def restore_point(plan: Plan, name: str, chosen: tuple[str, StoredPoint], into: Path) -> str:
     """Restore a point into a folder that is empty or not there.
 

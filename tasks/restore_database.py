@@ -24,7 +24,7 @@ from tasks.facts.backups import Damage, Verified
 from tasks.plan.plan import Plan
 from tasks.policy.database_restore import recovery_gap
 from tasks.progress import shown
-from tasks.retry import is_transient
+from tasks.retry import retried
 
 _RESTORE_S = 12 * 3600
 _HISTORY = "select pg_read_file('pg_wal/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) || '.history')"
@@ -103,13 +103,7 @@ def choose_place(  # noqa: PLR0913 -- what an operator may choose
     return place
 
 
-@task(
-    name="restore the database beside",
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("restore the database beside", times=2, delay=10)
 def restore_files(plan: Plan, place: Place, label: str | None = None, at: datetime | None = None) -> None:
     """Restore a backup's files.
 
@@ -162,13 +156,7 @@ def tell_restored(restored: Restored) -> None:
     )
 
 
-@task(
-    name="start the newest database backup",
-    retries=2,
-    retry_delay_seconds=30,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("start the newest database backup", times=2, delay=30)
 def start_newest(plan: Plan, site: str) -> Verified:
     """Really restore and start a site's newest backup with all its WAL, check it, and remove it again.
 

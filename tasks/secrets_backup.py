@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
 from tasks.clients import points, secret_sources
@@ -17,7 +15,7 @@ from tasks.clients.manifest import StoredPoint
 from tasks.clients.truth import active_site
 from tasks.errors import Permanent, Refused
 from tasks.plan.plan import Plan
-from tasks.retry import is_transient
+from tasks.retry import retried
 
 BUNDLE = "secrets.tar"
 
@@ -47,14 +45,7 @@ def conclude(done: Mapping[str, State[StoredPoint]]) -> dict[str, str]:
     return {asset: each.stamp for asset, each in results.items() if isinstance(each, StoredPoint)}
 
 
-@task(
-    name="seal secrets",
-    task_run_name="seal {asset}",
-    retries=3,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("seal secrets", run_name="seal {asset}", delay=10)
 def backup_secret(plan: Plan, asset: str) -> StoredPoint:
     """Store one point of an asset in the active site's bucket; open it from there and compare it, in memory.
 
@@ -71,14 +62,7 @@ def backup_secret(plan: Plan, asset: str) -> StoredPoint:
     return point
 
 
-@task(
-    name="restore secrets",
-    task_run_name="restore {asset} from {site}",
-    retries=3,
-    retry_delay_seconds=5,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("restore secrets", run_name="restore {asset} from {site}")
 def restore_secret(  # noqa: PLR0913 -- which point, and where to
     plan: Plan, site: str, asset: str, stamp: str | None, at: datetime | None, into: Path
 ) -> str:

@@ -6,9 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from prefect import task
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
 from tasks.clients import pgbackrest, restic
@@ -26,7 +24,7 @@ from tasks.policy.verification import (
     without_remains,
     wrong,
 )
-from tasks.retry import is_transient
+from tasks.retry import retried
 from tasks.verified import write_verified
 
 _VERIFY_S = 4 * 3600.0
@@ -65,14 +63,7 @@ def sealed_assets(plan: Plan) -> tuple[str, ...]:
     return tuple(asset for asset in plan.protection.assets() if kind_of(asset) == "points")
 
 
-@task(
-    name="verify the database's copy",
-    task_run_name="verify the database at {site}",
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("verify the database's copy", run_name="verify the database at {site}", times=2, delay=10)
 def verify_database(plan: Plan, site: str) -> tuple[Verified, ...]:
     """Let pgBackRest read everything and compare it with what it wrote.
 
@@ -93,14 +84,7 @@ def verify_database(plan: Plan, site: str) -> tuple[Verified, ...]:
     return (_verified("database", site, "pgbackrest verify", found, (len(backups), size)),)
 
 
-@task(
-    name="verify the files' copy",
-    task_run_name="verify the files at {site}",
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("verify the files' copy", run_name="verify the files at {site}", times=2, delay=10)
 def verify_files(plan: Plan, site: str, share: Decimal) -> tuple[Verified, ...]:
     """Look for damage in a site's restic repository, which all file assets share.
 

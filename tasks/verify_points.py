@@ -5,26 +5,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from tasks.clients import points, redis_points, secret_sources
 from tasks.clients.manifest import StoredPoint
 from tasks.errors import Permanent
 from tasks.facts.backups import Damage, Verified
 from tasks.plan.plan import Plan
 from tasks.policy.sampling import sample
-from tasks.retry import is_transient
+from tasks.retry import retried
 
 
-@task(
-    name="verify sealed points",
-    task_run_name="verify the points of {site}",
-    retries=3,
-    retry_delay_seconds=5,
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-)
+@retried("verify sealed points", run_name="verify the points of {site}")
 def verify_points(plan: Plan, site: str, assets: Sequence[str], share: Decimal) -> tuple[Verified, ...]:
     """Verify the points of some assets at a site.
 

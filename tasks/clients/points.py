@@ -27,7 +27,7 @@ from tasks.clients.manifest import (
 from tasks.clients.objects import Bucket, Entry, Missing
 from tasks.clients.sealed_objects import Digest, put_sealed, read_stream, sha256_of
 from tasks.clients.sealing import Content, Writer
-from tasks.errors import DrError, Permanent, Refused
+from tasks.errors import DrError, Permanent, Refused, Transient
 from tasks.plan.plan import Plan
 
 __all__ = ["ROOT", "StoredPoint", "stamp_of"]
@@ -81,8 +81,8 @@ def store(  # noqa: PLR0913 -- what a point is made of
         facts: what is to be known about it without opening it; in the clear.
 
     Raises:
-        Refused: there is a point of that moment already, or one is being written.
-        Transient, Permanent: see `Bucket` and `sealing.seal`.
+        Transient: there is a point of that second already, or one is being written; also see `Bucket`.
+        Permanent: see `Bucket` and `sealing.seal`.
     """
     stamp = stamp_of(at)
     folder = f"{ROOT}/{asset}/{stamp}"
@@ -285,9 +285,9 @@ def _create(bucket: Bucket, key: str, data: bytes) -> None:
         raise _taken(bucket, key.rpartition("/")[0])
 
 
-def _taken(bucket: Bucket, folder: str) -> Refused:
+def _taken(bucket: Bucket, folder: str) -> Transient:
     hint = "nothing is overwritten; the next second is another point"
-    return Refused(f"{folder} in {bucket.name} exists, or is being written", hint=hint)
+    return Transient(f"{folder} in {bucket.name} exists, or is being written", hint=hint)
 
 
 def _manifest_damage(bucket: Bucket, key: str, point: StoredPoint) -> list[tuple[str, str]]:

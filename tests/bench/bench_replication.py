@@ -188,7 +188,7 @@ def _ratios(runs: dict[str, Any], memory: dict[int, float], listed: tuple[int, i
 
 def _scenes(pair: Pair, small: int, rounds: int) -> dict[str, Any]:
     source, large = pair.bucket("north", "bench-small"), pair.bucket("north", "bench-large")
-    _fill(source, [f"{FOLDER}/{at // 256:016X}/{at:06}" for at in range(small)], lambda: os.urandom(4096))
+    _fill(source, [f"{FOLDER}/{at // 256:016X}/{at:06}" for at in range(small)], _small)
     _fill(large, [], bytes)
     for at in range(LARGE):
         obstore.put(large.store, f"{FOLDER}/{at:016X}/0", os.urandom(50 * MIB), chunk_size=5 * MIB)
@@ -201,11 +201,8 @@ def _scenes(pair: Pair, small: int, rounds: int) -> dict[str, Any]:
             costs["small"][tool].append(pair.copy(tool, "bench-small", names[tool]))
         for tool in order:
             costs["no_change"][tool].append(pair.copy(tool, "bench-small", names[tool]))
-        _fill(
-            source,
-            [f"{FOLDER}/{at // 256:016X}/{at:06}" for at in range(0, small, 100)],
-            lambda: os.urandom(4096),
-        )
+        # What changes in a repository is what is added: an object that was overwritten is a conflict.
+        _fill(source, [f"{FOLDER}/{0xFFFF + number:016X}/{at:06}" for at in range(small // 100)], _small)
         for tool in order:
             costs["changed"][tool].append(pair.copy(tool, "bench-small", names[tool]))
         for tool in order:
@@ -215,6 +212,10 @@ def _scenes(pair: Pair, small: int, rounds: int) -> dict[str, Any]:
         for tool in ("ours", "rclone"):
             _same(source, pair.bucket("south", names[tool]))
     return {scene: {tool: _middle(each) for tool, each in tools.items()} for scene, tools in costs.items()}
+
+
+def _small() -> bytes:
+    return os.urandom(4096)
 
 
 def _middle(costs: list[Cost]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from pyrage import x25519
 from tasks.clients import points
 from tasks.clients.objects import Bucket, location_of
 from tasks.clients.sealed_objects import put_sealed
-from tasks.errors import Permanent, Refused, Transient
+from tasks.errors import Permanent, Transient
 
 pytestmark = pytest.mark.lab
 
@@ -58,7 +58,7 @@ def test_a_point_is_found_and_opened_again(plan, asset, tmp_path):
     points.open_to(plan, SITE, done, "a", tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b"one"
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
-    with pytest.raises(Refused, match="exists"):
+    with pytest.raises(Transient, match="exists"):
         points.open_to(plan, SITE, done, "a", tmp_path / "a")
 
 
@@ -81,7 +81,7 @@ def test_the_age_program_alone_opens_it(plan, asset):
 
 def test_a_point_never_overwrites_another(plan, asset):
     done = store(plan, asset)
-    with pytest.raises(Refused, match="exists"):
+    with pytest.raises(Transient, match="exists"):
         store(plan, asset, at=AT + timedelta(milliseconds=300), a=b"else")
     assert points.damages(plan, SITE, done, read=True) == ()
     assert points.survey(plan, SITE, asset).unfinished == ()
@@ -91,7 +91,7 @@ def test_a_point_that_is_being_written_is_not_there_and_not_disturbed(plan, asse
     def cut_off():
         yield b"begun"
         assert points.stored(plan, SITE, asset) == ()
-        with pytest.raises(Refused, match="being written"):
+        with pytest.raises(Transient, match="being written"):
             store(plan, asset)
         raise KeyboardInterrupt
 
