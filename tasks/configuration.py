@@ -16,7 +16,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
-from tasks.clients import bundles, points, running_configuration
+from tasks.clients import bundles, point_contents, points, running_configuration
 from tasks.clients.manifest import StoredPoint
 from tasks.clients.masking import without_secrets
 from tasks.clients.running_configuration import Running
@@ -176,7 +176,7 @@ def _reason(plan: Plan, site: str, newest: StoredPoint | None, digest: str) -> s
         return "changed"
     if datetime.now(UTC) - newest.at > _RENEWED:
         return "the newest is older than a day"
-    damages = points.damages(plan, site, newest, read=newest.size <= _READ_UP_TO)
+    damages = point_contents.damages(plan, site, newest, read=newest.size <= _READ_UP_TO)
     return f"the newest is damaged: {damages[0][0]} {damages[0][1]}" if damages else ""
 
 

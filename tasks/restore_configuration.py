@@ -7,7 +7,7 @@ import tarfile
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from tasks.clients import bundles, points
+from tasks.clients import bundles, point_contents, points
 from tasks.clients.manifest import StoredPoint
 from tasks.clients.truth import active_site
 from tasks.clients.workspace import workspace
@@ -56,14 +56,14 @@ def restore_point(plan: Plan, name: str, chosen: tuple[str, StoredPoint], into: 
         return _restore_capture(plan, site, point, into)
     with workspace() as folder:
         bundle = folder / _BUNDLE
-        points.open_to(plan, site, point, _BUNDLE, bundle)
+        point_contents.open_to(plan, site, point, _BUNDLE, bundle)
         facts = point.facts
         bundles.clone(bundle, into, head=facts["head"], branch=facts["branch"], origin=_origin(plan, name))
     return facts["head"]
 
 
 def _restore_capture(plan: Plan, site: str, point: StoredPoint, into: Path) -> str:
-    files = _untar(points.open_point(plan, site, point, _CAPTURE))
+    files = _untar(point_contents.open_point(plan, site, point, _CAPTURE))
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     if digest != point.facts["digest"]:
         raise Permanent("the captured configuration is not what was stored", f"SHA-256 {digest}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prefect.client.schemas.objects import State
 
-from tasks.clients import points, secret_sources
+from tasks.clients import point_contents, points, secret_sources
 from tasks.clients.manifest import StoredPoint
 from tasks.clients.truth import active_site
 from tasks.errors import Permanent, Refused
@@ -57,7 +57,7 @@ def backup_secret(plan: Plan, asset: str) -> StoredPoint:
     files = secret_sources.read(plan, asset, site)
     facts = {"files": str(len(files))}
     point = points.store(plan, site, asset, datetime.now(UTC), {BUNDLE: secret_sources.pack(files)}, facts)
-    if secret_sources.unpack(points.open_point(plan, site, point, BUNDLE)) != files:
+    if secret_sources.unpack(point_contents.open_point(plan, site, point, BUNDLE)) != files:
         raise Permanent(f"{point.folder} at {site} gives back other secrets than were stored")
     return point
 
@@ -87,7 +87,7 @@ def restore_secret(  # noqa: PLR0913 -- which point, and where to
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise Refused(f"{into} is not an empty directory", hint="name one that is empty or not there")
     point = points.pick(plan, site, asset, at, stamp)
-    files = secret_sources.unpack(points.open_point(plan, site, point, BUNDLE))
+    files = secret_sources.unpack(point_contents.open_point(plan, site, point, BUNDLE))
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     into.chmod(0o700)
     for name, content in files.items():

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from tasks.clients import points, redis_points, secret_sources
+from tasks.clients import point_contents, points, redis_points, secret_sources
 from tasks.clients.manifest import StoredPoint
 from tasks.errors import Permanent
 from tasks.facts.backups import Damage, Verified
@@ -44,7 +44,7 @@ def _verify(plan: Plan, site: str, asset: str, share: Decimal) -> Verified:
     chosen = sample(older, share, f"{asset} {site} {datetime.now(UTC):%Y-%m-%d}")
     wrong = [*found.broken]
     for point in found.points:
-        wrong += points.damages(plan, site, point, read=point is newest or point.stamp in chosen)
+        wrong += point_contents.damages(plan, site, point, read=point is newest or point.stamp in chosen)
     if newest is None:
         wrong.append((f"{points.ROOT}/{asset}", "there is no whole point"))
     elif not any(key.startswith(f"{newest.folder}/") for key, _ in wrong):
@@ -77,10 +77,10 @@ def _opens(plan: Plan, site: str, point: StoredPoint) -> list[tuple[str, str]]:
 
 def _open_content(plan: Plan, site: str, point: StoredPoint, name: str) -> None:
     if not point.asset.startswith("secrets/"):
-        points.open_into(plan, site, point, name, _Nowhere())
+        point_contents.open_into(plan, site, point, name, _Nowhere())
         return
     into = io.BytesIO()
-    points.open_into(plan, site, point, name, into)
+    point_contents.open_into(plan, site, point, name, into)
     count = len(secret_sources.unpack(into.getvalue()))
     if str(count) != point.facts.get("files"):
         raise Permanent(f"{point.key(name)} has other contents than were stored", f"{count} files")

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from tasks.clients import cache, points
+from tasks.clients import cache, point_contents, points
 from tasks.clients.manifest import StoredPoint
 from tasks.clients.rdb import Snapshot, snapshot
 from tasks.clients.scratch import Dataset, Scratch, scratch
@@ -135,9 +135,9 @@ def opened(
         Permanent: it does not open, does not load, or holds other data than was stored.
         Transient: the store does not answer, or the time is over.
     """
-    expected = Dataset(**json.loads(points.open_point(plan, site, point, PROOF)))
+    expected = Dataset(**json.loads(point_contents.open_point(plan, site, point, PROOF)))
     with scratch(_timeout(plan)) as server:
-        points.open_into(plan, site, point, DUMP, Both(server, also) if also else server)
+        point_contents.open_into(plan, site, point, DUMP, Both(server, also) if also else server)
         found = server.loaded()
         if found != expected:
             raise Permanent(

@@ -1,7 +1,7 @@
 """Each site's object store stopped, read-only or full in the middle of each backup flow.
 
 The flow fails clearly or finishes after the store has returned; the next run heals it; in the end every
-repository is verified. `FLOW=NAME`, `SITE=NAME` and `FAULT=NAME` take some of the cases.
+repository is verified. `FLOW`, `SITE` and `FAULT` take some of the cases: names, separated by commas.
 """
 
 import json
@@ -13,11 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from campaign import FLOWS, Campaign, campaign, tell
 
-from infra.lab.processes import own
+from infra.lab.hosts import remove_sockets
+from infra.lab.processes import own, start
+from infra.lab.provision import listening
+from infra.lab.servers import servers
 
 _OUTAGE_S = 15
 _DISK = "1500m"
@@ -54,18 +56,17 @@ def cases(lab: Campaign) -> Iterator[Case]:
             for fault in FAULTS:
                 case = Case(flow, site, fault)
                 asked = {"FLOW": flow, "SITE": site, "FAULT": fault}
-                if all(os.environ.get(name, value) == value for name, value in asked.items()):
+                if all(value in os.environ.get(name, value).split(",") for name, value in asked.items()):
                     yield case
 
 
 def suffer(lab: Campaign, case: Case, seconds: float) -> list[str]:
     """One case; what was not as it must be."""
-    process = lab.start_flow(case.flow)
-    time.sleep(lab.chance.uniform(0.1, 0.9) * seconds)
-    heal = FAULTS[case.fault](lab, case.site)
-    deadline = time.monotonic() + _OUTAGE_S
-    while process.poll() is None and time.monotonic() < deadline:
+    process, moment, heal = struck(lab, case, seconds)
+    began = time.monotonic()
+    while process.poll() is None and time.monotonic() - began < _OUTAGE_S:
         time.sleep(0.2)
+    during = "ended during it" if process.poll() is not None else "outlived it"
     heal()
     ended = lab.wait(process, 300)
     again = lab.flow(case.flow)
@@ -73,15 +74,29 @@ def suffer(lab: Campaign, case: Case, seconds: float) -> list[str]:
         # What looks at the copies is red until they are whole again.
         lab.must("replicate-backups")
         again = lab.flow(case.flow)
-    tell(f"{case}: {ended.code} in {ended.seconds:.0f} s, again: {again.code}")
+    tell(f"{case} at {moment:.1f} s: {during}, exit {ended.code}; again: {again.code}")
     failures = [] if ended.clear else [f"{case}: unclear: {ended.told[-1500:]}"]
     return failures + ([] if again.code == 0 else [f"{case}: the next run: {again.told[-1500:]}"])
+
+
+def struck(
+    lab: Campaign, case: Case, seconds: float
+) -> tuple["subprocess.Popen[str]", float, Callable[[], None]]:
+    """A run that the fault struck while it was at work, at which moment of it, and how to heal the store."""
+    while True:
+        moment = lab.chance.uniform(0.2, 0.9) * seconds
+        process = lab.start_flow(case.flow)
+        time.sleep(moment)
+        if process.poll() is None:
+            return process, moment, FAULTS[case.fault](lab, case.site)
+        lab.wait(process)
+        seconds *= 0.8
 
 
 def stopped(lab: Campaign, site: str) -> Callable[[], None]:
     """SIGKILL to the store."""
     _end(lab, site)
-    return lambda: _up(lab)
+    return lambda: _begin(lab, site)
 
 
 def read_only(lab: Campaign, site: str) -> Callable[[], None]:
@@ -92,14 +107,14 @@ def read_only(lab: Campaign, site: str) -> Callable[[], None]:
     bucket = lab.plan.sites[site].storage.bucket
     for identity in known["identities"]:
         identity["actions"] = [f"Read:{bucket}", f"List:{bucket}"]
-    _end(lab, site)
-    _start_with(lab, site, json.dumps(known))
 
-    def heal() -> None:
+    def restart(text: str) -> None:
         _end(lab, site)
-        _up(lab)
+        identities.write_text(text)
+        _begin(lab, site)
 
-    return heal
+    restart(json.dumps(known))
+    return lambda: restart(before)
 
 
 def full(lab: Campaign, site: str) -> Callable[[], None]:
@@ -112,7 +127,7 @@ def full(lab: Campaign, site: str) -> Callable[[], None]:
     def heal() -> None:
         ballast.unlink()
         _end(lab, site)
-        _up(lab)
+        _begin(lab, site)
 
     return heal
 
@@ -142,7 +157,7 @@ def small_disks(lab: Campaign) -> Iterator[None]:
             own(data)
             subprocess.run(["cp", "-a", f"{aside}/.", data], timeout=60, check=True)
             shutil.rmtree(aside)
-        _up(lab)
+            _begin(lab, site)
         yield
     finally:
         for data in mounted:
@@ -150,16 +165,10 @@ def small_disks(lab: Campaign) -> Iterator[None]:
             subprocess.run(["umount", "-l", data], timeout=10, check=True)
 
 
-def _start_with(lab: Campaign, site: str, identities: str) -> None:
-    """Start the store with other identities: `dr lab up` would write its own."""
-    from infra.lab.processes import start  # noqa: PLC0415 - only this fault needs it
-    from infra.lab.provision import listening  # noqa: PLC0415
-    from infra.lab.servers import servers  # noqa: PLC0415
-
-    path: Path = lab.store_root(site) / "identities.json"
-    path.write_text(identities)
-    own(path)
+def _begin(lab: Campaign, site: str) -> None:
+    """Start the store; `dr lab up` would also look at everything else, which is at work."""
     [server] = servers(lab.home, lab.plan, site, "storage")
+    remove_sockets(lab.plan.sites[site].storage.endpoint)
     start(lab.home.directory, server)
     listening([server])
 
@@ -168,10 +177,6 @@ def _end(lab: Campaign, site: str) -> None:
     process = lab.store(site)
     process.kill()
     process.wait(10)
-
-
-def _up(lab: Campaign) -> None:
-    lab.dr("lab", "up")
 
 
 if __name__ == "__main__":

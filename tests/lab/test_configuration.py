@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from deployments.register import QUEUED, Deployment, register
 from infra.control import ROUTINE_POOL
 from infra.lab.control import client_settings
-from tasks.clients import patroni, points, postgres
+from tasks.clients import patroni, point_contents, points, postgres
 from tasks.clients.layout import REDIS_MASTER, Layout
 from tasks.clients.objects import Bucket
 from tasks.configuration import (
@@ -97,7 +97,7 @@ def test_a_damaged_newest_point_is_replaced_and_never_restored(plan, tmp_path):
     good = bucket.get(key)
     bucket.put(key, good[:-20] + bytes([good[-20] ^ 1]) + good[-19:])
     try:
-        assert [named for named, _ in points.damages(plan, SITE, newest, read=True)] == [key]
+        assert [named for named, _ in point_contents.damages(plan, SITE, newest, read=True)] == [key]
         with pytest.raises(Permanent):
             restore(plan, tmp_path / "damaged", point=newest.stamp)
         assert not (tmp_path / "damaged").exists()
@@ -115,7 +115,7 @@ def test_the_servers_configuration_is_stored_without_secrets_and_restores(plan, 
     first = back_up_servers.fn(plan, running)
     assert not back_up_servers.fn(plan, capture_servers.fn(plan)).new, "two captures of one state are equal"
     chosen = choose_point.fn(plan, SERVERS, None, None, first.point)
-    whole = points.open_point(plan, SITE, chosen[1], CAPTURE)
+    whole = point_contents.open_point(plan, SITE, chosen[1], CAPTURE)
     for text in secrets_of(plan):
         assert text.encode() not in whole
     restored = restore(plan, tmp_path / "servers", SERVERS, point=first.point)

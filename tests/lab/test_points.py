@@ -11,6 +11,7 @@ from pyrage import x25519
 
 from tasks.clients import points
 from tasks.clients.objects import Bucket, location_of
+from tasks.clients.point_contents import damages, open_point, open_to
 from tasks.clients.sealed_objects import put_sealed
 from tasks.errors import Permanent, Transient
 
@@ -52,22 +53,22 @@ def test_a_point_is_found_and_opened_again(plan, asset, tmp_path):
     done = store(plan, asset)
     assert points.stored(plan, SITE, asset) == (done,)
     assert done in points.stored(plan, SITE)
-    assert points.open_point(plan, SITE, done, "b") == b"two"
-    assert points.damages(plan, SITE, done, read=True) == ()
+    assert open_point(plan, SITE, done, "b") == b"two"
+    assert damages(plan, SITE, done, read=True) == ()
     assert points.survey(plan, SITE, asset).unfinished == ()
-    points.open_to(plan, SITE, done, "a", tmp_path / "a")
+    open_to(plan, SITE, done, "a", tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b"one"
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
     with pytest.raises(Transient, match="exists"):
-        points.open_to(plan, SITE, done, "a", tmp_path / "a")
+        open_to(plan, SITE, done, "a", tmp_path / "a")
 
 
 def test_a_large_stream_passes_in_parts(plan, asset, tmp_path):
     piece = os.urandom(MIB)
     done = store(plan, asset, large=(piece for _ in range(40)))
     assert done.size > 40 * MIB
-    assert points.damages(plan, SITE, done, read=True) == ()
-    points.open_to(plan, SITE, done, "large", tmp_path / "large")
+    assert damages(plan, SITE, done, read=True) == ()
+    open_to(plan, SITE, done, "large", tmp_path / "large")
     assert (tmp_path / "large").read_bytes() == piece * 40
 
 
@@ -83,7 +84,7 @@ def test_a_point_never_overwrites_another(plan, asset):
     done = store(plan, asset)
     with pytest.raises(Transient, match="exists"):
         store(plan, asset, at=AT + timedelta(milliseconds=300), a=b"else")
-    assert points.damages(plan, SITE, done, read=True) == ()
+    assert damages(plan, SITE, done, read=True) == ()
     assert points.survey(plan, SITE, asset).unfinished == ()
 
 
@@ -141,14 +142,14 @@ def test_a_run_killed_between_its_objects_and_its_manifest_leaves_no_point(plan,
 def test_a_flipped_bit_is_found_by_its_key(plan, asset, name):
     done = store(plan, asset)
     flip(plan, f"{done.folder}/{name}")
-    assert [key for key, _ in points.damages(plan, SITE, done, read=True)] == [f"{done.folder}/{name}"]
+    assert [key for key, _ in damages(plan, SITE, done, read=True)] == [f"{done.folder}/{name}"]
     found = points.survey(plan, SITE, asset)
     if name == "manifest.json":
         assert found.points == found.unfinished == ()
         assert [key for key, _ in found.broken] == [f"{done.folder}/{name}"]
     else:
         with pytest.raises(Permanent, match="does not open"):
-            points.open_point(plan, SITE, done, name.removesuffix(".age"))
+            open_point(plan, SITE, done, name.removesuffix(".age"))
 
 
 def test_a_lost_and_a_short_object_are_found_by_listing(plan, asset):
@@ -156,7 +157,10 @@ def test_a_lost_and_a_short_object_are_found_by_listing(plan, asset):
     bucket = Bucket.owned(plan, SITE)
     bucket.delete(done.key("a"))
     bucket.put(done.key("b"), bucket.get(done.key("b"))[:-1])
-    assert [key for key, _ in points.damages(plan, SITE, done, read=False)] == [done.key("a"), done.key("b")]
+    assert [key for key, _ in damages(plan, SITE, done, read=False)] == [
+        done.key("a"),
+        done.key("b"),
+    ]
 
 
 def test_a_manifest_at_another_place_is_damage(plan, asset):
@@ -204,4 +208,4 @@ def test_a_wrong_recovery_key_is_told(plan, asset, tmp_path):
         update={"protection": plan.protection.model_copy(update={"secrets": secrets})}, deep=False
     )
     with pytest.raises(Permanent, match="No matching keys"):
-        points.open_point(other, SITE, done, "a")
+        open_point(other, SITE, done, "a")

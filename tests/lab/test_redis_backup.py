@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 import redis
 
-from tasks.clients import points, redis_points
+from tasks.clients import point_contents, points, redis_points
 from tasks.clients.cache import master_of
 from tasks.clients.objects import Bucket
 from tasks.clients.rdb import snapshot
@@ -146,7 +146,7 @@ def test_verification_passes_a_whole_point_and_names_each_damage(plan, point, sh
     ids=["flipped", "checksum", "foreign", "longer"],
 )
 def test_a_snapshot_that_is_not_one_does_not_load(plan, point, harm):
-    data = points.open_point(plan, SITE, point, "dump.rdb")
+    data = point_contents.open_point(plan, SITE, point, "dump.rdb")
     with scratch(30) as server, pytest.raises(Permanent, match="cannot load"):
         server.write(harm(data)) or server.loaded()
 
