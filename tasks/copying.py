@@ -18,14 +18,8 @@ from tasks.clients.objects import Bucket, Entry, Missing
 from tasks.clients.promises import ManifestPromises
 from tasks.errors import Permanent
 from tasks.facts.copies import CopyReport
-from tasks.policy.replication import (
-    Repository,
-    Sieve,
-    is_same,
-    lost_backups,
-    recent_directories,
-    repositories,
-)
+from tasks.policy.replication import Repository, lost_backups, recent_directories, repositories
+from tasks.policy.sieve import Sieve, is_same
 
 Content = tuple[Entry, bytes]
 

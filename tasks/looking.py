@@ -123,7 +123,7 @@ class Look:
         if not differs(row) or (self.of.ignored(key) and not info):
             return []
         entries = {site: entry for site, entry in zip(self.buckets, row, strict=True) if entry}
-        return [Seen(key, entries, mutable=info or (self.of.unit(key) is None and self.of.mutable(key)))]
+        return [Seen(key, entries, mutable=info)]
 
     def _proofs(self, seen: Seen) -> dict[str, bool]:
         if seen.key in self.of.infos:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from tasks.clients.objects import Entry
-from tasks.policy.replication import is_same, kind_of, label_of, taken_at
+from tasks.policy.replication import kind_of, label_of, taken_at
+from tasks.policy.sieve import is_same
 
 _STAMP = re.compile(r"/(\d{8}T\d{6}Z)/")
 # Labels carry the local time of the host that took the backup.

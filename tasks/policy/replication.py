@@ -5,13 +5,10 @@ Source: design, "Copies are pulled, never pushed"; pgBackRest user guide, "Repos
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from tasks.clients.courier import Item
-from tasks.clients.merging import Pair
-from tasks.clients.objects import Entry
 from tasks.errors import Refused
 from tasks.plan.sites import Role
 
@@ -79,7 +76,6 @@ class Repository:
         last: whether an object waits until the rest of its unit has arrived.
         digest: the SHA-256 that an object's name promises.
         ignored: whether an object is never copied.
-        mutable: whether an object may change without being another.
     """
 
     root: str
@@ -93,7 +89,6 @@ class Repository:
     last: Callable[[str], bool] = _no_object
     digest: Callable[[str], str | None] = _no_digest
     ignored: Callable[[str], bool] = _no_object
-    mutable: Callable[[str], bool] = _no_object
 
 
 def repositories(stanza: str) -> dict[str, Repository]:
@@ -132,98 +127,6 @@ def repositories(stanza: str) -> dict[str, Repository]:
         ignored=lambda key: _name(key) == "claim",
     )
     return {each.root: each for each in (database, files, points)}
-
-
-def is_same(entry: Entry, held: Entry | None) -> bool | None:
-    """Whether the copy is the source's object; None where only the copy's own record can tell."""
-    if held is None or held.size != entry.size:
-        return False
-    return True if held.etag == entry.etag else None
-
-
-@dataclass
-class _Unit:
-    """The unit whose objects are being listed."""
-
-    name: str | None = None
-    whole: bool = True
-    closed: bool = False
-    held: bool = False
-    waiting: list[Pair] = field(default_factory=list)
-
-
-class Sieve:
-    """Sorts the pairs of one repository, as they are listed, into what is copied now, later, or not.
-
-    Attributes:
-        late: what closes the units: copied when everything that `sift` gave has arrived.
-        same: how many objects need nothing.
-        postponed: how many belong to units that are still being written.
-        kept: the complete units that the copy has and the source has not.
-    """
-
-    def __init__(self, repository: Repository) -> None:
-        """Nothing is listed yet."""
-        self._of = repository
-        self._unit = _Unit()
-        self.late: list[Item] = []
-        self.same = 0
-        self.postponed = 0
-        self.kept: list[str] = []
-
-    def sift(self, pairs: Iterable[Pair]) -> Iterator[Item]:
-        """What is copied now, while the listing goes on; pairs come in the order of their keys."""
-        for pair in pairs:
-            key = _key(pair)
-            if self._of.ignored(key):
-                continue
-            name = self._of.unit(key)
-            if name != self._unit.name:
-                yield from self._end()
-                self._unit = _Unit(name)
-            yield from self._one(key, pair)
-        yield from self._end()
-        self._unit = _Unit()
-
-    def _one(self, key: str, pair: Pair) -> Iterator[Item]:
-        unit = self._unit
-        if unit.name is None:
-            yield from self._ready(pair, final=not self._of.mutable(key))
-            return
-        if self._of.closes(key):
-            unit.closed, unit.held = pair[0] is not None, pair[1] is not None
-        if self._of.closes_first:
-            # A unit whose closing object is not there when the rest is listed is not complete.
-            yield from self._of_unit(pair)
-        else:
-            unit.waiting.append(pair)
-
-    def _end(self) -> Iterator[Item]:
-        unit = self._unit
-        for pair in unit.waiting:
-            yield from self._of_unit(pair)
-        if unit.name is not None and unit.held and not unit.closed:
-            self.kept.append(unit.name)
-
-    def _of_unit(self, pair: Pair) -> Iterator[Item]:
-        unit = self._unit
-        if not unit.closed:
-            self.postponed += pair[0] is not None and not unit.held
-            return
-        for item in self._ready(pair, final=unit.held):
-            if self._of.last(item.entry.key):
-                self.late.append(item)
-            else:
-                yield item
-
-    def _ready(self, pair: Pair, *, final: bool) -> Iterator[Item]:
-        entry, held = pair
-        if entry is None:
-            return
-        if is_same(entry, held):
-            self.same += 1
-            return
-        yield Item(entry, held, final=final and held is not None)
 
 
 def lost_backups(kept: Iterable[str], keep: Mapping[str, timedelta], now: datetime) -> list[str]:
@@ -272,11 +175,6 @@ def _backup_of(key: str) -> str | None:
 
 def _is_info(key: str) -> bool:
     return _INFO.fullmatch(_name(key)) is not None
-
-
-def _key(pair: Pair) -> str:
-    entry = pair[0] or pair[1]
-    return entry.key if entry else ""
 
 
 def _name(key: str) -> str:

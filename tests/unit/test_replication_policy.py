@@ -7,14 +7,13 @@ from tasks.clients.objects import Entry
 from tasks.errors import Refused
 from tasks.policy.replication import (
     Pull,
-    Sieve,
-    is_same,
     label_of,
     lost_backups,
     recent_directories,
     replication_pairs,
     repositories,
 )
+from tasks.policy.sieve import Sieve, is_same
 
 ROLES = {"north": "primary", "south": "dr", "vault": "archive"}
 AT = datetime(2026, 1, 1, tzinfo=UTC)
