@@ -17,6 +17,7 @@ from typing import Any, Literal
 from tasks.clients.command import Tell
 from tasks.clients.layout import Layout
 from tasks.clients.pgbackrest_command import Command, own_repository, repository
+from tasks.clients.pgbackrest_first import unreadable_first
 from tasks.clients.pgbackrest_log import damages_in, is_locked, label_in
 from tasks.clients.pgbackrest_texts import damaged_texts
 from tasks.errors import DrError, Permanent, Transient
@@ -118,7 +119,10 @@ def verify(plan: Plan, site: str, *, timeout: float, tell: Tell | None = None) -
     try:
         repository(plan, site, "reader").follow(argv, keep, timeout=timeout)
     except Permanent as error:
-        raise Permanent(error.message, "\n".join(lines[-5:]) or error.detail, error.hint) from error
+        gave_up = unreadable_first(plan, site, timeout=timeout)
+        if not gave_up:
+            raise Permanent(error.message, "\n".join(lines[-5:]) or error.detail, error.hint) from error
+        return (*gave_up, *damaged_texts(plan, site, timeout=timeout))
     return (*damages_in(lines), *damaged_texts(plan, site, timeout=timeout))
 
 

@@ -8,7 +8,8 @@ Source: pgBackRest command reference, "Repository Get File Command".
 """
 
 import shlex
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping
 
 from tasks.clients.objects import Bucket
 from tasks.clients.pgbackrest_command import repository
@@ -19,6 +20,7 @@ _ROOT = "pgbackrest/"
 _PAIRED = ("archive.info", "backup.info", "backup.manifest")
 _TEXTS = (*_PAIRED, ".copy", ".backup", ".history", ".manifest", ".manifest.gz")
 _EMPTY = "0"
+_LOOKS, _SETTLE_S = 3, 3.0
 # For each name: how many bytes it has, how many of them are no text, and its hash.
 _READ = """
 folder=$(mktemp -d) && trap 'rm -rf "$folder"' EXIT
@@ -39,33 +41,42 @@ done
 def damaged_texts(plan: Plan, site: str, *, timeout: float) -> tuple[tuple[str, str], ...]:
     """Every record that cannot be read as text, or that differs from its copy, and how.
 
+    A record and its copy are written one after the other: what is wrong is looked at again, until nothing
+    changed meanwhile.
+
     Raises:
         Transient: the store or every database host cannot be reached, or the time is over.
         Permanent: the store refuses.
     """
+    seen = _hashes(plan, site, timeout)
+    for _ in range(_LOOKS):
+        if not any(_judged(seen)):
+            break
+        time.sleep(_SETTLE_S)
+        before, seen = seen, _hashes(plan, site, timeout)
+        if seen == before:
+            break
+    return tuple(_judged(seen))
+
+
+def _hashes(plan: Plan, site: str, timeout: float) -> Mapping[str, str | None]:
+    """Each record's hash; None for one that is not text."""
     keys = [entry.key.removeprefix(_ROOT) for entry in Bucket.readable(plan, site).list(_ROOT.rstrip("/"))]
-    names = [key for key in keys if key.endswith(_TEXTS)]
-    if not names:
-        return ()
+    hashes: dict[str, str | None] = {key: None for key in keys if key.endswith(_TEXTS)}
+    if not hashes:
+        return hashes
     where = repository(plan, site, "reader")
-    script = _READ.format(command=shlex.join(where.argv([])))
-    told = run_on(
-        plan,
-        where.address,
-        ["sh", "-c", script],
-        timeout=timeout,
-        secrets=where.secrets,
-        stdin="".join(f"{name}\n" for name in names),
-    )
-    return tuple(_judged(names, told.splitlines()))
-
-
-def _judged(names: Sequence[str], lines: Sequence[str]) -> Iterator[tuple[str, str]]:
-    hashes: dict[str, str | None] = dict.fromkeys(names)
-    for line in lines:
+    argv = ["sh", "-c", _READ.format(command=shlex.join(where.argv([])))]
+    names = "".join(f"{name}\n" for name in hashes)
+    told = run_on(plan, where.address, argv, timeout=timeout, secrets=where.secrets, stdin=names)
+    for line in told.splitlines():
         size, odd, read, name = line.split(" ", 3)
         if size != _EMPTY and odd == _EMPTY:
             hashes[name] = read
+    return hashes
+
+
+def _judged(hashes: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
     for name, digest in hashes.items():
         copy = hashes.get(f"{name}.copy", digest)
         if digest is None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from campaign import FLOWS, Campaign, campaign, tell
@@ -120,9 +120,11 @@ def read_only(lab: Campaign, site: str) -> Callable[[], None]:
 def full(lab: Campaign, site: str) -> Callable[[], None]:
     """Its disk is filled to the last byte."""
     ballast = lab.store_root(site) / "data" / "ballast"
-    free = shutil.disk_usage(ballast.parent).free
     with ballast.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(1, free - 4096))
+        for size in (1 << 26, 1 << 20, 1 << 12):
+            with suppress(OSError):
+                while True:
+                    os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), size)
 
     def heal() -> None:
         ballast.unlink()

@@ -113,6 +113,15 @@ _KINDS = (
 )  # fmt: skip
 
 
+def test_the_segment_on_which_verification_gives_up_is_named(lab):
+    site = lab.plan.site_of("primary")
+    keys = (entry.key for entry in Bucket.owned(lab.plan, site).list(f"{_ROOT}/archive"))
+    first = min(key for key in keys if key.endswith(".zst"))
+    with flipped(lab, site, [first], at=20):
+        found = pgbackrest.verify(lab.plan, site, timeout=200)
+    assert [name.rpartition("/")[2] for name, _ in found] == [first.rpartition("/")[2]]
+
+
 def test_a_copy_with_damage_does_not_start_unseen(lab):
     site = lab.plan.site_of("dr")
     keys = [entry.key for entry in Bucket.owned(lab.plan, site).list(_ROOT) if "/bundle/" in entry.key]
@@ -149,14 +158,14 @@ def steady(digests):
 
 
 @contextmanager
-def flipped(lab, site, keys):
-    """One bit of each object is wrong."""
+def flipped(lab, site, keys, at=None):
+    """One bit of each object is wrong, in its middle or at a byte."""
     bucket = Bucket.owned(lab.plan, site)
     good = {key: bucket.get(key) for key in keys}
     try:
         for key, data in good.items():
             bad = bytearray(data)
-            bad[len(bad) // 2] ^= 4
+            bad[len(bad) // 2 if at is None else at] ^= 4
             bucket.put(key, bytes(bad))
         yield
     finally:
