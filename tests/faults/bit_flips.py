@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from campaign import COUNT, Campaign, campaign, tell
+from campaign import Campaign, campaign, tell
 
 from tasks.clients import restic
 from tasks.clients.objects import Bucket, Entry
@@ -21,6 +21,7 @@ from tasks.plan.plan import Plan
 from tasks.verify import sealed_assets, verify_database
 from tasks.verify_points import verify_points
 
+COUNT = int(os.environ.get("COUNT", "50"))
 HEALTHY = int(os.environ.get("HEALTHY", "100"))
 _CHECK_S = 600
 _ALL = Decimal(1)

@@ -1,6 +1,7 @@
 """Kill -9 each backup flow at COUNT (10) random moments, then run it again: nothing is left unusable.
 
-`FLOW` takes some of them: names, separated by commas. Every second kill takes what the flow had started on the hosts along.
+`FLOW` takes some of them: names, separated by commas. Every second kill takes what the flow had started on
+the hosts along.
 """
 
 import os
