@@ -192,10 +192,10 @@ def refused(act: Callable[[], object], kind: type[DrError]) -> bool:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of 256 MiB under the target's store."""
+    """A small file system under the target's store, which does not give back what was deleted."""
     disk = folder / "south"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", disk], check=True, timeout=10)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g", "tmpfs", disk], check=True, timeout=10)
     try:
         yield disk
     finally:
