@@ -9,7 +9,7 @@ Source: pgBackRest command reference, "Repository Get File Command".
 
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from tasks.clients.objects import Bucket
 from tasks.clients.pgbackrest_command import repository
@@ -60,16 +60,21 @@ def damaged_texts(plan: Plan, site: str, *, timeout: float) -> tuple[tuple[str, 
 
 
 def _hashes(plan: Plan, site: str, timeout: float) -> Mapping[str, str | None]:
-    """Each record's hash; None for one that is not text."""
     keys = [entry.key.removeprefix(_ROOT) for entry in Bucket.readable(plan, site).list(_ROOT.rstrip("/"))]
-    hashes: dict[str, str | None] = {key: None for key in keys if key.endswith(_TEXTS)}
-    if not hashes:
-        return hashes
+    names = [key for key in keys if key.endswith(_TEXTS)]
+    if not names:
+        return {}
     where = repository(plan, site, "reader")
     argv = ["sh", "-c", _READ.format(command=shlex.join(where.argv([])))]
-    names = "".join(f"{name}\n" for name in hashes)
-    told = run_on(plan, where.address, argv, timeout=timeout, secrets=where.secrets, stdin=names)
-    for line in told.splitlines():
+    given = "".join(f"{name}\n" for name in names)
+    told = run_on(plan, where.address, argv, timeout=timeout, secrets=where.secrets, stdin=given)
+    return _texts(names, told.splitlines())
+
+
+def _texts(names: Sequence[str], lines: Sequence[str]) -> Mapping[str, str | None]:
+    """Each record's hash; None for one that is not text, or that nothing was told of."""
+    hashes: dict[str, str | None] = dict.fromkeys(names)
+    for line in lines:
         size, odd, read, name = line.split(" ", 3)
         if size != _EMPTY and odd == _EMPTY:
             hashes[name] = read

@@ -178,7 +178,8 @@ def ended(process):
     except subprocess.TimeoutExpired:
         process.kill()
         return False
-    return code == 0 or "tasks.errors" in process.stderr.read()
+    told = process.stderr.read()
+    return code == 0 or "tasks.errors" in told or "not copied:" in told
 
 
 def refused(act: Callable[[], object], kind: type[DrError]) -> bool:

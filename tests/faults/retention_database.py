@@ -272,6 +272,7 @@ def main(days):
             expiries += 1
             if expiries % 10 == 0 or expiries < 3:
                 say(f"day {expiries}: {held[0]} of {len(taken)} backups and {held[1]} segments at every site")
+        replicate(plan, at)
         for site in plan.sites:
             assert [found.damages for found in verify_database.fn(plan, site)] == [()]
             assert_comes_back(database, taken, site, at)

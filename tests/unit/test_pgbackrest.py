@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tasks.clients import pgbackrest_texts
 from tasks.clients.patroni import Member
 from tasks.clients.pgbackrest_log import damages_in, share_done
-from tasks.clients.pgbackrest_texts import _judged
+from tasks.clients.pgbackrest_texts import _judged, _texts
 from tasks.clients.serverfacts import ServerFacts
 from tasks.policy.backup_points import database_points
 from tasks.policy.database_backup import choose_standby, doubts
@@ -81,12 +82,29 @@ def test_records_are_judged_by_their_text_and_their_copy():
         "10 0 bb backup.info",
         "9 0 cc backup.info.copy",
     ]
-    assert dict(_judged(names, [*good, "20 3 dd 1.backup", "0 0 ee gone"])) == {
+    assert dict(_judged(_texts(names, [*good, "20 3 dd 1.backup", "0 0 ee gone"]))) == {
         "backup.info": "it and its copy differ",
         "1.backup": "it is not the text that was written",
         "gone": "it is not the text that was written",
     }
-    assert list(_judged(names[:2], good[:2])) == []
+    assert list(_judged(_texts(names[:2], good[:2]))) == []
+
+
+@pytest.mark.parametrize(
+    ("looks", "found"),
+    [
+        ([("a", "a")], []),
+        ([("b", "a"), ("b", "b")], []),
+        ([("b", "a"), ("b", "a")], ["backup.info"]),
+        ([("b", "a"), ("c", "b"), ("d", "c"), ("e", "d")], ["backup.info"]),
+    ],
+)
+def test_a_record_that_is_being_written_is_looked_at_again(monkeypatch, looks, found):
+    told = iter([{"backup.info": info, "backup.info.copy": copy} for info, copy in looks])
+    monkeypatch.setattr(pgbackrest_texts, "_hashes", lambda *_: next(told))
+    monkeypatch.setattr(pgbackrest_texts, "_SETTLE_S", 0)
+    assert [name for name, _ in pgbackrest_texts.damaged_texts(None, "here", timeout=1)] == found
+    assert list(told) == []
 
 
 def test_backups_become_points_with_what_they_need():
