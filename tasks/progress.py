@@ -15,7 +15,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 Told = Callable[[float, float], None]
 Draw = Callable[[float], None]
-_EVERY_S = 2.0
+# Each write costs a request of ours and some work of the server's: rarer the longer it takes.
+_FIRST_S, _RAREST_S = 2.0, 15.0
 _log = logging.getLogger("dr.progress")
 
 
@@ -76,9 +77,10 @@ class _Writer:
 
     def repeat(self) -> None:
         """Write what changed, now and then, and once more at the end."""
-        artifact, written, last = None, None, False
+        artifact, written, last, pause = None, None, False, _FIRST_S
         while not last:
-            last = self.ended.wait(_EVERY_S)
+            last = self.ended.wait(pause)
+            pause = min(2 * pause, _RAREST_S)
             if self._share != written:
                 written = self._share
                 artifact = self._written(artifact, written)

@@ -199,7 +199,7 @@ def _scenes(pair: Pair, small: int, rounds: int) -> dict[str, Any]:
         for tool in order:
             pair.bucket("south", names[tool])
             costs["small"][tool].append(pair.copy(tool, "bench-small", names[tool]))
-        for tool in order:
+        for tool in (*order, *reversed(order), *order):  # each takes a second
             costs["no_change"][tool].append(pair.copy(tool, "bench-small", names[tool]))
         # What changes in a repository is what is added: an object that was overwritten is a conflict.
         _fill(source, [f"{FOLDER}/{0xFFFF + number:016X}/{at:06}" for at in range(small // 100)], _small)

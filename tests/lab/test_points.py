@@ -13,7 +13,7 @@ from tasks.clients import points
 from tasks.clients.objects import Bucket, location_of
 from tasks.clients.point_contents import damages, open_point, open_to
 from tasks.clients.sealed_objects import put_sealed
-from tasks.errors import Permanent, Transient
+from tasks.errors import Permanent, Refused, Transient
 
 pytestmark = pytest.mark.lab
 
@@ -59,7 +59,7 @@ def test_a_point_is_found_and_opened_again(plan, asset, tmp_path):
     open_to(plan, SITE, done, "a", tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b"one"
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
-    with pytest.raises(Transient, match="exists"):
+    with pytest.raises(Refused, match="exists"):
         open_to(plan, SITE, done, "a", tmp_path / "a")
 
 
