@@ -1,7 +1,8 @@
-"""COUNT (50) single flipped bits in each kind of repository at each site: each is named, and nothing else is.
+"""COUNT (50) single flipped bits in each kind of repository at each site: each is named.
 
-Then HEALTHY (100) looks at copies that nothing is wrong with, while backups and replication run: no alarm.
-`KIND` and `SITE` take some of them: names, separated by commas.
+Before the flips and after them nothing is. Then HEALTHY (100) looks at copies that nothing is wrong with,
+while backups and replication run: no alarm. `KIND` and `SITE` take some of the flips: names,
+separated by commas.
 """
 
 import os
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 
-from campaign import Campaign, campaign, tell
+from campaign import Campaign, asked, campaign, tell
 
 from infra.lab.processes import running
 from tasks.clients import restic
@@ -51,10 +52,8 @@ def main() -> None:
     with campaign() as lab:
         lab.protect()
         lab.must("replicate-backups")
-        kinds = {
-            name: kind for name, kind in KINDS.items() if name in os.environ.get("KIND", name).split(",")
-        }
-        sites = [site for site in lab.plan.sites if site in os.environ.get("SITE", site).split(",")]
+        kinds = [name for name in KINDS if asked("KIND", name)]
+        sites = [site for site in lab.plan.sites if asked("SITE", site)]
         with unmended(lab):
             failures = [line for site in sites for name in kinds for line in flips(lab, name, site)]
         failures += healthy(lab)

@@ -119,6 +119,11 @@ class Campaign:
         add_rows(self.plan, self.plan.site_of("primary"), _ROWS)
         return {name: self.must(name).seconds for name in FLOWS}
 
+    def proof(self) -> list[str]:
+        """Replication and verification of everything at the end; what of it fails."""
+        ends = {name: self.flow(name) for name in ("replicate-backups", "verify-backups")}
+        return [f"{name} afterwards: {ended.told[-1500:]}" for name, ended in ends.items() if ended.code]
+
     def store(self, site: str) -> psutil.Process:
         """The process of a site's object store."""
         [host] = self.plan.sites[site].running("storage")
@@ -128,6 +133,11 @@ class Campaign:
         """The directory of the host of a site's object store."""
         [host] = self.plan.sites[site].running("storage")
         return self.home.root(site, host)
+
+
+def asked(variable: str, name: str) -> bool:
+    """Whether the environment asks for one of the names: all, or those it lists, separated by commas."""
+    return name in os.environ.get(variable, name).split(",")
 
 
 def kill(process: "subprocess.Popen[str]", *, everything: bool) -> None:

@@ -4,22 +4,19 @@
 the hosts along.
 """
 
-import os
 import sys
 import time
 
-from campaign import COUNT, FLOWS, Campaign, campaign, kill, tell
+from campaign import COUNT, FLOWS, Campaign, asked, campaign, kill, tell
 
 
 def main() -> None:
     """Every flow, then the proof over all repositories: verified, and restored by the drills' own flows."""
-    wanted = [name for name in FLOWS if name in os.environ.get("FLOW", name).split(",")]
+    wanted = [name for name in FLOWS if asked("FLOW", name)]
     with campaign() as lab:
         seconds = lab.protect()
         failures = [line for name in wanted for line in crash(lab, name, seconds[name])]
-        for name in ("replicate-backups", "verify-backups"):
-            ended = lab.flow(name)
-            failures += [] if ended.code == 0 else [f"{name} afterwards: {ended.told[-1500:]}"]
+        failures += lab.proof()
     tell(f"{len(wanted)} flows, {COUNT} kills each, {len(failures)} failures")
     sys.exit("\n".join(failures) if failures else 0)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from campaign import FLOWS, Campaign, campaign, tell
+from campaign import FLOWS, Campaign, asked, campaign, tell
 
 from infra.lab.hosts import remove_sockets
 from infra.lab.processes import own, start
@@ -42,9 +42,7 @@ def main() -> None:
     with campaign() as lab, small_disks(lab):
         seconds = lab.protect()
         failures = [line for case in cases(lab) for line in suffer(lab, case, seconds[case.flow])]
-        for name in ("replicate-backups", "verify-backups"):
-            ended = lab.flow(name)
-            failures += [] if ended.code == 0 else [f"{name} afterwards: {ended.told[-1500:]}"]
+        failures += lab.proof()
     tell(f"{len(failures)} failures")
     sys.exit("\n".join(failures) if failures else 0)
 
@@ -54,10 +52,8 @@ def cases(lab: Campaign) -> Iterator[Case]:
     for flow in FLOWS:
         for site in lab.plan.sites:
             for fault in FAULTS:
-                case = Case(flow, site, fault)
-                asked = {"FLOW": flow, "SITE": site, "FAULT": fault}
-                if all(value in os.environ.get(name, value).split(",") for name, value in asked.items()):
-                    yield case
+                if asked("FLOW", flow) and asked("SITE", site) and asked("FAULT", fault):
+                    yield Case(flow, site, fault)
 
 
 def suffer(lab: Campaign, case: Case, seconds: float) -> list[str]:
