@@ -93,6 +93,8 @@ DEPLOYMENTS = (
     _urgent("fail_over", REFUSED),
     _urgent("validate_recovery"),
     _urgent("bring_back", REFUSED),
+    _urgent("switch_over", REFUSED),
+    _urgent("fail_back", REFUSED),
 )
 
 

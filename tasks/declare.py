@@ -3,9 +3,9 @@
 Source: the seed's "Disaster Declaration Process".
 """
 
-import secrets
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -19,41 +19,58 @@ from tasks.plan.plan import Plan
 from tasks.policy.recovery import choose_target
 from tasks.retry import retried
 from tasks.step import step
+from tasks.this_run import own_incident
 
 
 @retried("declare", times=5, delay=0.5)
 def declare(
     plan: Plan, reason: str, to_site: str | None, incident: str | None, detected_at: datetime | None
 ) -> Incident:
-    """Open an incident, or take up the one of the given id.
+    """Open an incident, or take up the one of the given id, or of this very flow run when it is run again.
 
     Raises:
-        Refused: another incident is open, the target cannot take over, or the id is unknown.
+        Refused: another incident is open, or the target cannot take over.
         Transient: etcd has no quorum.
     """
-    known = journal.read(plan, incident, "incident.json") if incident else None
+    return _open(plan, incident, to_site, reason=reason, detected_at=detected_at or datetime.now(UTC))
+
+
+@retried("declare a planned move", times=5, delay=0.5)
+def declare_move(plan: Plan, reason: str, to_site: str | None, incident: str) -> Incident:
+    """Open a planned move, or take up the one of the given id.
+
+    Raises:
+        Refused: an incident is open, or the target cannot take over.
+        Transient: etcd has no quorum.
+    """
+    return _open(
+        plan, incident, to_site, reason=reason, detected_at=datetime.now(UTC), kind="switchover"
+    )
+
+
+def _open(plan: Plan, incident: str | None, to_site: str | None, **told: Any) -> Incident:
+    truth, _ = read_truth(plan)
+    name = incident or own_incident()
+    # An id of this run's own is known only if it was claimed; the failed site's store is slow to tell.
+    known = journal.read(plan, name, "incident.json") if incident or truth.incident == name else None
     if known:
         return Incident.model_validate_json(known).model_copy(update={"resumed": True})
-    truth, _ = read_truth(plan)
-    now = datetime.now(UTC)
-    name = incident or f"inc-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     if truth.incident == name:  # claimed, then killed before it was written down
-        failed, target = truth.previous, truth.active
+        source, target = truth.previous, truth.active
     else:
-        failed = truth.active
-        target = choose_target({site: plan.sites[site].role for site in plan.sites}, failed, to_site)
+        source = truth.active
+        target = choose_target({site: plan.sites[site].role for site in plan.sites}, source, to_site)
     mine = claim(plan, name, target)
     opened = Incident(
         id=name,
         service=plan.service.name,
-        failed_site=failed,
+        failed_site=source,
         to_site=target,
         epoch=mine.epoch,
-        reason=reason,
-        detected_at=detected_at or now,
-        triggered_at=now,
+        triggered_at=datetime.now(UTC),
+        **told,
     )
-    journal.write(plan, failed, name, "incident.json", opened.model_dump_json())
+    journal.write(plan, source, name, "incident.json", opened.model_dump_json())
     return opened
 
 

@@ -8,9 +8,10 @@ believes. One that lives and is reached says itself that it leads a standby clus
 import time
 from datetime import UTC, datetime
 
-from tasks.clients import patroni, postgres
+from tasks.clients import patroni
+from tasks.clients.demotion import demoted_node
 from tasks.clients.truth import Truth, require_epoch
-from tasks.errors import DrError, Permanent
+from tasks.errors import Permanent
 from tasks.facts.recovery import Fence, Incident
 from tasks.plan.plan import Plan
 from tasks.step import step
@@ -39,8 +40,7 @@ def _wait_for_proof(plan: Plan, site: str) -> str:
     while time.monotonic() < deadline:
         if patroni.seize_leader_key(plan, site):
             return "its leader key ran out in etcd, and the fence holds it"
-        holder = patroni.leader_key(plan, site)
-        if holder and _demoted(plan, site, holder):
+        if holder := demoted_node(plan, site):
             return f"{holder} holds the key as a standby leader and refuses writes"
         time.sleep(_POLL_S)
     raise Permanent(
@@ -49,12 +49,3 @@ def _wait_for_proof(plan: Plan, site: str) -> str:
         "stop its PostgreSQL nodes by hand, then resume the incident",
     )
 
-
-def _demoted(plan: Plan, site: str, holder: str) -> bool:
-    host = plan.sites[site].hosts.get(holder)
-    if host is None or not patroni.standby_leads(plan, site, holder):
-        return False
-    try:
-        return postgres.position(plan, str(host.address), timeout=1).in_recovery
-    except DrError:
-        return False

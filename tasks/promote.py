@@ -14,7 +14,7 @@ _POLL_S = 0.05
 
 
 @step("promote PostgreSQL")
-def promote_postgresql(plan: Plan, incident: Incident, assessment: Assessment) -> Promotion:
+def promote_postgresql(plan: Plan, incident: Incident, assessment: Assessment | None = None) -> Promotion:
     """Make the standby cluster the primary and prove it with a write.
 
     Raises:
@@ -28,7 +28,8 @@ def promote_postgresql(plan: Plan, incident: Incident, assessment: Assessment) -
     patroni.promote(plan, incident.to_site)
     written = _first_write(plan, node.host, incident)
     fork = postgres.fork(plan, node.host)
-    known = before if before.in_recovery else None
+    # Promoted by an earlier run: where the standby stood then is what the assessment saw.
+    known = assessment if assessment and not before.in_recovery else None
     return Promotion(
         node=node.name,
         address=node.host,
@@ -36,8 +37,8 @@ def promote_postgresql(plan: Plan, incident: Incident, assessment: Assessment) -
         timeline=fork.timeline,
         old_timeline=fork.parent,
         fork_lsn=fork.lsn,
-        next_xid=known.next_xid if known else assessment.standby_next_xid,
-        last_commit=known.last_commit if known else assessment.standby_last_commit,
+        next_xid=known.standby_next_xid if known else before.next_xid,
+        last_commit=known.standby_last_commit if known else before.last_commit,
     )
 
 

@@ -11,6 +11,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
 from tasks.clients import cache, journal, ledger, patroni, postgres, rescue, waldump
 from tasks.errors import Permanent, Transient
 from tasks.facts.recovery import Divergence, Incident, Promotion, Return
@@ -64,6 +67,16 @@ def rejoin(plan: Plan, incident: Incident) -> Return:
         streaming_at=datetime.now(UTC),
         redis_master=cache.master_of(plan, incident.to_site),
     )
+
+
+@task(name="see whether the site has returned", cache_policy=NO_CACHE)
+def has_returned(plan: Plan, site: str) -> bool:
+    """Whether every PostgreSQL node of a site streams already; unknown is not."""
+    try:
+        _streaming(plan, site)
+    except Transient:
+        return False
+    return True
 
 
 def _furthest_node(plan: Plan, site: str, promotion: Promotion) -> tuple[str, list[waldump.Commit]]:

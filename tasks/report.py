@@ -1,5 +1,7 @@
 """The evidence of an incident: what was recovered, how fast, with what loss, against the tier."""
 
+from datetime import datetime
+
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -10,15 +12,17 @@ from tasks.facts.recovery import (
     Assessment,
     Divergence,
     Fence,
+    Handover,
     Incident,
     LedgerCount,
+    Loss,
     Promotion,
     Report,
     Targets,
     Validation,
 )
 from tasks.plan.plan import Plan
-from tasks.policy.recovery import bound_loss, exact_loss, phases, verdict
+from tasks.policy.recovery import bound_loss, exact_loss, loss_of_move, phases, verdict
 from tasks.policy.words import report_markdown
 
 _VERIFY_FROM = "validate through the public endpoint"
@@ -38,27 +42,27 @@ def write_report(  # noqa: PLR0913 -- the evidence is everything the flow found
     Raises:
         Transient: no store takes it.
     """
-    steps = read_steps(plan, incident)
     last_good = assessment.seen.at if assessment.seen else incident.detected_at
-    took = phases(last_good, incident.detected_at, steps, _VERIFY_FROM)
     loss = bound_loss(assessment.seen, promotion, fence.proven_at)
-    report = Report(
-        incident=incident.id,
-        verdict=verdict(took, loss, plan.tier),
-        reason=incident.reason,
-        failed_site=incident.failed_site,
-        to_site=incident.to_site,
-        epoch=incident.epoch,
-        detected_at=incident.detected_at,
-        recovered_at=max(step.ended or step.started for step in steps),
-        first_write_at=validation.first_served,
-        targets=_targets(plan),
-        rto_seconds=took,
-        rpo=loss,
-        bound=loss,
-        ledger=_count(plan, incident.to_site),
-        steps=tuple(steps),
-    )
+    report = _compose(plan, incident, validation, last_good, loss)
+    _publish(plan, incident, report)
+    return report
+
+
+@task(name="report the move", cache_policy=NO_CACHE)
+def write_move_report(
+    plan: Plan, incident: Incident, handover: Handover, promotion: Promotion, validation: Validation
+) -> Report:
+    """Write the report of a finished planned move, which lost nothing.
+
+    Raises:
+        Permanent: the new primary began before the end of the old one's WAL.
+        Transient: no store takes it.
+    """
+    loss = loss_of_move(handover, promotion)
+    pause_s = (validation.first_served - handover.told_at).total_seconds()
+    report = _compose(plan, incident, validation, incident.triggered_at, loss)
+    report = report.model_copy(update={"write_pause_seconds": round(pause_s, 3)})
     _publish(plan, incident, report)
     return report
 
@@ -84,6 +88,31 @@ def complete_report(plan: Plan, incident: Incident, divergence: Divergence) -> R
     )
     _publish(plan, incident, report)
     return report
+
+
+def _compose(
+    plan: Plan, incident: Incident, validation: Validation, last_good: datetime, loss: Loss
+) -> Report:
+    steps = read_steps(plan, incident)
+    took = phases(last_good, incident.detected_at, steps, _VERIFY_FROM)
+    return Report(
+        incident=incident.id,
+        kind=incident.kind,
+        verdict=verdict(took, loss, plan.tier),
+        reason=incident.reason,
+        failed_site=incident.failed_site,
+        to_site=incident.to_site,
+        epoch=incident.epoch,
+        detected_at=incident.detected_at,
+        recovered_at=max(step.ended or step.started for step in steps),
+        first_write_at=validation.first_served,
+        targets=_targets(plan),
+        rto_seconds=took,
+        rpo=loss,
+        bound=loss,
+        ledger=_count(plan, incident.to_site),
+        steps=tuple(steps),
+    )
 
 
 def _count(plan: Plan, site: str) -> LedgerCount | None:

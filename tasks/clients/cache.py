@@ -3,6 +3,7 @@
 Source: Redis manual, "High availability with Redis Sentinel", "Replication".
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,9 @@ from tasks.errors import Transient
 from tasks.plan.plan import Plan
 
 _TIMEOUT = 3.0
+_CATCH_UP_S, _POLL_S = 5, 0.02
+# Longer than the catching up: a master that nobody could demote takes writes again by itself.
+_PAUSE_MS = 10_000
 
 
 def role(plan: Plan, address: str) -> str:
@@ -74,6 +78,50 @@ def promote(plan: Plan, site: str) -> str:
     for address in plan.sites[site].addresses("sentinel"):
         _watch(plan, site, address, master)
     return master
+
+
+def follows(plan: Plan, site: str, upstream: str) -> bool:
+    """Whether a site's Redis replicates from another site's master, with its link up.
+
+    Raises:
+        Transient: a server does not answer.
+    """
+    first = plan.sites[site].addresses("redis")[0]
+    told, master = info(plan, first), master_of(plan, upstream)
+    return told.get("master_host") == master and told.get("master_link_status") == "up"
+
+
+def hand_over(plan: Plan, source: str, target: str) -> str:
+    """Make another site's Redis the master without losing a write: the old one takes none from here on.
+
+    Returns:
+        the new master's address.
+
+    Raises:
+        Transient: a server does not answer, or the replica does not catch up in time.
+    """
+    old, new = master_of(plan, source), plan.sites[target].addresses("redis")[0]
+    if role(plan, old) == "master" and role(plan, new) != "master":
+        for address in plan.sites[source].addresses("sentinel"):
+            _unwatch(address)
+        with _server(plan, old) as server:
+            server.client_pause(_PAUSE_MS, all=False)
+            _wait_for_replica(plan, server, new)
+    master = promote(plan, target)
+    follow(plan, source, target)
+    return master
+
+
+def _wait_for_replica(plan: Plan, master: "redis.Redis", replica: str) -> None:
+    deadline = time.monotonic() + _CATCH_UP_S
+    while True:
+        wanted = int(master.info("replication")["master_repl_offset"])
+        if int(info(plan, replica).get("slave_repl_offset", -1)) >= wanted:
+            return
+        if time.monotonic() > deadline:
+            master.client_unpause()
+            raise Transient(f"Redis at {replica} does not catch up", f"within {_CATCH_UP_S} s")
+        time.sleep(_POLL_S)
 
 
 def follow(plan: Plan, site: str, upstream: str) -> None:

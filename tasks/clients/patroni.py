@@ -72,21 +72,19 @@ def promote(plan: Plan, site: str) -> None:
         Transient: the leader does not answer.
         Permanent: it refused.
     """
-    node = leader(plan, site)
-    try:
-        answer = request(
-            "PATCH",
-            f"http://{node.host}:8008/config",
-            json={"standby_cluster": None},
-            auth=("patroni", plan.secret("patroni_api")),
-            timeout=_TIMEOUT,
-        )
-    except httpx.HTTPError as error:
-        raise Transient(f"the PostgreSQL leader of {site} does not answer", str(error)) from error
-    if answer.status_code != httpx.codes.OK:
-        raise Permanent(
-            f"Patroni of {site} refused the promotion", f"{answer.status_code} {answer.text[:300]}"
-        )
+    _patch_config(plan, site, {"standby_cluster": None})
+
+
+def demote(plan: Plan, site: str, upstream: str) -> None:
+    """Make a primary cluster a standby one of another site, by its leader's REST API, which wakes its loop.
+
+    Its leader stops cleanly, which sends all of its WAL to the standbys that stream, and follows.
+
+    Raises:
+        Transient: the leader does not answer.
+        Permanent: it refused.
+    """
+    _patch_config(plan, site, {"standby_cluster": _upstream(plan, site, upstream)})
 
 
 def leader_key(plan: Plan, site: str) -> str | None:
@@ -166,17 +164,34 @@ def follow(plan: Plan, site: str, upstream: str) -> None:
     Raises:
         Transient: etcd has no quorum, or the record changed under us.
     """
-    leader = {
+    upstream_nodes = _upstream(plan, site, upstream)
+    _edit_config(plan, site, lambda config: config | {"standby_cluster": upstream_nodes})
+    etcd = etcd_of(plan)
+    held = etcd.get(_leader_path(plan, site))
+    if held.value == FENCE:
+        etcd.remove(_leader_path(plan, site), held.revision)
+
+
+def _upstream(plan: Plan, site: str, upstream: str) -> dict[str, Any]:
+    return {
         "host": ",".join(plan.sites[upstream].addresses("postgres")),
         "port": 5432,
         "primary_slot_name": slot_of(site),
         "create_replica_methods": ["basebackup"],
     }
-    _edit_config(plan, site, lambda config: config | {"standby_cluster": leader})
-    etcd = etcd_of(plan)
-    held = etcd.get(_leader_path(plan, site))
-    if held.value == FENCE:
-        etcd.remove(_leader_path(plan, site), held.revision)
+
+
+def _patch_config(plan: Plan, site: str, patch: dict[str, Any]) -> None:
+    node = leader(plan, site)
+    url, login = f"http://{node.host}:8008/config", ("patroni", plan.secret("patroni_api"))
+    try:
+        answer = request("PATCH", url, json=patch, auth=login, timeout=_TIMEOUT)
+    except httpx.HTTPError as error:
+        raise Transient(f"the PostgreSQL leader of {site} does not answer", str(error)) from error
+    if answer.status_code == httpx.codes.CONFLICT:
+        raise Transient(f"Patroni's configuration of {site} changed while it was edited")
+    if answer.status_code != httpx.codes.OK:
+        raise Permanent(f"Patroni of {site} refused", f"{answer.status_code} {answer.text[:300]}")
 
 
 def _edit_config(plan: Plan, site: str, change: Any) -> None:

@@ -138,6 +138,29 @@ def prove_write(plan: Plan, address: str, note: str) -> datetime:
     return at
 
 
+def receivers(plan: Plan, address: str) -> set[str]:
+    """The names of the nodes that stream WAL from a node now.
+
+    Raises:
+        Transient, Permanent: see `connected`.
+    """
+    with connected(plan, address) as connection:
+        rows = connection.execute(
+            "select application_name as name from pg_stat_replication where state = 'streaming'"
+        ).fetchall()
+    return {row["name"] for row in rows}
+
+
+def checkpoint(plan: Plan, address: str, *, timeout: float = 60.0) -> None:
+    """Have a node write its dirty pages, so that the clean stop that follows is short.
+
+    Raises:
+        Transient, Permanent: see `connected`.
+    """
+    with connected(plan, address, timeout=timeout) as connection:
+        connection.execute("checkpoint")
+
+
 @dataclass(frozen=True)
 class Fork:
     """Where a node's timeline left its parent."""

@@ -110,5 +110,21 @@ def close(plan: Plan, mine: Truth) -> None:
         raise Refused("another run changed the record first", now.incident)
 
 
+def abandon(plan: Plan, mine: Truth) -> None:
+    """Give an incident up that moved nothing: the site that was active stays so, in an epoch of its own.
+
+    Raises:
+        Refused: a later incident took over.
+    """
+    now, revision = read_truth(plan)
+    if now.epoch != mine.epoch or now.incident != mine.incident:
+        raise Refused("this run is stale", f"epoch {mine.epoch}, now {now.epoch} by {now.incident}")
+    back = now.model_copy(
+        update={"active": now.previous, "previous": now.active, "epoch": now.epoch + 1, "done": True}
+    )
+    if not etcd_of(plan).swap(_key(plan), back.model_dump_json(), revision):
+        raise Refused("another run changed the record first", now.incident)
+
+
 def _key(plan: Plan) -> str:
     return f"/naas-dr/{plan.service.name}/truth"

@@ -24,6 +24,7 @@ class Incident(Fact):
         reason: why, in the declarer's words.
         detected_at: when the disaster was detected.
         triggered_at: when the recovery was asked for.
+        kind: a failover after a loss, or a planned switchover.
         resumed: whether an earlier run of it left steps behind.
     """
 
@@ -35,6 +36,7 @@ class Incident(Fact):
     reason: str
     detected_at: datetime
     triggered_at: datetime
+    kind: Literal["failover", "switchover"] = "failover"
     resumed: bool = False
 
 
@@ -94,6 +96,44 @@ class Fence(Fact):
 
     proven_at: datetime
     proof: str
+
+
+class Handover(Fact):
+    """The old primary of a planned move, once it is a standby and the other site has all of its WAL.
+
+    Attributes:
+        node: the node that led, and now leads a standby cluster.
+        told_at: when it was told to stop; writes were taken until then at least.
+        final_lsn: the end of its WAL.
+        received_lsn: the end of the other site's WAL, never before it.
+    """
+
+    node: str
+    told_at: datetime
+    final_lsn: str
+    received_lsn: str
+
+
+class MoveView(Fact):
+    """Both sites before a planned move, as they answered.
+
+    Attributes:
+        leader: the node that took a write at the active site; None where none did.
+        standby_leader: the node that leads the other site's standby cluster; None where none does.
+        lag_bytes: WAL that the active site has written and the other has not received; None if unknown.
+        streams: whether the other site receives WAL straight from the active one.
+        absent: PostgreSQL nodes of both sites that are not running or not streaming.
+        redis_linked: whether the other site's Redis follows the active site's master; None if unknown.
+        gateway_answers: whether the other site's own gateway answers at all: it serves only once its database does.
+    """
+
+    leader: str | None
+    standby_leader: str | None
+    lag_bytes: int | None
+    streams: bool
+    absent: tuple[str, ...]
+    redis_linked: bool | None
+    gateway_answers: bool
 
 
 class Promotion(Fact):
@@ -190,9 +230,15 @@ class Targets(Fact):
 
 
 class Report(Fact):
-    """The evidence of one incident."""
+    """The evidence of one incident.
+
+    Attributes:
+        write_pause_seconds: of a planned move, from when the old primary was told to stop to the first order
+            that a user placed at the new site.
+    """
 
     incident: str
+    kind: Literal["failover", "switchover"] = "failover"
     verdict: str
     reason: str
     failed_site: str
@@ -203,6 +249,7 @@ class Report(Fact):
     first_write_at: datetime
     targets: Targets
     rto_seconds: Phases
+    write_pause_seconds: float | None = None
     rpo: Loss
     bound: Loss
     ledger: LedgerCount | None

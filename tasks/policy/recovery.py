@@ -5,8 +5,8 @@ from datetime import datetime
 from itertools import pairwise
 from math import ceil
 
-from tasks.errors import Refused
-from tasks.facts.recovery import Divergence, Loss, Observation, Phases, Promotion, StepRecord
+from tasks.errors import Permanent, Refused
+from tasks.facts.recovery import Divergence, Handover, Loss, Observation, Phases, Promotion, StepRecord
 from tasks.plan.availability import SlaTier
 from tasks.plan.sites import Role
 
@@ -93,6 +93,21 @@ def exact_loss(divergence: Divergence) -> Loss:
         basis="exact",
         unacknowledged=divergence.unacknowledged,
     )
+
+
+def loss_of_move(handover: Handover, promotion: Promotion) -> Loss:
+    """The loss of a planned move: nothing, where the new timeline begins at or after the old one's end.
+
+    Raises:
+        Permanent: it begins before.
+    """
+    if parse_lsn(promotion.fork_lsn) < parse_lsn(handover.final_lsn):
+        raise Permanent(
+            "the new primary lacks WAL of the old one",
+            f"it begins at {promotion.fork_lsn}, the old one ended at {handover.final_lsn}",
+            "keep the old site as it is; `dr run bring-back` saves what only it has",
+        )
+    return Loss(lost_transactions=0, lost_seconds=0.0, basis="exact", unacknowledged=0)
 
 
 def phases(last_good: datetime, detected: datetime, steps: Sequence[StepRecord], verify_from: str) -> Phases:

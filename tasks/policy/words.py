@@ -10,10 +10,12 @@ def report_markdown(report: Report) -> str:
     took, targets = report.rto_seconds, report.targets
     rows = [
         ("verdict", report.verdict),
+        ("kind", report.kind),
         ("from, to", f"{report.failed_site}, {report.to_site} (epoch {report.epoch})"),
         ("reason", report.reason or "not given"),
         ("RTO", f"{took.total:.1f} s of {targets.rto_seconds:.0f} s ({targets.tier})"),
         ("detect, decide, execute, verify", phase_words(took)),
+        *_pause_rows(report.write_pause_seconds),
         ("RPO", f"{loss_words(report.rpo)}, of {targets.rpo_seconds:.0f} s allowed"),
         ("first order served", f"{report.first_write_at:%Y-%m-%d %H:%M:%S.%f} UTC"),
         ("ledger", _ledger_words(report.ledger)),
@@ -21,6 +23,10 @@ def report_markdown(report: Report) -> str:
     return "\n".join(
         [f"# {report.incident}", "", *_table(("what", "measured"), rows), "", *_steps(report.steps)]
     )
+
+
+def _pause_rows(seconds: float | None) -> list[tuple[str, str]]:
+    return [] if seconds is None else [("writes paused", f"{seconds:.1f} s")]
 
 
 def loss_words(loss: Loss) -> str:

@@ -1,0 +1,75 @@
+"""Hand the writes of a planned move over: the old primary stops cleanly, and nothing it wrote is missing."""
+
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from tasks.clients import cache, patroni, postgres
+from tasks.clients.demotion import demoted_node
+from tasks.clients.truth import Truth, abandon, require_epoch
+from tasks.clients.walnames import parse_lsn
+from tasks.errors import Permanent, Transient
+from tasks.facts.recovery import Handover, Incident, RedisPromotion
+from tasks.plan.plan import Plan
+from tasks.step import step
+
+_PATIENCE_S = 30
+_POLL_S = 0.05
+
+
+@step("hand over PostgreSQL")
+def hand_over_postgresql(plan: Plan, incident: Incident) -> Handover:
+    """Make the old primary a standby of the other site, which then has every byte of its WAL.
+
+    A clean stop ends only when each standby that streams has received all of it. If that cannot be seen in
+    time, the old primary takes writes again and the move is abandoned.
+
+    Raises:
+        Transient: a leader or etcd does not answer.
+        Permanent: the move was abandoned.
+        Refused: this run is stale.
+    """
+    mine = Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id)
+    require_epoch(plan, mine)
+    source, target = incident.failed_site, incident.to_site
+    told_at = incident.triggered_at  # of a run that was killed since: not too late in any case
+    if not patroni.read_config(plan, source).get("standby_cluster"):
+        postgres.checkpoint(plan, patroni.leader(plan, source).host)
+        told_at = datetime.now(UTC)
+        patroni.demote(plan, source, target)
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        with suppress(Transient):
+            if handed := _handed_over(plan, source, target, told_at):
+                return handed
+        time.sleep(_POLL_S)
+    patroni.promote(plan, source)
+    abandon(plan, mine)
+    raise Permanent(
+        f"{source} was not handed over within {_PATIENCE_S} s",
+        f"it takes writes again; {incident.id} is abandoned",
+        "look at the replication between the sites, then begin a new move",
+    )
+
+
+@step("hand over Redis")
+def hand_over_redis(plan: Plan, incident: Incident) -> RedisPromotion:
+    """Make the other site's Redis the master, once it has every write of the old one.
+
+    Raises:
+        Transient: a server does not answer, or does not catch up.
+        Refused: this run is stale.
+    """
+    require_epoch(plan, Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id))
+    return RedisPromotion(master=cache.hand_over(plan, incident.failed_site, incident.to_site))
+
+
+def _handed_over(plan: Plan, source: str, target: str, told_at: datetime) -> Handover | None:
+    node = demoted_node(plan, source)
+    if node is None:
+        return None
+    final = postgres.position(plan, str(plan.sites[source].hosts[node].address)).lsn
+    received = postgres.position(plan, patroni.leader(plan, target).host).lsn
+    if parse_lsn(received) < parse_lsn(final):
+        return None
+    return Handover(node=node, told_at=told_at, final_lsn=final, received_lsn=received)
