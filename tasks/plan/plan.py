@@ -11,7 +11,7 @@ from tasks.plan.base import Block
 from tasks.plan.communication import Alerting, CommunicationTemplates, Notifications
 from tasks.plan.mesh import Mesh
 from tasks.plan.monitoring import Monitoring
-from tasks.plan.procedures import ContinuityStrategies, DisasterRecovery, DrTesting
+from tasks.plan.procedures import ContinuityStrategies, Declaration, DisasterRecovery, DrTesting
 from tasks.plan.protection import Protection
 from tasks.plan.references import Credentials, path_of, read_credentials, read_secret
 from tasks.plan.schedule import Schedule
@@ -43,6 +43,7 @@ class Plan(Block):
     secrets: Secrets
     access: Access
     recovery: Recovery
+    declaration: Declaration
     notifications: Notifications
     mesh: Mesh
     high_availability: HighAvailability

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tasks.plan.base import Block, Phrase
 from tasks.plan.schedule import Schedule
-from tasks.plan.values import Key, Limit, Sentence, refusal
+from tasks.plan.values import Duration, Integer, Key, Limit, Name, Sentence, refusal
 
 
 class RunbookStep(Phrase):
@@ -96,3 +96,21 @@ class DrTesting(Block):
         """The drills by name, the most frequent first."""
         named = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: drill for name, drill in named.items() if drill is not None}
+
+
+class Declaration(Block):
+    """Who declares a disaster: seed, "Disaster Declaration Process".
+
+    Attributes:
+        commanders: the people who may, by name.
+        approvals: how many of them each tier asks for; one where a tier is not named.
+        deadline: how long they have.
+    """
+
+    commanders: Annotated[tuple[Name, ...], Field(min_length=1)]
+    approvals: dict[Name, Annotated[Integer, Field(ge=1, le=9)]] = {}
+    deadline: Duration
+
+    def needed(self, tier: str) -> int:
+        """How many commanders a tier asks for."""
+        return self.approvals.get(tier, 1)

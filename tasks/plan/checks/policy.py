@@ -8,6 +8,7 @@ from tasks.plan.communication import Alerting, Notifications
 from tasks.plan.mesh import Mesh
 from tasks.plan.mistakes import Mistake
 from tasks.plan.monitoring import Monitoring
+from tasks.plan.procedures import Declaration
 from tasks.plan.sites import Recovery, Service
 from tasks.plan.values import in_words
 
@@ -39,6 +40,20 @@ def recovery_time(
         wrong = f"with detection_timeout, the service is out for {in_words(outage)}"
         allowed = f"the tier's rto at most, {in_words(sla_tiers[service.tier].rto)}"
         yield Mistake("high_availability.failover.failover_time", wrong, allowed)
+
+
+def commanders(declaration: Declaration, sla_tiers: Tiers) -> Iterator[Mistake]:
+    """Each tier can be declared for, by people who are each named once."""
+    names = declaration.commanders
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Mistake(f"declaration.commanders.{index}", f"{name} again", "each commander once")
+    for tier_name, count in declaration.approvals.items():
+        path = f"declaration.approvals.{tier_name}"
+        if tier_name not in sla_tiers:
+            yield Mistake(path, "no such tier", f"one of {', '.join(sla_tiers)}")
+        if count > len(set(names)):
+            yield Mistake(path, f"{count} approvals", f"{len(set(names))} at most, one a commander")
 
 
 def health_checks(high_availability: HighAvailability) -> Iterator[Mistake]:
@@ -125,6 +140,6 @@ def retries(mesh: Mesh) -> Iterator[Mistake]:
 
 
 CHECKS = (
-    tier, recovery_point, recovery_time, health_checks, kept_until_next, kept_together, by_time, escalation,
-    channels_once, channel_addresses, dashboards_channel, retries,
+    tier, recovery_point, recovery_time, commanders, health_checks, kept_until_next, kept_together, by_time,
+    escalation, channels_once, channel_addresses, dashboards_channel, retries,
 )  # fmt: skip

@@ -1,0 +1,128 @@
+"""The formal declaration: by the plan itself, or by its commanders in a form of the UI or by REST.
+
+Source: the seed's "Disaster Declaration Process"; Prefect's manual, "Interactive workflows".
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal, cast
+from uuid import uuid4
+
+from prefect import pause_flow_run
+from prefect.exceptions import FlowPauseTimeout
+from prefect.input import RunInput
+from pydantic import create_model
+
+from tasks.clients import journal
+from tasks.clients.truth import read_truth
+from tasks.errors import Refused
+from tasks.facts.response import Alarm, Decision, Impact, Vote
+from tasks.impact import page
+from tasks.plan.plan import Plan
+from tasks.policy.response import tally, without_people
+from tasks.retry import retried
+
+_POLL_S = 1
+
+
+class Declaration(RunInput):
+    """What a commander fills in; the names to choose from are the plan's."""
+
+    commander: str
+    decision: Literal["declare", "refuse"]
+    comment: str = ""
+
+
+@retried("decide without asking", times=5, delay=0.5)
+def decide_without_asking(plan: Plan, alarm: Alarm, approved_by: Sequence[str]) -> Decision | None:
+    """What is decided already: by an earlier run, by the plan, or by the commanders who raised the alarm.
+
+    Raises:
+        Refused: a name is no commander's.
+        Transient: no store takes the record.
+    """
+    known = journal.read(plan, alarm.incident, "decision.json")
+    if known:
+        return Decision.model_validate_json(known)
+    now = datetime.now(UTC)
+    for name in approved_by:
+        _require_commander(plan, name)
+        _write_vote(plan, alarm, Vote(commander=name, decision="declare", comment=alarm.reason, at=now))
+    automatic = plan.high_availability.failover.automatic
+    return without_people(alarm, automatic=automatic, now=now) or _counted(plan, alarm)
+
+
+def ask_commanders(plan: Plan, alarm: Alarm, impact: Impact) -> Decision:
+    """Pause this flow until the commanders have decided, or their time is over.
+
+    Each pause takes one commander's word. A run that is started again asks only for what is still missing.
+
+    Raises:
+        Refused: a name is no commander's; the form of the UI offers only theirs.
+        Transient: no store takes the record.
+    """
+    form = _form(plan, page(plan, impact))
+    ends = alarm.raised_at + plan.declaration.deadline
+    while (decision := _counted(plan, alarm)) is None:
+        left = ends - datetime.now(UTC)
+        if left <= timedelta(0):
+            return _expired(plan, alarm)
+        try:
+            told = pause_flow_run(
+                wait_for_input=form, timeout=max(1, int(left.total_seconds())), poll_interval=_POLL_S,
+                key=uuid4().hex,
+            )  # fmt: skip
+        except FlowPauseTimeout:
+            return _expired(plan, alarm)
+        _require_commander(plan, told.commander)
+        now = datetime.now(UTC)
+        _write_vote(
+            plan, alarm, Vote(commander=told.commander, decision=told.decision, comment=told.comment, at=now)
+        )
+    return decision
+
+
+@retried("record the decision", times=5, delay=0.5)
+def record_decision(plan: Plan, alarm: Alarm, decision: Decision) -> Decision:
+    """Write the decision down, unless another recovery has moved the service meanwhile.
+
+    Raises:
+        Transient: etcd has no quorum, or no store takes the record.
+    """
+    truth, _ = read_truth(plan)
+    if truth.active != alarm.site and truth.incident != alarm.incident:
+        why = f"{truth.incident} has moved the service to {truth.active}"
+        decision = decision.model_copy(update={"outcome": "overtaken", "why": why})
+    journal.write(plan, alarm.site, alarm.incident, "decision.json", decision.model_dump_json())
+    return decision
+
+
+def _form(plan: Plan, description: str) -> type[Declaration]:
+    names = Literal[tuple(plan.declaration.commanders)]  # type: ignore[valid-type]  # known when it runs
+    form = create_model("Declaration", __base__=Declaration, commander=(names, ...))
+    return cast(type[Declaration], form.with_initial_data(description=description))
+
+
+def _require_commander(plan: Plan, name: str) -> None:
+    if name not in plan.declaration.commanders:
+        raise Refused(
+            f"{name} may not declare a disaster", hint=f"one of: {', '.join(plan.declaration.commanders)}"
+        )
+
+
+def _counted(plan: Plan, alarm: Alarm) -> Decision | None:
+    votes = [Vote.model_validate_json(text) for text in journal.read_all(plan, alarm.incident, "votes/")]
+    return tally(votes, plan.declaration.needed(plan.service.tier), datetime.now(UTC))
+
+
+def _expired(plan: Plan, alarm: Alarm) -> Decision:
+    votes = tuple(
+        Vote.model_validate_json(text) for text in journal.read_all(plan, alarm.incident, "votes/")
+    )
+    why = "the commanders did not decide within the plan's deadline"
+    return Decision(outcome="expired", why=why, votes=votes, at=datetime.now(UTC))
+
+
+def _write_vote(plan: Plan, alarm: Alarm, vote: Vote) -> None:
+    name = f"votes/{vote.at:%Y%m%dT%H%M%S.%f}-{vote.commander}.json"
+    journal.write(plan, alarm.site, alarm.incident, name, vote.model_dump_json())

@@ -1,0 +1,129 @@
+"""Raise an alarm and assess it. Source: the seed's "Disaster Declaration Process" and "Recovery Procedures"."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact
+
+from tasks.clients import cache, journal, orders, patroni, postgres
+from tasks.clients.objects import Bucket
+from tasks.clients.parallel import ask_all
+from tasks.clients.truth import active_site
+from tasks.errors import DrError, Refused, Transient
+from tasks.facts.response import Alarm, Component, Impact, Source
+from tasks.plan.plan import Plan
+from tasks.policy.response import recommend
+from tasks.policy.response_words import impact_page
+from tasks.retry import retried
+from tasks.strategies import strategies
+from tasks.this_run import own_incident
+
+_ALL_S = 6
+
+
+@retried("raise the alarm", times=5, delay=0.5)
+def raise_alarm(  # noqa: PLR0913 -- what whoever raises it may say
+    plan: Plan,
+    site: str | None,
+    reason: str,
+    source: Source,
+    evidence: str,
+    detected_at: datetime | None,
+    incident: str | None,
+) -> Alarm:
+    """Write down that a site is said to be lost; once more for the same incident is no change.
+
+    Raises:
+        Refused: the site is not the active one: losing it moves nothing.
+        Transient: etcd has no quorum, or no store takes the record.
+    """
+    name = incident or own_incident()
+    known = journal.read(plan, name, "alarm.json")
+    if known:
+        return Alarm.model_validate_json(known)
+    active = active_site(plan)
+    if site not in {None, active}:
+        raise Refused(f"{site} is not the active site", f"{active} is", "nothing has to move")
+    now = datetime.now(UTC)
+    alarm = Alarm(
+        incident=name,
+        site=active,
+        reason=reason,
+        source=source,
+        evidence=evidence,
+        detected_at=detected_at or now,
+        raised_at=now,
+    )
+    journal.write(plan, active, name, "alarm.json", alarm.model_dump_json())
+    return alarm
+
+
+@retried("assess the alarm", times=2, delay=1)
+def assess_alarm(plan: Plan, alarm: Alarm) -> Impact:
+    """See what of the site is lost, and what each way to recover would cost now.
+
+    Raises:
+        Transient: etcd has no quorum, or no store takes the record.
+    """
+    answers = ask_all(_looks(plan, alarm.site), _ALL_S)
+    served = ask_all({"users": partial(orders.round_trip, plan.service.endpoint.url)}, _ALL_S)["users"]
+    ways = strategies(plan, alarm)
+    recommended, why = recommend(ways, plan.tier)
+    impact = Impact(
+        alarm=alarm,
+        at=datetime.now(UTC),
+        active=active_site(plan),
+        components=tuple(_component(name, answer) for name, answer in answers.items()),
+        users_served=not isinstance(served, DrError),
+        strategies=ways,
+        recommended=recommended,
+        why=why,
+    )
+    journal.write(plan, alarm.site, alarm.incident, "impact.json", impact.model_dump_json(indent=2))
+    create_markdown_artifact(
+        key=f"assessment-{alarm.incident.lower()}", markdown=page(plan, impact), description=f"is {alarm.site} lost?"
+    )
+    return impact
+
+
+def page(plan: Plan, impact: Impact) -> str:
+    """The assessment in words."""
+    return impact_page(impact, plan.service.name, plan.declaration.needed(plan.service.tier))
+
+
+def _looks(plan: Plan, site: str) -> dict[str, Callable[[], Any]]:
+    """One look at each part of a site; what it returns is shown."""
+    gateway = f"http://{plan.sites[site].addresses('gateway')[0]}:8080"
+    return {
+        "service": lambda: _service(gateway),
+        "PostgreSQL": partial(_leader, plan, site),
+        "Redis": lambda: f"{cache.master_of(plan, site)} answers",
+        "storage": lambda: _storage(plan, site),
+    }
+
+
+def _service(gateway: str) -> str:
+    if not orders.healthy(gateway):
+        raise Refused("it says that it cannot take orders", gateway)
+    return "healthy"
+
+
+def _leader(plan: Plan, site: str) -> str:
+    node = patroni.leader(plan, site)
+    position = postgres.position(plan, node.host, timeout=2)
+    return f"{node.name} {'follows' if position.in_recovery else 'leads'} at {position.lsn}"
+
+
+def _storage(plan: Plan, site: str) -> str:
+    Bucket.readable(plan, site, 3).children("")
+    return "answers"
+
+
+def _component(name: str, answer: Any) -> Component:
+    if isinstance(answer, Transient):
+        return Component(name=name, state="no answer", detail=answer.message)
+    if isinstance(answer, DrError):
+        return Component(name=name, state="wrong", detail=answer.message)
+    return Component(name=name, state="well", detail=str(answer))
