@@ -8,6 +8,7 @@ import typer
 
 from deployments.backup_commands import backups
 from deployments.hook_commands import hook
+from deployments.incident_commands import declare, incident
 from deployments.lab_commands import lab
 from deployments.plan_commands import app as plan
 from deployments.plan_commands import plan_path
@@ -25,7 +26,9 @@ app = typer.Typer(
 app.add_typer(plan, name="plan")
 app.add_typer(lab, name="lab")
 app.add_typer(report, name="report")
+app.add_typer(incident, name="incident")
 app.command()(backups)
+app.command()(declare)
 add_recovery_commands(app)
 app.command()(hook)
 

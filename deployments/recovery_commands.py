@@ -1,13 +1,11 @@
 """`dr deploy`, `dr run`, `dr trigger`: the flows, with and without a Prefect server."""
 
-from typing import Annotated
-from uuid import uuid4
+from typing import Annotated, Any
 
 import typer
 
-from deployments.environment import active_plan, api
-from deployments.trigger import trigger, wait_for
-from tasks.errors import Permanent
+from deployments.environment import active_plan
+from deployments.starting import start_here, start_there
 
 Parameters = Annotated[list[str] | None, typer.Option("--param", help="name=value; JSON where it parses")]
 Flow = Annotated[str, typer.Argument(help="such as fail-over")]
@@ -30,12 +28,7 @@ def deploy() -> None:
 
 def run(flow: Flow, param: Parameters = None) -> None:
     """Run a flow in this process with no Prefect server (break-glass)."""
-    active_plan()
-    from deployments.run import entrypoint_of, parse_parameters  # noqa: PLC0415 -- as above
-    from deployments.run import run as run_flow  # noqa: PLC0415
-
-    result = run_flow(entrypoint_of(flow), parse_parameters(param or []))
-    print(result if isinstance(result, str) else getattr(result, "verdict", "done"))
+    start_here(flow, _parsed(param))
 
 
 def start(
@@ -45,14 +38,10 @@ def start(
     wait: Annotated[float, typer.Option(help="seconds to wait for its end; 0: do not")] = 0,
 ) -> None:
     """Start a deployment through the Prefect API."""
+    start_there(flow, _parsed(param), key, wait)
+
+
+def _parsed(param: list[str] | None) -> dict[str, Any]:
     from deployments.run import parse_parameters  # noqa: PLC0415 -- as above
 
-    prefect = api()
-    name = flow.replace("_", "-")
-    run_id = trigger(prefect, name, parse_parameters(param or []), key or str(uuid4()))
-    print(run_id)
-    if wait:
-        state = wait_for(prefect, run_id, wait)
-        print(state["name"])
-        if state["type"] != "COMPLETED":
-            raise Permanent(f"{name} ended {state['name']}", state.get("message") or "")
+    return parse_parameters(param or [])

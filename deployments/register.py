@@ -25,19 +25,21 @@ REFUSED, QUEUED = ConcurrencyLimitStrategy.CANCEL_NEW, ConcurrencyLimitStrategy.
 
 @dataclass(frozen=True)
 class Deployment:
-    """One flow as Prefect runs it: never two runs of it at once.
+    """One flow as Prefect runs it: never two runs of it at once, unless it says so.
 
     Attributes:
         entrypoint: the flow, as `package.module.function`.
         pool: whose worker runs it; the recovery pool's deployments are also the warm runner's.
         collision: what becomes of a run that is started while another one runs.
         variants: the flow's parameters for each variant that the plan schedules.
+        limit: how many runs at once; None for any number.
     """
 
     entrypoint: str
     pool: str
     collision: ConcurrencyLimitStrategy
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    limit: int | None = 1
 
     @property
     def function(self) -> str:
@@ -95,6 +97,9 @@ DEPLOYMENTS = (
     _urgent("bring_back", REFUSED),
     _urgent("switch_over", REFUSED),
     _urgent("fail_back", REFUSED),
+    # Several may wait for their commanders at once; the epoch lets one recovery act.
+    Deployment("flows.respond.respond", RECOVERY_POOL, REFUSED, limit=None),
+    _urgent("abort_incident"),
 )
 
 
@@ -145,6 +150,6 @@ def _create(client: SyncPrefectClient, item: Deployment, planned: Sequence[Named
         work_pool_name=item.pool,
         tags=[OWNER_TAG, item.pool],
         schedules=item.schedules(planned),
-        concurrency_limit=1,
-        concurrency_options=ConcurrencyOptions(collision_strategy=item.collision),
+        concurrency_limit=item.limit,
+        concurrency_options=ConcurrencyOptions(collision_strategy=item.collision) if item.limit else None,
     )

@@ -30,8 +30,8 @@ def show(incident: str, as_json: Json = False) -> None:
 
 @report.command("list")
 def list_incidents() -> None:
-    """List the incidents on record, oldest first."""
-    for incident in journal.incidents(active_plan()):
+    """List the incidents that have a report, oldest first."""
+    for incident in journal.incidents(active_plan(), having="report.json"):
         print(incident)
 
 

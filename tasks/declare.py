@@ -137,7 +137,7 @@ def finished_incident(plan: Plan, incident: str | None) -> tuple[Incident, Promo
         Refused: there is none, or its promotion is not done.
         Transient: no store answers.
     """
-    known = journal.incidents(plan)
+    known = [] if incident else journal.incidents(plan, having="incident.json")
     name = incident or (known[-1] if known else "")
     text = journal.read(plan, name, "incident.json") if name else None
     if text is None:

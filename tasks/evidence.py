@@ -31,12 +31,12 @@ def read_steps(plan: Plan, incident: Incident) -> list[StepRecord]:
 
 
 def latest_incident(plan: Plan) -> str:
-    """The newest incident's id.
+    """The id of the newest incident that has a report.
 
     Raises:
-        Refused: there was none.
+        Refused: there is none.
     """
-    known = journal.incidents(plan)
+    known = journal.incidents(plan, having="report.json")
     if not known:
-        raise Refused("no incident is on record")
+        raise Refused("no incident has a report")
     return known[-1]

@@ -1,7 +1,6 @@
 """The ways to recover, and what each would cost if it were taken now. No Prefect here."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
@@ -9,7 +8,7 @@ from tasks.arrival import newest_segment
 from tasks.clients import journal, patroni, postgres
 from tasks.clients.observation import last_observation
 from tasks.clients.parallel import ask_all
-from tasks.errors import DrError, Refused
+from tasks.errors import DrError
 from tasks.evidence import read_report
 from tasks.facts.recovery import Observation, Report
 from tasks.facts.response import Alarm, Strategy
@@ -66,8 +65,6 @@ def _cold(plan: Plan, target: str, source: str, seen: Observation | None) -> Str
 
 
 def _past_failovers(plan: Plan) -> list[Report]:
-    reports = []
-    for incident in journal.incidents(plan)[-_HISTORY:]:
-        with suppress(Refused):
-            reports.append(read_report(plan, incident))
+    names = journal.incidents(plan, having="report.json")[-_HISTORY:]
+    reports = [read_report(plan, name) for name in names]
     return [report for report in reports if report.kind == "failover"]

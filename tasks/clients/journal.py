@@ -33,10 +33,10 @@ def read_all(plan: Plan, incident: str, prefix: str) -> list[str]:
     return records.read_all(plan, f"{_FOLDER}/{incident}", prefix)
 
 
-def incidents(plan: Plan) -> list[str]:
-    """The ids of all incidents on record, oldest first.
+def incidents(plan: Plan, having: str = "") -> list[str]:
+    """The ids of all incidents on record, oldest first; only those that have a record of this name.
 
     Raises:
         Transient: no store answers.
     """
-    return records.names(plan, _FOLDER)
+    return records.names(plan, _FOLDER, f"/{having}" if having else "")

@@ -166,6 +166,20 @@ def follow(plan: Plan, site: str, upstream: str) -> None:
     """
     upstream_nodes = _upstream(plan, site, upstream)
     _edit_config(plan, site, lambda config: config | {"standby_cluster": upstream_nodes})
+    _remove_fence(plan, site)
+
+
+def release(plan: Plan, site: str) -> None:
+    """Let a site's scope be a primary cluster again, as it was before it was held or demoted.
+
+    Raises:
+        Transient: etcd has no quorum, or the record changed under us.
+    """
+    _edit_config(plan, site, lambda config: {k: v for k, v in config.items() if k != "standby_cluster"})
+    _remove_fence(plan, site)
+
+
+def _remove_fence(plan: Plan, site: str) -> None:
     etcd = etcd_of(plan)
     held = etcd.get(_leader_path(plan, site))
     if held.value == FENCE:

@@ -69,8 +69,8 @@ def read_all(plan: Plan, folder: str, prefix: str = "") -> list[str]:
     return [found[key] for key in sorted(found)]
 
 
-def names(plan: Plan, folder: str) -> list[str]:
-    """The first steps of the names below a folder, sorted.
+def names(plan: Plan, folder: str, having: str = "") -> list[str]:
+    """The first steps of the names below a folder, sorted; only those of names that end in `having`.
 
     Raises:
         Transient: no store answers.
@@ -79,6 +79,7 @@ def names(plan: Plan, folder: str) -> list[str]:
         key.removeprefix(f"{folder}/").partition("/")[0]
         for site in _answering(plan, folder)
         for key in keys(Bucket.owned(plan, site), folder)
+        if key.endswith(having)
     }
     return sorted(found)
 

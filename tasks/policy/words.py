@@ -21,7 +21,7 @@ def report_markdown(report: Report) -> str:
         ("ledger", _ledger_words(report.ledger)),
     ]  # fmt: skip
     return "\n".join(
-        [f"# {report.incident}", "", *_table(("what", "measured"), rows), "", *_steps(report.steps)]
+        [f"# {report.incident}", "", *_table(("what", "measured"), rows), "", steps_markdown(report.steps)]
     )
 
 
@@ -46,12 +46,13 @@ def _ledger_words(count: LedgerCount | None) -> str:
     return f"{count.acknowledged} acknowledged, {count.missing} missing" if count else "none in the plan"
 
 
-def _steps(steps: Iterable[StepRecord]) -> list[str]:
+def steps_markdown(steps: Iterable[StepRecord]) -> str:
+    """The steps of an incident as a table."""
     rows = [
         (s.name, f"{s.started:%H:%M:%S.%f}"[:-3], f"{_seconds(s):.3f} s", str(s.attempts), s.outcome)
         for s in steps
     ]
-    return _table(("step", "start (UTC)", "took", "attempts", "outcome"), rows)
+    return "\n".join(_table(("step", "start (UTC)", "took", "attempts", "outcome"), rows))
 
 
 def _seconds(step: StepRecord) -> float:

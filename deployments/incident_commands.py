@@ -1,0 +1,94 @@
+"""`dr declare`, `dr incident`: say that a site is lost, and look after what became of it."""
+
+import getpass
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+
+from deployments.environment import active_plan
+from deployments.starting import start_here, start_there
+from tasks.clients import journal
+from tasks.evidence import read_steps
+from tasks.incidents import OnRecord, flow_to_resume, on_record
+from tasks.policy.response_words import decision_words, impact_page
+from tasks.policy.words import report_markdown, steps_markdown
+
+incident = typer.Typer(help="Incidents: what is open, what became of it.", no_args_is_help=True)
+Id = Annotated[str, typer.Argument(help="as `dr incident list` shows it")]
+Here = Annotated[bool, typer.Option("--here", help="in this process, with no Prefect server (break-glass)")]
+Wait = Annotated[float, typer.Option(help="seconds to wait for its end; 0: do not")]
+_console = Console(highlight=False)
+
+
+def declare(
+    reason: Annotated[str, typer.Option(help="why; it stands in the report")],
+    commander: Annotated[list[str] | None, typer.Option(help="a commander of the plan who declares it")] = None,
+    key: Annotated[str | None, typer.Option(help="the same key never starts a second run")] = None,
+    here: Here = False,
+    wait: Wait = 0,
+) -> None:
+    """Declare that the active site is lost; without enough commanders the run asks for them in the UI."""
+    parameters = {"reason": reason, "source": "manual_trigger", "approved_by": commander or []}
+    _start("respond", parameters | {"evidence": f"`dr declare` by {getpass.getuser()}"}, key, here, wait)
+
+
+@incident.command("list")
+def list_incidents() -> None:
+    """List the incidents on record, oldest first."""
+    plan = active_plan()
+    table = Table("incident", "kind", "from", "to", "state")
+    for name in journal.incidents(plan):
+        table.add_row(name, *_row(on_record(plan, name)))
+    _console.print(table)
+
+
+@incident.command()
+def show(name: Id) -> None:
+    """Show all that is on record: the assessment, the decision, the steps, the report."""
+    plan = active_plan()
+    record = on_record(plan, name)
+    _console.print(f"{name}: {record.state}")
+    if record.impact:
+        needed = plan.declaration.needed(plan.service.tier)
+        _console.print(Markdown(impact_page(record.impact, plan.service.name, needed)))
+    if record.decision:
+        _console.print(decision_words(record.decision))
+    if record.report:
+        _console.print(Markdown(report_markdown(record.report)))
+    elif record.case:
+        _console.print(Markdown(steps_markdown(read_steps(plan, record.case))))
+
+
+@incident.command()
+def resume(name: Id, here: Here = False, wait: Wait = 0) -> None:
+    """Go on with an incident whose run died or failed; finished steps are verified, not repeated."""
+    record = on_record(active_plan(), name)
+    _start(flow_to_resume(record), {"incident": name}, None, here, wait)
+
+
+@incident.command()
+def abort(
+    name: Id,
+    reason: Annotated[str, typer.Option(help="why; it stands on record")],
+    here: Here = False,
+    wait: Wait = 60,
+) -> None:
+    """Give up an incident that has not moved the service yet, and undo what it did."""
+    on_record(active_plan(), name)
+    _start("abort_incident", {"incident": name, "reason": reason}, None, here, wait)
+
+
+def _row(record: OnRecord) -> tuple[str, str, str, str]:
+    if record.case:
+        return record.case.kind, record.case.failed_site, record.case.to_site, record.state
+    return "alarm", record.alarm.site if record.alarm else "", "", record.state
+
+
+def _start(flow: str, parameters: dict[str, object], key: str | None, here: bool, wait: float) -> None:
+    if here:
+        start_here(flow, parameters)
+    else:
+        start_there(flow, parameters, key, wait)

@@ -1,0 +1,17 @@
+"""Abort an incident that has not moved the service yet."""
+
+from prefect import flow
+
+from tasks.abort import abort
+from tasks.current import current_plan
+
+
+@flow(persist_result=False)
+def abort_incident(incident: str, reason: str) -> str:
+    """Undo what can be undone of an incident, and say what was done.
+
+    Args:
+        incident: the incident's id.
+        reason: why, in your words; it stands on record.
+    """
+    return abort(current_plan(), incident, reason)

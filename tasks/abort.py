@@ -1,0 +1,83 @@
+"""Abort an incident: undo what can be undone, refuse where the service has moved already."""
+
+import time
+from datetime import UTC, datetime
+
+from tasks.clients import cache, journal, patroni, postgres
+from tasks.clients.truth import Truth, abandon, read_truth
+from tasks.errors import Permanent, Refused, Transient
+from tasks.facts.recovery import Incident
+from tasks.facts.response import Alarm, Decision
+from tasks.plan.plan import Plan
+from tasks.retry import retried
+
+# A step that had looked at the epoch just before it was given up has acted by then.
+_LAST_ACT_S = 2.0
+
+
+@retried("abort the incident", times=5, delay=0.5)
+def abort(plan: Plan, incident: str, reason: str) -> str:
+    """Give an incident up; the site that was active takes writes as before.
+
+    Returns:
+        what was done, in words.
+
+    Raises:
+        Refused: there is no such incident, it has ended, or the other site is promoted already.
+        Permanent: the other site was promoted meanwhile.
+        Transient: etcd or a store does not answer.
+    """
+    text = journal.read(plan, incident, "incident.json")
+    if text is None:
+        return _abort_alarm(plan, incident, reason)
+    case = Incident.model_validate_json(text)
+    truth, _ = read_truth(plan)
+    if truth.incident != case.id or truth.done:
+        raise Refused(f"{incident} is not open", f"epoch {truth.epoch}, {truth.active} is active")
+    if _promoted(plan, case.to_site):
+        raise Refused(
+            f"{case.to_site} takes writes already: {incident} cannot be undone",
+            hint=f"finish it with `dr incident resume {incident}`, then `dr trigger fail-back`",
+        )
+    abandon(plan, Truth(active=case.to_site, epoch=case.epoch, incident=case.id))
+    time.sleep(_LAST_ACT_S)
+    if _promoted(plan, case.to_site):
+        raise Permanent(
+            f"{case.to_site} was promoted while {incident} was aborted",
+            "two sites may take writes",
+            f"stop PostgreSQL of {case.failed_site} now, then fail over again",
+        )
+    patroni.release(plan, case.failed_site)
+    _return_redis(plan, case)
+    _record(plan, case.failed_site, incident, reason)
+    return f"{case.failed_site} stays active and takes writes again; nothing was moved"
+
+
+def _return_redis(plan: Plan, case: Incident) -> None:
+    """Make the active site's Redis the master again where the other site's was promoted already."""
+    if cache.role(plan, cache.master_of(plan, case.to_site)) == "master":
+        cache.promote(plan, case.failed_site)
+        cache.follow(plan, case.to_site, case.failed_site)
+
+
+def _abort_alarm(plan: Plan, incident: str, reason: str) -> str:
+    text = journal.read(plan, incident, "alarm.json")
+    if text is None:
+        raise Refused(f"there is no incident {incident}", hint="`dr incident list` shows them")
+    if journal.read(plan, incident, "decision.json"):
+        raise Refused(f"{incident} is decided already", hint=f"`dr incident show {incident}`")
+    _record(plan, Alarm.model_validate_json(text).site, incident, reason)
+    return "the alarm is refused; nothing was touched"
+
+
+def _promoted(plan: Plan, site: str) -> bool:
+    """Whether the site takes writes; one that does not answer was not promoted by a step of ours."""
+    try:
+        return not postgres.position(plan, patroni.leader(plan, site).host).in_recovery
+    except Transient:
+        return False
+
+
+def _record(plan: Plan, site: str, incident: str, reason: str) -> None:
+    decision = Decision(outcome="refused", why=f"aborted: {reason}", votes=(), at=datetime.now(UTC))
+    journal.write(plan, site, incident, "decision.json", decision.model_dump_json())

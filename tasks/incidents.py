@@ -1,0 +1,81 @@
+"""What is on record about incidents. No Prefect here: `dr incident` is quick."""
+
+from dataclasses import dataclass
+
+from tasks.clients import journal
+from tasks.clients.truth import Truth, read_truth
+from tasks.errors import Refused
+from tasks.facts.recovery import Incident, Report
+from tasks.facts.response import Alarm, Decision, Impact
+from tasks.plan.plan import Plan
+
+
+@dataclass(frozen=True)
+class OnRecord:
+    """One incident's records; None for what there is not.
+
+    Attributes:
+        id: the incident's id.
+        truth: the record in etcd, by which an incident is open or not.
+    """
+
+    id: str
+    truth: Truth
+    alarm: Alarm | None
+    impact: Impact | None
+    decision: Decision | None
+    case: Incident | None
+    report: Report | None
+
+    @property
+    def state(self) -> str:
+        """Where it stands, in one word or two."""
+        if self.case and self.truth.incident == self.id and not self.truth.done:
+            return "open"
+        if self.report:
+            return f"ended, {self.report.verdict}"
+        if self.case:
+            return "aborted" if self.decision and not self.decision.recovers else "given up"
+        if self.decision:
+            return self.decision.outcome
+        return "waits for its commanders"
+
+
+def on_record(plan: Plan, incident: str) -> OnRecord:
+    """Everything that the journal has of an incident.
+
+    Raises:
+        Refused: it has nothing.
+        Transient: no store answers, or etcd has no quorum.
+    """
+    texts = {name: journal.read(plan, incident, f"{name}.json") for name in _RECORDS}
+    if not any(texts.values()):
+        raise Refused(f"there is no incident {incident}", hint="`dr incident list` shows them")
+    found = {name: _RECORDS[name].model_validate_json(text) if text else None for name, text in texts.items()}
+    return OnRecord(
+        id=incident,
+        truth=read_truth(plan)[0],
+        alarm=found["alarm"],
+        impact=found["impact"],
+        decision=found["decision"],
+        case=found["incident"],
+        report=found["report"],
+    )  # type: ignore[arg-type]  # each is of its own record's type
+
+
+def flow_to_resume(record: OnRecord) -> str:
+    """The flow that goes on with an incident.
+
+    Raises:
+        Refused: it has ended, or was refused.
+    """
+    if record.report and record.state != "open":
+        raise Refused(f"{record.id} has ended", record.state, "a new one is declared with `dr declare`")
+    if record.decision and not record.decision.recovers:
+        raise Refused(f"{record.id} was not declared", record.decision.why)
+    if record.case and record.case.kind == "switchover":
+        return "switch_over"
+    return "respond" if record.alarm and record.case is None else "fail_over"
+
+
+_RECORDS = {"alarm": Alarm, "impact": Impact, "decision": Decision, "incident": Incident, "report": Report}
