@@ -1,0 +1,156 @@
+"""An alarm becomes a recovery only by its commanders or by the plan; a refusal ends quietly; an abort undoes."""
+
+import threading
+import time
+from contextlib import suppress
+from uuid import uuid4
+
+import pytest
+
+from deployments.trigger import Api, trigger, wait_for
+from infra.lab.control import client_settings
+from tasks.clients import journal, orders, patroni, postgres
+from tasks.clients.truth import read_truth
+from tasks.errors import DrError
+from tasks.facts.response import Decision, Impact
+from tasks.incidents import on_record
+
+pytestmark = [pytest.mark.lab, pytest.mark.fault]
+
+DECLARE = {"commander": "ada-lindqvist", "decision": "declare", "comment": "the power is out"}
+
+
+@pytest.fixture(scope="module")
+def lab(labs):
+    """A lab of its own, with the flows deployed."""
+    lab = labs.fresh("loopback")
+    lab.dr("deploy")
+    return lab
+
+
+@pytest.fixture
+def api(lab):
+    settings = client_settings(lab.home, lab.plan)
+    return Api(settings["PREFECT_API_URL"], settings["PREFECT_API_AUTH_STRING"])
+
+
+def until(true, patience_s=60):
+    deadline = time.monotonic() + patience_s
+    while not (answer := true()):
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.2)
+    return answer
+
+
+def state(api, run):
+    return api.call("GET", f"/flow_runs/{run}")["state"]
+
+
+def paused(api, run):
+    return state(api, run)["type"] == "PAUSED"
+
+
+def answer(api, run, **form):
+    return api.call("POST", f"/flow_runs/{run}/resume", {"run_input": form})
+
+
+def incident_of(lab, before):
+    [name] = set(journal.incidents(lab.plan)) - set(before)
+    return name
+
+
+def raised(lab, api, **parameters):
+    """A run of `respond` that waits for its commanders, and its incident."""
+    before = journal.incidents(lab.plan)
+    run = trigger(api, "respond", {"reason": "the power is out"} | parameters, str(uuid4()))
+    until(lambda: paused(api, run))
+    return run, incident_of(lab, before)
+
+
+@pytest.mark.timeout(200)
+def test_a_refusal_is_recorded_and_ends_quietly(lab, api):
+    truth = read_truth(lab.plan)
+    run, incident = raised(lab, api, source="external_notification")
+    told = answer(api, run, **DECLARE | {"commander": "mallory"})
+    assert told["status"] == "REJECT", told
+    assert paused(api, run)
+    answer(api, run, **DECLARE | {"decision": "refuse"})
+    assert wait_for(api, run, 60)["type"] == "COMPLETED"
+    assert on_record(lab.plan, incident).state == "refused"
+    assert read_truth(lab.plan) == truth
+    assert orders.round_trip(lab.plan.service.endpoint.url) == lab.plan.site_of("primary")
+    impact = Impact.model_validate_json(journal.read(lab.plan, incident, "impact.json"))
+    assert impact.recommended.kind == "hot standby"
+    assert impact.users_served
+    assert {component.state for component in impact.components} == {"well"}
+
+
+@pytest.mark.timeout(200)
+def test_an_alarm_for_a_site_that_is_not_active_is_refused(lab):
+    done = lab.attempt("run", "respond", "--param", f"site={lab.plan.site_of('dr')}")
+    assert done.returncode == 2
+    assert "not the active site" in done.stderr
+
+
+@pytest.mark.timeout(200)
+def test_a_name_that_is_no_commanders_declares_nothing(lab):
+    done = lab.attempt("declare", "--reason", "a test", "--commander", "mallory", "--here")
+    assert done.returncode == 2
+    assert "may not declare" in done.stderr
+
+
+@pytest.mark.timeout(250)
+def test_an_incident_that_is_aborted_before_its_promotion_leaves_the_site_writing(lab):
+    """The old primary lives and is fenced by force; the run is killed before it promotes."""
+    plan, home = lab.plan, lab.plan.site_of("primary")
+    before = journal.incidents(plan)
+    done = lab.attempt(
+        "run", "fail-over", "--param", "force=true", "--param", "to_site=eu-west-1", site=plan.site_of("dr")
+    )
+    assert done.returncode == 2  # the archive site cannot take over: nothing was claimed
+    assert journal.incidents(plan) == before
+    flow = threading.Thread(target=lambda: lab.attempt("run", "switch-over"))
+    flow.start()
+    until(lambda: not read_truth(plan)[0].done)
+    incident = read_truth(plan)[0].incident
+    done = lab.attempt("incident", "abort", incident, "--reason", "a test", "--here")
+    flow.join(120)
+    truth, _ = read_truth(plan)
+    if done.returncode == 0:
+        assert (truth.active, truth.done) == (home, True)
+        assert until(lambda: writes(plan, home))
+        assert on_record(plan, incident).state == "aborted"
+    else:  # it was promoted already: that is refused, and the move ends
+        assert done.returncode == 2, done.stderr
+        assert (truth.active, truth.done) == (plan.site_of("dr"), True)
+        lab.dr("run", "fail-back")
+
+
+@pytest.mark.timeout(300)
+def test_a_declared_disaster_is_recovered_and_its_record_is_whole(lab, api):
+    plan, home, away = lab.plan, lab.plan.site_of("primary"), lab.plan.site_of("dr")
+    lab.dr("lab", "load", "--rate", "25")
+    time.sleep(3)
+    lab.dr("lab", "break", home)
+    run, incident = raised(lab, api)
+    impact = Impact.model_validate_json(journal.read(plan, incident, "impact.json"))
+    assert not impact.users_served
+    assert {component.state for component in impact.components} == {"no answer"}
+    answer(api, run, **DECLARE)
+    assert wait_for(api, run, 120)["type"] == "COMPLETED"
+    lab.dr("lab", "load", "--stop")
+    assert orders.round_trip(plan.service.endpoint.url) == away
+    record = on_record(plan, incident)
+    assert record.state == "ended, met"
+    assert record.report.incident == incident
+    decision = Decision.model_validate_json(journal.read(plan, incident, "decision.json"))
+    assert decision.why == "declared by ada-lindqvist"
+    assert incident in lab.dr("incident", "list")
+    assert "Is us-east-1 lost?" in lab.dr("incident", "show", incident)
+
+
+def writes(plan, site):
+    with suppress(DrError):
+        postgres.prove_write(plan, patroni.leader(plan, site).host, "a test")
+        return True
+    return False
