@@ -60,7 +60,7 @@ def _open(plan: Plan, incident: str | None, to_site: str | None, **told: Any) ->
     else:
         source = truth.active
         target = choose_target({site: plan.sites[site].role for site in plan.sites}, source, to_site)
-    mine = claim(plan, name, target)
+    mine = claim(plan, name, target, told.get("kind", "failover"))
     opened = Incident(
         id=name,
         service=plan.service.name,

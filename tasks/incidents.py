@@ -30,7 +30,7 @@ class OnRecord:
     @property
     def state(self) -> str:
         """Where it stands, in one word or two."""
-        if self.case and self.truth.incident == self.id and not self.truth.done:
+        if self.truth.incident == self.id and not self.truth.done:
             return "open"
         if self.report:
             return f"ended, {self.report.verdict}"
@@ -49,12 +49,14 @@ def on_record(plan: Plan, incident: str) -> OnRecord:
         Transient: no store answers, or etcd has no quorum.
     """
     texts = {name: journal.read(plan, incident, f"{name}.json") for name in _RECORDS}
-    if not any(texts.values()):
+    truth, _ = read_truth(plan)
+    # One that was killed right after it took the epoch has no record yet.
+    if not any(texts.values()) and truth.incident != incident:
         raise Refused(f"there is no incident {incident}", hint="`dr incident list` shows them")
     found = {name: _RECORDS[name].model_validate_json(text) if text else None for name, text in texts.items()}
     return OnRecord(
         id=incident,
-        truth=read_truth(plan)[0],
+        truth=truth,
         alarm=found["alarm"],
         impact=found["impact"],
         decision=found["decision"],
@@ -73,8 +75,8 @@ def flow_to_resume(record: OnRecord) -> str:
         raise Refused(f"{record.id} has ended", record.state, "a new one is declared with `dr declare`")
     if record.decision and not record.decision.recovers:
         raise Refused(f"{record.id} was not declared", record.decision.why)
-    if record.case and record.case.kind == "switchover":
-        return "switch_over"
+    if record.truth.incident == record.id:
+        return "switch_over" if record.truth.kind == "switchover" else "fail_over"
     return "respond" if record.alarm and record.case is None else "fail_over"
 
 

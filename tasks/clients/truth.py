@@ -21,6 +21,7 @@ class Truth(BaseModel):
         epoch: grows by one with every incident that acts.
         incident: the id of the incident that holds the epoch; empty before the first.
         previous: the site that was active before it.
+        kind: what the incident is, in its own words.
         done: whether that incident has ended.
     """
 
@@ -30,6 +31,7 @@ class Truth(BaseModel):
     epoch: int = 0
     incident: str = ""
     previous: str = ""
+    kind: str = "failover"
     done: bool = True
 
 
@@ -64,7 +66,7 @@ def active_site(plan: Plan) -> str:
     return read_truth(plan)[0].active
 
 
-def claim(plan: Plan, incident: str, active: str) -> Truth:
+def claim(plan: Plan, incident: str, active: str, kind: str = "failover") -> Truth:
     """Take the next epoch for an incident that moves writes to a site; again for the same is no change.
 
     Raises:
@@ -77,9 +79,11 @@ def claim(plan: Plan, incident: str, active: str) -> Truth:
         raise Refused(
             "another incident is open",
             f"{truth.incident} moves {truth.previous} to {truth.active}",
-            f"resume it with `dr run fail_over --param incident={truth.incident}`",
+            f"resume it with `dr incident resume {truth.incident}`",
         )
-    mine = Truth(active=active, epoch=truth.epoch + 1, incident=incident, previous=truth.active, done=False)
+    mine = Truth(
+        active=active, epoch=truth.epoch + 1, incident=incident, previous=truth.active, kind=kind, done=False
+    )
     if not etcd_of(plan).swap(_key(plan), mine.model_dump_json(), revision):
         raise Refused("another run took the epoch first", f"epoch {mine.epoch}", "look at its incident")
     return mine

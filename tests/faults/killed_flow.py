@@ -1,0 +1,34 @@
+"""`killed_flow.py FLOW NUMBER WHEN [name=value ...]`: a flow that kills its own process at a step's boundary.
+
+With SIGKILL, before or after (WHEN) the record of its step NUMBER is written, counted from 1. `DR_PLAN` names the
+plan. It ends as the flow does where it has fewer steps.
+"""
+
+import itertools
+import os
+import signal
+import sys
+from typing import Any
+
+from deployments.run import entrypoint_of, parse_parameters, run
+from tasks.clients import journal
+
+
+def main(flow: str, number: int, when: str, pairs: list[str]) -> None:
+    """Plant the kill, then run the flow."""
+    write, counted = journal.write, itertools.count(1)
+
+    def write_and_die(plan: Any, site: str, incident: str, name: str, data: str | bytes) -> None:
+        due = name.startswith("steps/") and next(counted) == number
+        if due and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(plan, site, incident, name, data)
+        if due:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    journal.write = write_and_die
+    run(entrypoint_of(flow), parse_parameters(pairs))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:])
