@@ -4,8 +4,8 @@ APT := python3-venv postgresql-15 pgbackrest etcd-server etcd-client haproxy red
        pgbouncer iproute2 chromium curl procps util-linux restic git age faketime
 BIN := .venv/bin
 
-.PHONY: setup lock demo down lint test bench-failover bench-loss bench-backup \
-        faults-lab faults-flows faults-stores faults-wal faults-bits faults-replication retention leaks
+.PHONY: setup lock demo down lint test bench-failover bench-loss bench-backup bench-switchover \
+        faults faults-lab faults-flows faults-stores faults-wal faults-bits faults-replication retention leaks
 
 setup: .venv/installed
 
@@ -47,6 +47,14 @@ bench-failover: setup
 
 bench-loss: setup
 	$(BIN)/python tests/bench/bench_loss.py $(COUNT)
+
+# COUNT moves there and back, and as many failovers inside a site.
+bench-switchover: setup
+	$(BIN)/python tests/bench/bench_switchover.py $(COUNT)
+
+# Recoveries under faults; SAMPLE and SEED run a repeatable part, STRATEGY and FAULT narrow it.
+faults: setup
+	$(BIN)/python tests/faults/recovery_matrix.py
 
 faults-lab: setup
 	$(BIN)/python tests/faults/lab_crash.py
