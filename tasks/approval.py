@@ -15,7 +15,7 @@ from pydantic import create_model
 
 from tasks.clients import journal
 from tasks.clients.truth import read_truth
-from tasks.errors import Refused
+from tasks.errors import Permanent, Refused
 from tasks.facts.response import Alarm, Decision, Impact, Vote
 from tasks.impact import page
 from tasks.plan.plan import Plan
@@ -87,6 +87,7 @@ def record_decision(plan: Plan, alarm: Alarm, decision: Decision) -> Decision:
     """Write the decision down, unless another recovery has moved the service meanwhile.
 
     Raises:
+        Permanent: the commanders did not decide in time.
         Transient: etcd has no quorum, or no store takes the record.
     """
     truth, _ = read_truth(plan)
@@ -94,6 +95,12 @@ def record_decision(plan: Plan, alarm: Alarm, decision: Decision) -> Decision:
         why = f"{truth.incident} has moved the service to {truth.active}"
         decision = decision.model_copy(update={"outcome": "overtaken", "why": why})
     journal.write(plan, alarm.site, alarm.incident, "decision.json", decision.model_dump_json())
+    if decision.outcome == "expired":
+        raise Permanent(
+            f"nobody decided about {alarm.incident} in time",
+            f"{plan.declaration.deadline} since {alarm.raised_at}",
+            "`dr declare` raises it again",
+        )
     return decision
 
 
