@@ -25,14 +25,21 @@ _console = Console(highlight=False)
 
 def declare(
     reason: Annotated[str, typer.Option(help="why; it stands in the report")],
-    commander: Annotated[list[str] | None, typer.Option(help="a commander of the plan who declares it")] = None,
+    commander: Annotated[
+        list[str] | None, typer.Option(help="a commander of the plan who declares it")
+    ] = None,
     key: Annotated[str | None, typer.Option(help="the same key never starts a second run")] = None,
     here: Here = False,
     wait: Wait = 0,
 ) -> None:
     """Declare that the active site is lost; without enough commanders the run asks for them in the UI."""
-    parameters = {"reason": reason, "source": "manual_trigger", "approved_by": commander or []}
-    _start("respond", parameters | {"evidence": f"`dr declare` by {getpass.getuser()}"}, key, here, wait)
+    parameters: dict[str, object] = {
+        "reason": reason,
+        "source": "manual_trigger",
+        "approved_by": commander or [],
+        "evidence": f"`dr declare` by {getpass.getuser()}",
+    }
+    _start("respond", parameters, key, here, wait)
 
 
 @incident.command("list")

@@ -13,7 +13,7 @@ from tasks.impact import assess_alarm, raise_alarm
 
 
 @flow(persist_result=False)
-def respond(
+def respond(  # noqa: PLR0913 -- what whoever raises the alarm may say
     site: str | None = None,
     reason: str = "",
     detected_at: datetime | None = None,

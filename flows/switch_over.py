@@ -1,4 +1,4 @@
-"""Move the service to the other site by plan, losing nothing. Source: the seed's "Disaster Recovery Sites"."""
+"""Move the service to the other site, losing nothing. Source: the seed's "Disaster Recovery Sites"."""
 
 from prefect import flow
 
@@ -12,8 +12,8 @@ from tasks.promote import promote_postgresql
 from tasks.redirect import redirect_traffic, smoke_before_traffic
 from tasks.rejoin import rejoin
 from tasks.report import write_move_report
-from tasks.validate import validate_public, validate_servers
 from tasks.this_run import own_incident
+from tasks.validate import validate_public, validate_servers
 
 
 @flow(persist_result=False)

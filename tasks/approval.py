@@ -5,7 +5,7 @@ Source: the seed's "Disaster Declaration Process"; Prefect's manual, "Interactiv
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal, cast
+from typing import Any, Literal, cast
 from uuid import uuid4
 
 from prefect import pause_flow_run
@@ -105,7 +105,7 @@ def record_decision(plan: Plan, alarm: Alarm, decision: Decision) -> Decision:
 
 
 def _form(plan: Plan, description: str) -> type[Declaration]:
-    names = Literal[tuple(plan.declaration.commanders)]  # type: ignore[valid-type]  # known when it runs
+    names: Any = Literal[tuple(plan.declaration.commanders)]
     form = create_model("Declaration", __base__=Declaration, commander=(names, ...))
     return cast(type[Declaration], form.with_initial_data(description=description))
 
@@ -123,9 +123,7 @@ def _counted(plan: Plan, alarm: Alarm) -> Decision | None:
 
 
 def _expired(plan: Plan, alarm: Alarm) -> Decision:
-    votes = tuple(
-        Vote.model_validate_json(text) for text in journal.read_all(plan, alarm.incident, "votes/")
-    )
+    votes = tuple(Vote.model_validate_json(text) for text in journal.read_all(plan, alarm.incident, "votes/"))
     why = "the commanders did not decide within the plan's deadline"
     return Decision(outcome="expired", why=why, votes=votes, at=datetime.now(UTC))
 

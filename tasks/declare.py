@@ -43,9 +43,7 @@ def declare_move(plan: Plan, reason: str, to_site: str | None, incident: str) ->
         Refused: an incident is open, or the target cannot take over.
         Transient: etcd has no quorum.
     """
-    return _open(
-        plan, incident, to_site, reason=reason, detected_at=datetime.now(UTC), kind="switchover"
-    )
+    return _open(plan, incident, to_site, reason=reason, detected_at=datetime.now(UTC), kind="switchover")
 
 
 def _open(plan: Plan, incident: str | None, to_site: str | None, **told: Any) -> Incident:

@@ -48,4 +48,3 @@ def _wait_for_proof(plan: Plan, site: str) -> str:
         f"its leader key is still held after {patience_s} s",
         "stop its PostgreSQL nodes by hand, then resume the incident",
     )
-

@@ -1,4 +1,4 @@
-"""Raise an alarm and assess it. Source: the seed's "Disaster Declaration Process" and "Recovery Procedures"."""
+"""Raise an alarm and assess it. Source: the seed's "Disaster Declaration Process"."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -83,7 +83,9 @@ def assess_alarm(plan: Plan, alarm: Alarm) -> Impact:
     )
     journal.write(plan, alarm.site, alarm.incident, "impact.json", impact.model_dump_json(indent=2))
     create_markdown_artifact(
-        key=f"assessment-{alarm.incident.lower()}", markdown=page(plan, impact), description=f"is {alarm.site} lost?"
+        key=f"assessment-{alarm.incident.lower()}",
+        markdown=page(plan, impact),
+        description=f"is {alarm.site} lost?",
     )
     return impact
 

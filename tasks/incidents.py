@@ -1,13 +1,17 @@
 """What is on record about incidents. No Prefect here: `dr incident` is quick."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tasks.clients import journal
 from tasks.clients.truth import Truth, read_truth
 from tasks.errors import Refused
-from tasks.facts.recovery import Incident, Report
+from tasks.facts.recovery import Fact, Incident, Report
 from tasks.facts.response import Alarm, Decision, Impact
 from tasks.plan.plan import Plan
+
+_RECORDS = ("alarm", "impact", "decision", "incident", "report")
+F = TypeVar("F", bound=Fact)
 
 
 @dataclass(frozen=True)
@@ -53,16 +57,20 @@ def on_record(plan: Plan, incident: str) -> OnRecord:
     # One that was killed right after it took the epoch has no record yet.
     if not any(texts.values()) and truth.incident != incident:
         raise Refused(f"there is no incident {incident}", hint="`dr incident list` shows them")
-    found = {name: _RECORDS[name].model_validate_json(text) if text else None for name, text in texts.items()}
+
+    def found(kind: type[F], name: str) -> F | None:
+        text = texts[name]
+        return kind.model_validate_json(text) if text else None
+
     return OnRecord(
         id=incident,
         truth=truth,
-        alarm=found["alarm"],
-        impact=found["impact"],
-        decision=found["decision"],
-        case=found["incident"],
-        report=found["report"],
-    )  # type: ignore[arg-type]  # each is of its own record's type
+        alarm=found(Alarm, "alarm"),
+        impact=found(Impact, "impact"),
+        decision=found(Decision, "decision"),
+        case=found(Incident, "incident"),
+        report=found(Report, "report"),
+    )
 
 
 def flow_to_resume(record: OnRecord) -> str:
@@ -78,6 +86,3 @@ def flow_to_resume(record: OnRecord) -> str:
     if record.truth.incident == record.id:
         return "switch_over" if record.truth.kind == "switchover" else "fail_over"
     return "respond" if record.alarm and record.case is None else "fail_over"
-
-
-_RECORDS = {"alarm": Alarm, "impact": Impact, "decision": Decision, "incident": Incident, "report": Report}

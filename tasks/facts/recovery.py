@@ -124,7 +124,8 @@ class MoveView(Fact):
         streams: whether the other site receives WAL straight from the active one.
         absent: PostgreSQL nodes of both sites that are not running or not streaming.
         redis_linked: whether the other site's Redis follows the active site's master; None if unknown.
-        gateway_answers: whether the other site's own gateway answers at all: it serves only once its database does.
+        gateway_answers: whether the other site's own gateway answers at all; it serves once its database
+            does.
     """
 
     leader: str | None

@@ -104,7 +104,7 @@ class Decision(Fact):
     """What was decided about an alarm.
 
     Attributes:
-        outcome: declared by commanders, declared by the plan, refused, nobody answered in time, or overtaken by
+        outcome: declared by commanders or by the plan, refused, not answered in time, or overtaken by
             another recovery.
         why: in one sentence.
         votes: who said what.

@@ -108,7 +108,7 @@ class Declaration(Block):
     """
 
     commanders: Annotated[tuple[Name, ...], Field(min_length=1)]
-    approvals: dict[Name, Annotated[Integer, Field(ge=1, le=9)]] = {}
+    approvals: Annotated[dict[Name, Annotated[Integer, Field(ge=1, le=9)]], Field(default_factory=dict)]
     deadline: Duration
 
     def needed(self, tier: str) -> int:

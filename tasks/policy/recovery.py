@@ -5,6 +5,7 @@ from datetime import datetime
 from itertools import pairwise
 from math import ceil
 
+from tasks.clients.walnames import parse_lsn
 from tasks.errors import Permanent, Refused
 from tasks.facts.recovery import Divergence, Handover, Loss, Observation, Phases, Promotion, StepRecord
 from tasks.plan.availability import SlaTier

@@ -3,6 +3,11 @@
 from tasks.facts.response import Decision, Impact, Strategy
 from tasks.policy.tables import moment, table
 
+_AFTERWARDS = (
+    "If declared, {site} takes no more writes until it is brought back as a standby; writes that only it has "
+    "are saved then. Nothing else is touched."
+)
+
 
 def impact_page(impact: Impact, service: str, needed: int) -> str:
     """The page, in Markdown: the question first, then what it rests on."""
@@ -10,18 +15,18 @@ def impact_page(impact: Impact, service: str, needed: int) -> str:
     chosen = impact.recommended
     advice = f"**{_way(chosen)}**: {impact.why}" if chosen else f"**none**: {impact.why}"
     who = "one commander" if needed == 1 else f"{needed} commanders"
+    source = alarm.source.replace("_", " ")
     users = "still served" if impact.users_served else "**not served**"
     return "\n\n".join(
         [
             f"# Is {alarm.site} lost?",
-            f"{alarm.reason or 'no reason given'} ({alarm.source.replace('_', ' ')}, detected "
-            f"{moment(alarm.detected_at)} UTC). Users of {service} are {users}. {who.capitalize()} must declare.",
+            f"{alarm.reason or 'no reason given'} ({source}, detected {moment(alarm.detected_at)} UTC).",
+            f"Users of {service} are {users}. {who.capitalize()} must declare.",
             f"Recommended: {advice}.",
             table(("recovery", "loses at most", "usually takes", "against it"), map(_row, impact.strategies)),
             f"What {alarm.site} answers now:",
             table(("part", "state", "detail"), [(c.name, c.state, c.detail) for c in impact.components]),
-            f"If declared, {alarm.site} takes no more writes until it is brought back as a standby; writes that "
-            "only it has are saved then. Nothing else is touched.",
+            _AFTERWARDS.format(site=alarm.site),
             *([f"Evidence: {alarm.evidence}"] if alarm.evidence else []),
         ]
     )

@@ -21,17 +21,21 @@ def _reasons(view: MoveView) -> Iterator[str]:
         yield "no node of the active site takes writes: that is a failover"
     if view.standby_leader is None:
         yield "the other site has no standby leader"
+    if view.absent:
+        yield f"PostgreSQL is not well on {', '.join(view.absent)}"
+    if not view.gateway_answers:
+        yield "the other site's gateway does not answer"
+    yield from _of_replication(view)
+
+
+def _of_replication(view: MoveView) -> Iterator[str]:
     if not view.streams:
         yield "the other site does not stream WAL from the active one"
     if view.lag_bytes is None:
         yield "how far the other site is behind is unknown"
     elif view.lag_bytes > MAX_LAG_BYTES:
         yield f"the other site is {view.lag_bytes} bytes of WAL behind, {MAX_LAG_BYTES} at most"
-    if view.absent:
-        yield f"PostgreSQL is not well on {', '.join(view.absent)}"
     if view.redis_linked is None:
         yield "whether Redis replicates to the other site is unknown"
     elif not view.redis_linked:
         yield "Redis does not replicate to the other site"
-    if not view.gateway_answers:
-        yield "the other site's gateway does not answer"

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 from rich.console import Console
 from rich.table import Table
@@ -52,9 +53,11 @@ def measured(bench: Bench, what: str, site: str, act: Callable[[], None]) -> Run
     time.sleep(AROUND_S)
     plan, book = bench.home.plan(), Ledger.read(bench.home.ledger)
     times = sorted(
-        entry.acknowledged_at for entry in book.acknowledged.values() if entry.acknowledged_at > began - AROUND_S
+        entry.acknowledged_at
+        for entry in book.acknowledged.values()
+        if entry.acknowledged_at > began - AROUND_S
     )
-    pause = max((later - earlier for earlier, later in zip(times, times[1:], strict=False)), default=ENDLESS_S)
+    pause = max((later - earlier for earlier, later in pairwise(times)), default=ENDLESS_S)
     lost = ledger.missing(plan, patroni.leader(plan, site).host, set(book.acknowledged))
     run = Run(what, round(pause, 3), len(lost), len(book.acknowledged))
     console.print(str(run))

@@ -15,7 +15,7 @@ _INSERT = "insert into orders (id, item, quantity) values (%s, 'straight to a no
 
 
 class Samplers:
-    """One writer a node; `taken` holds each write that was taken: when it was asked for, when it was done, where."""
+    """One writer a node; `taken` holds each write that was taken: asked for when, done when, and where."""
 
     def __init__(self, plan: Plan) -> None:
         self.taken: list[tuple[float, float, str]] = []
@@ -37,7 +37,7 @@ class Samplers:
             thread.join(5)
 
     def overlaps(self, since: float) -> int:
-        """Split-brain writes since a moment: those that one site took after another had taken its first.
+        """Split-brain writes since a moment: those of the old site that were asked for after the new one's first.
 
         The service moves once in a case; whoever writes after the newcomer's first write must be the newcomer.
         """

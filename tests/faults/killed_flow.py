@@ -1,7 +1,7 @@
 """`killed_flow.py FLOW NUMBER WHEN [name=value ...]`: a flow that kills its own process at a step's boundary.
 
-With SIGKILL, before or after (WHEN) the record of its step NUMBER is written, counted from 1. `DR_PLAN` names the
-plan. It ends as the flow does where it has fewer steps.
+With SIGKILL, before or after (WHEN) the record of its step NUMBER is written, counted from 1. `DR_PLAN` names
+the plan. It ends as the flow does where it has fewer steps.
 """
 
 import itertools

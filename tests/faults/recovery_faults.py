@@ -1,4 +1,4 @@
-"""What strikes a recovery from outside: parts of the control plane, of the surviving sites, and second triggers."""
+"""What strikes a recovery from outside: the control plane, the surviving sites, and second triggers."""
 
 import time
 from collections.abc import Callable, Iterator

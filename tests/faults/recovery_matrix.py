@@ -1,9 +1,9 @@
-"""`make faults`: recoveries under faults. Each ends in the right state, or in a clear stop that `resume` finishes.
+"""`make faults`: recoveries under faults, each to the right end or to a clear stop that `resume` finishes.
 
-Every strategy is killed before and after the record of each of its steps, then resumed; and struck by the faults of
-recovery_faults.py. Under a load with a ledger, and beside writers straight at every node. `SAMPLE=20 SEED=7` runs a
-repeatable part; `STRATEGY` and `FAULT` narrow it. Writes build/faults.json: each case's name, outcome,
-split_brain_writes, lost and reported.
+Every strategy is killed before and after the record of each of its steps, then resumed; and struck by the
+faults of recovery_faults.py. Under a load with a ledger, and beside writers straight at every node.
+`SAMPLE=20 SEED=7` runs a repeatable part; `STRATEGY` and `FAULT` narrow it. Writes build/faults.json: each
+case's name, outcome, split_brain_writes, lost and reported.
 """
 
 import json
@@ -90,8 +90,7 @@ def cases() -> list[Case]:
         for when in ("before", "after")
     ]
     struck = [Case(strategy, fault) for strategy in FLOW_OF for fault in FAULTS]
-    wanted = [c for c in (*kills, *struck) if asked("STRATEGY", c.strategy) and asked("FAULT", c.fault)]
-    return wanted
+    return [c for c in (*kills, *struck) if asked("STRATEGY", c.strategy) and asked("FAULT", c.fault)]
 
 
 class Matrix:
@@ -123,7 +122,7 @@ class Matrix:
         return Result(case.name, outcome, overlaps, len(lost), reported, promotions)
 
     def _struck(self, case: Case) -> str | None:
-        """How the first run of the flow ended, in its last words; empty for well, None where nothing was killed."""
+        """How the first run ended, in its last words; empty for well, None where nothing was killed."""
         plan, flow = self.lab.plan, FLOW_OF[case.strategy]
         if not case.step:
             return strike(self.lab, case.fault, flow)

@@ -1,4 +1,4 @@
-"""An alarm becomes a recovery only by its commanders or by the plan; a refusal ends quietly; an abort undoes."""
+"""An alarm becomes a recovery by its commanders or by the plan; a refusal ends quietly; an abort undoes."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""A planned move begins only where everything is seen to be well, and its report tells of no loss in error."""
+"""A planned move begins only where everything is seen to be well, and tells of no loss in error."""
 
 import pytest
 
@@ -47,9 +47,7 @@ def test_all_reasons_are_told_at_once():
 
 
 def handed_over(final):
-    return Handover(
-        node="north-1", told_at="2026-01-01T12:00:00Z", final_lsn=final, received_lsn="0/5000100"
-    )
+    return Handover(node="north-1", told_at="2026-01-01T12:00:00Z", final_lsn=final, received_lsn="0/5000100")
 
 
 def begun_at(fork):
