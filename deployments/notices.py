@@ -218,6 +218,7 @@ def main() -> None:
         access_log=False,
         log_level="warning",
         server_header=False,
+        ws="none",
         limit_concurrency=64,
         timeout_graceful_shutdown=5,
     )

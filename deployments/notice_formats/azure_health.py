@@ -9,7 +9,7 @@ SERVICES is impacted. Azure writes "East US" or "eastus" for a region; a site ma
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AliasPath, AwareDatetime, ConfigDict, Field, Json, TypeAdapter
+from pydantic import AliasPath, AwareDatetime, ConfigDict, Field, Json
 from pydantic.alias_generators import to_pascal
 
 from deployments.notice_formats.notice import CamelForm, Form, Notice, read, words
@@ -62,22 +62,19 @@ class _Log(CamelForm):
 
 
 class _Activity(Form):
-    schema_id: Literal["Microsoft.Insights/activityLogs"] = Field(alias="schemaId")
     origin: str = Field(validation_alias=AliasPath("data", "context", "activityLog", "eventSource"))
     log: _Log = Field(validation_alias=AliasPath("data", "context", "activityLog"))
     condition: ClassVar[str] = "Fired"
 
 
 class _Common(Form):
-    schema_id: Literal["azureMonitorCommonAlertSchema"] = Field(alias="schemaId")
     origin: str = Field(validation_alias=AliasPath("data", "essentials", "monitoringService"))
     condition: str = Field("Fired", validation_alias=AliasPath("data", "essentials", "monitorCondition"))
     log: _Log = Field(validation_alias=AliasPath("data", "alertContext"))
 
 
-_ALERT: TypeAdapter[_Activity | _Common] = TypeAdapter(
-    Annotated[_Activity | _Common, Field(discriminator="schema_id")]
-)
+class _Schema(CamelForm):
+    schema_id: Literal["Microsoft.Insights/activityLogs", "azureMonitorCommonAlertSchema"]
 
 
 def parse(body: Any, plan: Plan) -> list[Notice]:
@@ -86,15 +83,18 @@ def parse(body: Any, plan: Plan) -> list[Notice]:
     Raises:
         Refused: it is no Azure alert, or its incident is not told as documented.
     """
-    alert = read(_ALERT, body)
+    schema = read(_Schema, body).schema_id
+    alert = read(_Common, body) if schema == "azureMonitorCommonAlertSchema" else read(_Activity, body)
     if alert.origin != "ServiceHealth" or alert.condition != "Fired":
         return []
     kind = read(_Kind, alert.log.properties or {})
     active = "Active" in {kind.stage, alert.log.status} and "Resolved" not in {kind.stage, alert.log.status}
-    if kind.incident_type != "Incident" or not active or str(kind.is_synthetic).lower() == "true":
+    if kind.incident_type != "Incident" or not active or kind.is_synthetic in ("True", "true", True):
         return []
     incident = read(_Incident, alert.log.properties)
-    reason, severity = words(f"Azure Service Health: {incident.title}"), words(str(alert.log.level), 20)
+    reason = words(f"Azure Service Health: {incident.title}")
+    level = alert.log.level if isinstance(alert.log.level, str | int) else "unknown"
+    severity = words(str(level), 20)
     at, key = incident.impact_start_time, incident.tracking_id
     return [Notice(site, reason, at, severity, NAME, key) for site in incident.hit(plan)]
 

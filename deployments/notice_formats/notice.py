@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from tasks.errors import Refused
@@ -17,8 +17,6 @@ MAX_AGE = timedelta(hours=24)
 SKEW = timedelta(minutes=1)
 LONGEST = 300
 _LONGEST_KEY = 200
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,27 +57,28 @@ class Form(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+F = TypeVar("F", bound=Form)
+
+
 class CamelForm(Form):
     """A part of a format that writes eventArn for event_arn."""
 
     model_config = ConfigDict(alias_generator=to_camel)
 
 
-def read(form: type[T] | TypeAdapter[T], body: Any) -> T:
+def read(form: type[F], body: Any) -> F:
     """Read a body as a form.
 
     Raises:
         Refused: it is not such a form; every mistake is named by its place, its content is not repeated.
     """
-    adapter = form if isinstance(form, TypeAdapter) else TypeAdapter(form)
     try:
-        return adapter.validate_python(body)
+        return form.model_validate(body)
     except ValidationError as error:
-        raise not_understood(error) from None
+        raise _not_understood(error) from None
 
 
-def not_understood(error: ValidationError) -> Refused:
-    """The refusal of a body that is not what its format says."""
+def _not_understood(error: ValidationError) -> Refused:
     mistakes = [
         f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}"
         for each in error.errors(include_url=False, include_context=False, include_input=False)
