@@ -1,9 +1,9 @@
-"""The door for notices from outside that a site is lost: `POST /notices/FORMAT` starts the deployment `respond`.
+"""The door for notices from outside that a site is lost: `POST /notices/FORMAT` starts the flow `respond`.
 
-Whoever knows the token `secrets.notices_token` may knock: as a bearer token, or as the password of HTTP's basic
-authentication (the user's name is not looked at), which is all that SNS and Google's channels can send. TLS is a
-proxy's job. An answer of 2xx is given after the run was started, or where nothing is asked for; on 503 the sender
-comes again, and the same notice is the same run.
+Whoever knows the token `secrets.notices_token` is heard: as a bearer token, or as the password of HTTP's
+basic authentication (the user's name is not looked at), which is all that SNS and Google's channels can send.
+TLS is a proxy's job. 2xx is answered after the run was started, or where nothing is asked for; on 503 the
+sender comes again, and the same notice is the same run.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ LARGEST = 256 * 1024
 # So many notices at once, and then one in so many seconds.
 BURST, EVERY_S = 20, 3.0
 _BODY_S = 10.0
-# How long Prefect is asked again before the sender is told to come again; EventBridge waits 5 s for an answer.
+# How long Prefect is asked again before the sender is told to come again; EventBridge waits 5 s.
 _TRIGGER_S = 2.0
 # SNS says text/plain.
 _MEDIA = frozenset({"application/json", "text/plain"})

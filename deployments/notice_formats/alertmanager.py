@@ -1,15 +1,15 @@
 """Alertmanager's webhook, version 4 (https://prometheus.io/docs/alerting/latest/configuration/#webhook_config).
 
 Only a firing alert with the label `disaster="true"` asks for anything. Severity alone does not: a critical
-alert such as a stale WAL archive names a site too, and moves nothing. No rule that we render has the label: one
-Prometheus sees from one place, and a loss that we see ourselves is declared by all who watch. Whoever writes a rule
-that must act gives it the label, and `site` (the plan's name) or `region`. An alert with another `service` than the
-plan's is not ours.
+alert such as a stale WAL archive names a site too, and moves nothing. No rule that we render has the label:
+one Prometheus sees from one place, and a loss that we see ourselves is declared by all who watch. Whoever
+writes a rule that must act gives it the label, and `site` (the plan's name) or `region`. An alert with
+another `service` than the plan's is not ours.
 """
 
 from typing import Any, Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from deployments.notice_formats.notice import CamelForm, Notice, labelled_site, read, words
 from tasks.errors import Refused
@@ -21,7 +21,7 @@ NAME = "alertmanager"
 class _Alert(CamelForm):
     status: Literal["firing", "resolved"]
     labels: dict[str, str]
-    annotations: dict[str, str] = {}
+    annotations: dict[str, str] = Field(default_factory=dict)
     starts_at: AwareDatetime
     fingerprint: str
 

@@ -2,9 +2,9 @@
 
 https://docs.aws.amazon.com/health/latest/ug/aws-health-events-eventbridge-schema.html
 
-An open issue asks for something where a whole region lacks what the servers stand on: the event's code ends in
-OPERATIONAL_ISSUE (one instance's troubles have other codes) and its service is one of SERVICES. The sender is
-known by its token, as everybody's is; SNS's own signature is not looked at.
+An open issue asks for something where a whole region lacks what the servers stand on: the event's code ends
+in OPERATIONAL_ISSUE (one instance's troubles have other codes) and its service is one of SERVICES. The sender
+is known by its token, as every sender is; SNS's own signature is not looked at.
 """
 
 from datetime import datetime
@@ -85,7 +85,9 @@ def parse(body: Any, plan: Plan) -> list[Notice]:
         return []
     said = " ".join(each.latest_description for each in detail.event_description)
     reason = words(f"AWS Health: {detail.event_type_code} in {detail.region}: {said}")
-    return [Notice(detail.region, reason, detail.start_time, detail.event_type_category, NAME, detail.event_arn)]
+    return [
+        Notice(detail.region, reason, detail.start_time, detail.event_type_category, NAME, detail.event_arn)
+    ]
 
 
 def _unwrapped(body: Any) -> Any:

@@ -16,7 +16,9 @@ from deployments.notice_formats.notice import CamelForm, Form, Notice, read, wor
 from tasks.plan.plan import Plan
 
 NAME = "azure-health"
-SERVICES = frozenset({"virtual machines", "virtual network", "network infrastructure", "storage", "azure storage"})
+SERVICES = frozenset(
+    {"virtual machines", "virtual network", "network infrastructure", "storage", "azure storage"}
+)
 
 
 class _PascalForm(Form):

@@ -3,8 +3,8 @@
 https://cloud.google.com/monitoring/support/notification-options#webhooks
 https://cloud.google.com/service-health/docs/example-alerting-policies
 
-The channel does not carry the event's locations, so there is one log-based alerting policy a region, with the user
-label `region` (or `site`, the plan's name) and a condition on
+The channel does not carry the event's locations, so there is one log-based alerting policy a region, with the
+user label `region` (or `site`, the plan's name) and a condition on
 
     resource.type="servicehealth.googleapis.com/Event" AND jsonPayload.category="INCIDENT"
     AND jsonPayload.detailedState="CONFIRMED" AND jsonPayload.relevance!="NOT_IMPACTED"

@@ -100,7 +100,9 @@ def known_site(plan: Plan, name: str) -> str:
     """
     if name not in plan.sites:
         allowed = ", ".join(plan.sites)
-        raise Refused(f"the plan has no site {words(name, 63)!r}", f"its sites are {allowed}", "name one of them")
+        raise Refused(
+            f"the plan has no site {words(name, 63)!r}", f"its sites are {allowed}", "name one of them"
+        )
     return name
 
 
@@ -117,7 +119,9 @@ def labelled_site(plan: Plan, labels: Mapping[str, str]) -> str | None:
         return known_site(plan, site)
     if region := labels.get("region"):
         return region if region in plan.sites else None
-    raise Refused("the notice names no site", "it has neither the label site nor region", "give it one of them")
+    raise Refused(
+        "the notice names no site", "it has neither the label site nor region", "give it one of them"
+    )
 
 
 def admit(notice: Notice, now: datetime) -> Notice:
@@ -130,7 +134,9 @@ def admit(notice: Notice, now: datetime) -> Notice:
     """
     at = notice.detected_at or now
     if at > now + SKEW:
-        raise Refused("the notice is of the future", f"{at.isoformat()}, now {now.isoformat()}", "set the clock")
+        raise Refused(
+            "the notice is of the future", f"{at.isoformat()}, now {now.isoformat()}", "set the clock"
+        )
     if now - at > MAX_AGE:
         hint = "declare it by hand if it still lasts: `dr trigger fail-over`"
         raise Refused("the notice is older than 24 hours", f"{at.isoformat()}, now {now.isoformat()}", hint)

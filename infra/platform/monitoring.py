@@ -28,7 +28,7 @@ SECRET_FILES: dict[ChannelName, str] = {
     "pagerduty": "secrets/pagerduty_routing_key",
     "slack": "secrets/slack_webhook",
 }
-NOTICES_TOKEN_FILE = "secrets/notices_token"
+NOTICES_CREDENTIALS_FILE = "secrets/notices_token"
 _NOTICES_ROUTE = {
     "receiver": "notices",
     "matchers": ['disaster="true"'],
@@ -107,7 +107,7 @@ def alertmanager_config(plan: Plan) -> dict[str, Any]:
 def _notices_receiver(plan: Plan) -> dict[str, Any]:
     """Where deployments/notices.py listens; what has ended asks for nothing."""
     control = plan.sites[plan.site_of("dr")].addresses("control")[0]
-    token = {"authorization": {"type": "Bearer", "credentials_file": NOTICES_TOKEN_FILE}}
+    token = {"authorization": {"type": "Bearer", "credentials_file": NOTICES_CREDENTIALS_FILE}}
     url = f"http://{control}:{NOTICES_PORT}/notices/alertmanager"
     return {"webhook_configs": [{"url": url, "send_resolved": False, "http_config": token}]}
 

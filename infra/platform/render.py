@@ -7,7 +7,7 @@ import yaml
 
 from infra.platform.dashboards import contact_points, dashboard
 from infra.platform.monitoring import (
-    NOTICES_TOKEN_FILE,
+    NOTICES_CREDENTIALS_FILE,
     SECRET_FILES,
     alertmanager_config,
     prometheus_arguments,
@@ -59,7 +59,7 @@ def platform_secrets(plan: Plan) -> dict[str, str]:
     if notifications.slack:
         references[f"alertmanager/{SECRET_FILES['slack']}"] = notifications.slack.webhook
     if plan.secrets.notices_token:
-        references[f"alertmanager/{NOTICES_TOKEN_FILE}"] = plan.secrets.notices_token
+        references[f"alertmanager/{NOTICES_CREDENTIALS_FILE}"] = plan.secrets.notices_token
     return references
 
 

@@ -38,10 +38,13 @@ class Prefect(ThreadingHTTPServer):
     """The two requests that start a run: the same key is the same run, as Prefect has it."""
 
     def __init__(self):
+        self.forget()
+        super().__init__(("127.0.0.1", 0), _Answers)
+
+    def forget(self):
         self.runs, self.asked = {}, []
         # The first `healthy` requests for a run are answered, the others with `failing` where it is set.
         self.healthy, self.failing = 0, 0
-        super().__init__(("127.0.0.1", 0), _Answers)
 
     @property
     def api(self):
@@ -74,8 +77,8 @@ class _Answers(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def prefect():
+@pytest.fixture(scope="module")
+def _prefect():
     with Prefect() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
@@ -102,9 +105,20 @@ def serving(api, allowance=None):
 
 
 @pytest.fixture
-def door(prefect):
-    with serving(prefect.api) as client:
+def prefect(_prefect):
+    _prefect.forget()
+    return _prefect
+
+
+@pytest.fixture(scope="module")
+def _served(_prefect):
+    with serving(_prefect.api) as client:
         yield client
+
+
+@pytest.fixture
+def door(_served, prefect):
+    return _served
 
 
 def notice(**changes):
@@ -146,7 +160,7 @@ def basic(user, password):
 @pytest.mark.parametrize(
     "header",
     [
-        None, "", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", TOKEN, f"Digest {TOKEN}", "Basic ?",
+        None, "", "Bearer", "Basic ?", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", TOKEN, f"Digest {TOKEN}",
         basic(TOKEN, ""), basic("sns", "wrong"), "Bearer \xff", f"Bearer {TOKEN.upper()}",
     ],
 )  # fmt: skip
@@ -193,10 +207,14 @@ def test_other_media_are_not_understood(door, media):
     assert answer.status_code == 415
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b"9" * 10_000, b"null", b"[]", b'"\\ud800"'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff", b"[" * 100_000, b"9" * 10_000, b"null", b"[]", b'"\\ud800"']
+)
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_is_no_notice_is_refused(door, prefect, name, body):
-    answer = door.post(f"/notices/{name}", content=body, headers={**BEARER, "Content-Type": "application/json"})
+    answer = door.post(
+        f"/notices/{name}", content=body, headers={**BEARER, "Content-Type": "application/json"}
+    )
     assert answer.status_code == 422
     assert answer.json()["detail"]
     assert prefect.asked == []
@@ -318,7 +336,9 @@ def started(plan, **env):
 
 
 def test_without_a_token_it_does_not_start_and_says_why(own_plan):
-    process = started(own_plan(lambda plan: plan["secrets"].pop("notices_token")), PREFECT_API_URL="http://x/api")
+    process = started(
+        own_plan(lambda plan: plan["secrets"].pop("notices_token")), PREFECT_API_URL="http://x/api"
+    )
     _, said = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "secrets.notices_token" in said
