@@ -26,7 +26,7 @@ def _http_date(value: Any) -> datetime:
     """Parse "Wed, 15 Feb 2023 22:07:07 GMT"."""
     try:
         return parsedate_to_datetime(str(value))
-    except (ValueError, TypeError, IndexError, OverflowError):
+    except (ValueError, OverflowError):
         raise ValueError("not a date such as 'Wed, 15 Feb 2023 22:07:07 GMT'") from None
 
 

@@ -21,6 +21,8 @@ import yaml
 from deployments.notice_formats import FORMATS
 from deployments.notices import LARGEST, RESPOND, Allowance, Door, create_app
 from deployments.trigger import Api
+from infra.lab.control import control_servers
+from infra.lab.home import Home
 from infra.lab.secrets import make_secrets
 from infra.platform.metrics import NOTICES_PORT
 from tasks.plan.load import load_plan
@@ -148,8 +150,11 @@ def test_a_notice_starts_one_run_however_often_it_comes(door, prefect):
 
 
 def test_other_keys_are_other_runs(door, prefect):
-    for key in ("k-1", "k-2"):
-        door.post("/notices/plain", json=notice(key=key), headers=BEARER)
+    runs = []
+    for key in ("k-1", "k-2", "k-1"):
+        answer = door.post("/notices/plain", json=notice(key=key), headers=BEARER)
+        runs += [run["flow_run_id"] for run in answer.json()["runs"]]
+    assert runs == ["run-1", "run-2", "run-1"]
     assert len(prefect.runs) == 2
 
 
@@ -377,3 +382,16 @@ def test_prefect_is_not_imported():
     code = "import sys, deployments.notices; sys.exit('prefect' in sys.modules)"
     argv = [sys.executable, "-W", "ignore", "-c", code]
     subprocess.run(argv, check=True, timeout=60, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)})
+
+
+@pytest.mark.parametrize("with_token", [True, False])
+def test_the_lab_starts_it_where_the_plan_has_a_token(own_plan, with_token):
+    path = own_plan() if with_token else own_plan(lambda plan: plan["secrets"].pop("notices_token"))
+    home = Home(path.parent)
+    home.begin("loopback", path.read_text())
+    servers = control_servers(home, home.plan(), "us-west-2", "control-west")
+    found = [server for server in servers if server.key.endswith("/notices")]
+    assert [(server.address, server.port) for server in found] == [(ADDRESS, NOTICES_PORT)] * with_token
+    token = path.parent / "secrets" / "notices_token"
+    assert token.exists() == with_token
+    assert not any(token.read_text() in str(server) for server in found)
