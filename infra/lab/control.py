@@ -13,7 +13,7 @@ from infra.control import (
 from infra.lab.home import Home
 from infra.lab.home import program as program_path
 from infra.lab.processes import Server, as_account, own
-from infra.platform.metrics import EXPORTER_PORT
+from infra.platform.metrics import EXPORTER_PORT, NOTICES_PORT
 from tasks.clients import command
 from tasks.plan.plan import Plan
 
@@ -47,6 +47,9 @@ def control_servers(home: Home, plan: Plan, site: str, host: str) -> list[Server
     url = f"postgresql+asyncpg://prefect:{plan.secret('prefect_database')}@{control.address}:5432/prefect"
     server_env = server_environment(control, url, plan.secret("prefect_encryption"))
     client_env = client_settings(home, plan)
+    ports = {"exporter": EXPORTER_PORT}
+    if plan.secrets.notices_token:
+        ports["notices"] = NOTICES_PORT
 
     def program(name: str, argv: list[str], env: dict[str, str], port: int | None = None) -> Server:
         return Server(f"{key}/{name}", argv, root, control.address, port, env, prefix, as_root=True)
@@ -60,8 +63,9 @@ def control_servers(home: Home, plan: Plan, site: str, host: str) -> list[Server
             program(f"loop-{name}", [program_path("python"), "-m", "deployments.loops", name], client_env)
             for name in _LOOPS
         ),
-        program(
-            "exporter", [program_path("python"), "-m", "deployments.exporter"], client_env, EXPORTER_PORT
+        *(
+            program(name, [program_path("python"), "-m", f"deployments.{name}"], client_env, port)
+            for name, port in ports.items()
         ),
     ]
 

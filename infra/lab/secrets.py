@@ -24,7 +24,7 @@ _LIFE = dt.timedelta(days=365)
 def make_secrets(plan: Plan, folder: Path) -> None:
     """Make every secret the plan refers to by file; what is there already stays."""
     for name, reference in plan.secrets:
-        if name != "ca_certificate" and reference.startswith("file:"):
+        if name != "ca_certificate" and reference and reference.startswith("file:"):
             _write_new(folder / reference.removeprefix("file:"), Fernet.generate_key().decode())
     for site in plan.sites.values():
         for reference in (site.storage.owner, site.storage.reader):

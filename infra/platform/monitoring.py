@@ -5,7 +5,13 @@ from datetime import timedelta
 from itertools import accumulate
 from typing import Any
 
-from infra.platform.metrics import ALERTMANAGER_PORT, ETCD_PORT, EXPORTER_PORT, PATRONI_PORT
+from infra.platform.metrics import (
+    ALERTMANAGER_PORT,
+    ETCD_PORT,
+    EXPORTER_PORT,
+    NOTICES_PORT,
+    PATRONI_PORT,
+)
 from infra.platform.rules import seconds
 from tasks.plan.communication import ChannelName, EscalationLevel, Severity
 from tasks.plan.plan import Plan
@@ -21,6 +27,17 @@ _PERIODS = {"daily": "1d", "weekly": "1w"}
 SECRET_FILES: dict[ChannelName, str] = {
     "pagerduty": "secrets/pagerduty_routing_key",
     "slack": "secrets/slack_webhook",
+}
+NOTICES_CREDENTIALS_FILE = "secrets/notices_token"
+_NOTICES_ROUTE = {
+    "receiver": "notices",
+    "matchers": ['disaster="true"'],
+    # What one site's loss sets off is one notice; one that did not arrive is sent again.
+    "group_by": ["site", "region"],
+    "group_wait": "0s",
+    "group_interval": "1m",
+    "repeat_interval": "5m",
+    "continue": True,
 }
 
 
@@ -65,10 +82,15 @@ def alertmanager_config(plan: Plan) -> dict[str, Any]:
 
     A level is told when the alert still fires after the timeouts before it: `group_wait` of a group of one
     alert. Whoever takes an alert on silences it, which stops the ladder.
+
+    What is labelled a disaster goes to the control host as well, where the plan has a token for it.
     """
     summaries = [channel for channel in plan.alerting.notification_channels if channel.summaries]
     receivers = {"info": _receiver(plan, plan.alerting.carrying("info"), {"severity": "info"})}
     routes: list[dict[str, Any]] = []
+    if plan.secrets.notices_token:
+        receivers["notices"] = _notices_receiver(plan)
+        routes.append(_NOTICES_ROUTE)
     for channel in summaries:
         name = f"{channel.name}-summary"
         receivers[name] = _receiver(plan, [channel.name], {})
@@ -80,6 +102,14 @@ def alertmanager_config(plan: Plan) -> dict[str, Any]:
     routes.append({"receiver": "info", "matchers": ['severity="info"']})
     named = [{"name": name, **configs} for name, configs in receivers.items()]
     return {"route": {"receiver": "info", "routes": routes}, "receivers": named}
+
+
+def _notices_receiver(plan: Plan) -> dict[str, Any]:
+    """Where deployments/notices.py listens; what has ended asks for nothing."""
+    control = plan.sites[plan.site_of("dr")].addresses("control")[0]
+    token = {"authorization": {"type": "Bearer", "credentials_file": NOTICES_CREDENTIALS_FILE}}
+    url = f"http://{control}:{NOTICES_PORT}/notices/alertmanager"
+    return {"webhook_configs": [{"url": url, "send_resolved": False, "http_config": token}]}
 
 
 def _summary_route(receiver: str, period: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import yaml
 
 from infra.platform.dashboards import contact_points, dashboard
 from infra.platform.monitoring import (
+    NOTICES_CREDENTIALS_FILE,
     SECRET_FILES,
     alertmanager_config,
     prometheus_arguments,
@@ -57,6 +58,8 @@ def platform_secrets(plan: Plan) -> dict[str, str]:
         references[f"alertmanager/{SECRET_FILES['pagerduty']}"] = notifications.pagerduty.routing_key
     if notifications.slack:
         references[f"alertmanager/{SECRET_FILES['slack']}"] = notifications.slack.webhook
+    if plan.secrets.notices_token:
+        references[f"alertmanager/{NOTICES_CREDENTIALS_FILE}"] = plan.secrets.notices_token
     return references
 
 

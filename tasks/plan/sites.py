@@ -115,7 +115,10 @@ class Site(Block):
 
 
 class Secrets(Block):
-    """References to secrets: "file:PATH" beside the plan, or "env:NAME"."""
+    """References to secrets: "file:PATH" beside the plan, or "env:NAME".
+
+    Without `notices_token` no notice from outside is taken.
+    """
 
     ca_certificate: SecretRef
     database_superuser: SecretRef
@@ -128,6 +131,7 @@ class Secrets(Block):
     prefect_api: SecretRef
     prefect_database: SecretRef
     prefect_encryption: SecretRef
+    notices_token: SecretRef | None = None
 
 
 class Access(Block):

@@ -243,6 +243,7 @@ def test_no_secret_is_rendered_and_each_is_named(shipped):
     assert platform_secrets(plan) == {
         "alertmanager/secrets/pagerduty_routing_key": "file:secrets/pagerduty_routing_key",
         "alertmanager/secrets/slack_webhook": "file:secrets/slack_webhook",
+        "alertmanager/secrets/notices_token": "file:secrets/notices_token",
     }
     used = set(re.findall(r"_file: (\S+)", shipped["alertmanager/alertmanager.yml"]))
     assert {f"alertmanager/{path}" for path in used} == platform_secrets(plan).keys()
@@ -263,3 +264,21 @@ def test_stack_parameters(rendered):
     assert values["PrimaryRegion"] == plan.site_of("primary")
     assert values["DrBucket"] == plan.sites[plan.site_of("dr")].storage.bucket
     assert values["SecondaryZones"].split(",") == list(plan.high_availability.zones.secondary)
+
+
+def test_disasters_reach_the_control_host_where_the_plan_has_a_token_for_it(rendered):
+    plan, files = rendered
+    config = read(files, "alertmanager/alertmanager.yml")
+    named = {receiver["name"]: receiver for receiver in config["receivers"]}
+    routes = [route for route in config["route"]["routes"] if route["receiver"] == "notices"]
+    if plan.service.name == "ledger":
+        assert plan.secrets.notices_token is None
+        assert "notices" not in named
+        assert routes == []
+        return
+    [route], [hook] = routes, named["notices"]["webhook_configs"]
+    assert config["route"]["routes"][0] == route, "before any route that does not continue"
+    assert route["continue"]
+    assert route["matchers"] == ['disaster="true"']
+    assert hook["url"] == "http://127.2.1.71:4300/notices/alertmanager"
+    assert hook["http_config"]["authorization"]["credentials_file"] == "secrets/notices_token"
