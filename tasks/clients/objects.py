@@ -17,11 +17,13 @@ from obstore import exceptions
 from obstore.store import S3Store
 
 from tasks.errors import Permanent, Transient
-from tasks.plan.plan import Plan
 from tasks.plan.references import Credentials
 
-if TYPE_CHECKING:  # obstore has it in its stubs only
-    from obstore.store import ClientConfig
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig  # in its stubs only
+
+    # Its models take as long to be made as twenty thousand objects to be listed; a pull needs none of them.
+    from tasks.plan.plan import Plan
 
 _STATUS = re.compile(r"status code: (\d{3})|\(code: (AccessDenied)\)")
 
@@ -69,12 +71,12 @@ class Bucket:
         self.store = _store(location, timeout)
 
     @classmethod
-    def owned(cls, plan: Plan, site: str, timeout: float = 10) -> Self:
+    def owned(cls, plan: "Plan", site: str, timeout: float = 10) -> Self:
         """A site's bucket as its owner, who writes it."""
         return cls(location_of(plan, site, plan.sites[site].storage.owner), timeout)
 
     @classmethod
-    def readable(cls, plan: Plan, site: str, timeout: float = 10) -> Self:
+    def readable(cls, plan: "Plan", site: str, timeout: float = 10) -> Self:
         """A site's bucket as its reader: what another site pulls with."""
         return cls(location_of(plan, site, plan.sites[site].storage.reader), timeout)
 
@@ -144,7 +146,7 @@ class Bucket:
             raise _refused(f"cannot {act} {key or 'objects'} in bucket {self.name}", error) from error
 
 
-def location_of(plan: Plan, site: str, reference: str) -> Location:
+def location_of(plan: "Plan", site: str, reference: str) -> Location:
     """A site's bucket as the identity behind a credential reference sees it.
 
     Raises:

@@ -8,9 +8,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from tasks.errors import Refused
-from tasks.plan.sites import Role
+
+if TYPE_CHECKING:  # see tasks.clients.objects
+    from tasks.plan.sites import Role
 
 _LABEL = re.compile(r"\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?")
 _INFO = re.compile(r"(archive|backup)\.info(\.copy)?")
@@ -29,7 +32,7 @@ class Pull:
     target: str
 
 
-def replication_pairs(roles: Mapping[str, Role], active: str) -> tuple[Pull, ...]:
+def replication_pairs(roles: Mapping[str, "Role"], active: str) -> tuple[Pull, ...]:
     """Who pulls from whom, in the order in which new backups travel; nobody writes into the active site's.
 
     Every other site that can take over pulls from the active one; the archive pulls from the DR site.

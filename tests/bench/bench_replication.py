@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "lab")]
 
 from seaweed import Authority, Store, running  # noqa: E402 -- beside the lab tests
-from shared import write_results  # noqa: E402
+from shared import paired_ratio, write_results  # noqa: E402
 
 from infra.lab.home import program  # noqa: E402
 from tasks.clients.buckets import ensure_bucket  # noqa: E402
@@ -55,6 +55,9 @@ class Cost:
     cpu: float
     client_cpu: float
     memory: float
+
+
+Costs = dict[str, dict[str, list[Cost]]]
 
 
 class Pair:
@@ -159,20 +162,23 @@ def measure(small: int = SMALL, rounds: int = ROUNDS, listed: tuple[int, int] = 
         folder = Path(name)
         authority = Authority(folder)
         with _stores(folder, authority) as pair:
-            runs = _scenes(pair, small, rounds)
+            costs = _scenes(pair, small, rounds)
         memory = {keys: listing_memory(folder, authority, keys) for keys in listed}
     return {
         "small_objects": small,
         "rounds": rounds,
-        "runs": runs,
+        "runs": {
+            scene: {tool: _middle(each) for tool, each in tools.items()} for scene, tools in costs.items()
+        },
         "listing_memory_mib": memory,
-        "ratios": _ratios(runs, memory, listed),
+        "ratios": _ratios(costs, memory, listed),
     }
 
 
-def _ratios(runs: dict[str, Any], memory: dict[int, float], listed: tuple[int, int]) -> dict[str, float]:
+def _ratios(costs: Costs, memory: dict[int, float], listed: tuple[int, int]) -> dict[str, float]:
     def ratio(scene: str, what: str, other: str = "rclone") -> float:
-        return round(runs[scene]["ours"][what] / runs[scene][other][what], 3)
+        sides = ([getattr(cost, what) for cost in costs[scene][tool]] for tool in ("ours", other))
+        return round(paired_ratio(*sides), 3)
 
     return {
         "small_objects_cpu_vs_rclone": ratio("small", "cpu"),
@@ -186,13 +192,13 @@ def _ratios(runs: dict[str, Any], memory: dict[int, float], listed: tuple[int, i
     }
 
 
-def _scenes(pair: Pair, small: int, rounds: int) -> dict[str, Any]:
+def _scenes(pair: Pair, small: int, rounds: int) -> Costs:
     source, large = pair.bucket("north", "bench-small"), pair.bucket("north", "bench-large")
     _fill(source, [f"{FOLDER}/{at // 256:016X}/{at:06}" for at in range(small)], _small)
     _fill(large, [], bytes)
     for at in range(LARGE):
         obstore.put(large.store, f"{FOLDER}/{at:016X}/0", os.urandom(50 * MIB), chunk_size=5 * MIB)
-    costs: dict[str, dict[str, list[Cost]]] = {scene: {tool: [] for tool in TOOLS} for scene in SCENES}
+    costs: Costs = {scene: {tool: [] for tool in TOOLS} for scene in SCENES}
     for number in range(rounds):
         order = TOOLS[number % len(TOOLS) :] + TOOLS[: number % len(TOOLS)]
         names = {tool: f"bench-{tool}-{number}" for tool in TOOLS}
@@ -211,7 +217,7 @@ def _scenes(pair: Pair, small: int, rounds: int) -> dict[str, Any]:
             _same(large, pair.bucket("south", f"{names[tool]}-large"))
         for tool in ("ours", "rclone"):
             _same(source, pair.bucket("south", names[tool]))
-    return {scene: {tool: _middle(each) for tool, each in tools.items()} for scene, tools in costs.items()}
+    return costs
 
 
 def _small() -> bytes:

@@ -107,6 +107,14 @@ def summary(seconds: Sequence[float]) -> dict[str, float]:
     return {"median": round(statistics.median(seconds), 3), "p95": round(p95, 3)}
 
 
+def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of ours over theirs, run by run: each pair was measured one right after the other.
+
+    A disk or a processor that is slower for some minutes then slows both sides of a ratio.
+    """
+    return statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
+
+
 def write_results(name: str, results: dict[str, Any]) -> None:
     """Write build/NAME."""
     BUILD.mkdir(exist_ok=True)
