@@ -37,7 +37,7 @@ class Samplers:
             thread.join(5)
 
     def overlaps(self, since: float) -> int:
-        """Split-brain writes since a moment: those of the old site that were asked for after the new one's first.
+        """Split-brain writes since a moment: asked for at the old site after the new one's first.
 
         The service moves once in a case; whoever writes after the newcomer's first write must be the newcomer.
         """
