@@ -25,7 +25,7 @@ from tasks.facts.communication import Delivery
 from tasks.facts.recovery import Incident
 from tasks.plan.communication import ChannelName
 from tasks.plan.plan import Plan
-from tasks.policy.communication import carriers, compose, repeated, stand_ins
+from tasks.policy.communication import carriers, compose, furthest, repeated, stand_ins
 
 T = TypeVar("T")
 Send = Callable[[Plan, Message], str]
@@ -61,7 +61,7 @@ def notify(
         Permanent: the plan's template asks for a value that there is not; nobody was told anything.
     """
     now = at or datetime.now(UTC)
-    message = compose(plan.communication_templates, plan.alerting, incident, stage, now, note)
+    message = compose(plan, incident, stage, now, note)
     deliveries: dict[ChannelName, Delivery] = {}
     wanted = carriers(plan.alerting, stage)
     while wanted:
@@ -116,11 +116,10 @@ def _patiently(send: Send, plan: Plan, message: Message, deadline: float) -> str
 
 def _before(plan: Plan, incident: Incident, stage: Stage, channel: ChannelName) -> Delivery | None:
     """The furthest that an earlier run came."""
-    for outcome in ("sent", "sending"):
-        text = journal.read(plan, incident.id, _name(stage, channel, outcome), incident.failed_site)
-        if text:
-            return Delivery.model_validate_json(text)
-    return None
+    names = (_name(stage, channel, outcome) for outcome in ("sent", "failed", "sending"))
+    texts = (journal.read(plan, incident.id, name, incident.failed_site) for name in names)
+    found = furthest(Delivery.model_validate_json(text) for text in texts if text)
+    return found[0] if found else None
 
 
 def _doubt(incident: Incident, channel: ChannelName, before: Delivery | DrError | None) -> str:
@@ -132,9 +131,8 @@ def _doubt(incident: Incident, channel: ChannelName, before: Delivery | DrError 
 def _record(plan: Plan, incident: Incident, delivery: Delivery) -> str:
     """Write a record; where no store takes it in time, what that means."""
     name = _name(delivery.stage, delivery.channel, delivery.outcome)
-    write = partial(
-        journal.write, plan, incident.failed_site, incident.id, name, delivery.model_dump_json()
-    )
+    text = delivery.model_dump_json()
+    write = partial(journal.write, plan, incident.failed_site, incident.id, name, text)
     if isinstance(_in_time(write), DrError):
         return f"{delivery.outcome} is not on record: a run that is started again tells it again"
     return ""

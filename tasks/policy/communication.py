@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from tasks.clients.channels.message import Message, Stage
 from tasks.facts.communication import Delivery
 from tasks.facts.recovery import Incident
-from tasks.plan.communication import Alerting, ChannelName, CommunicationTemplates, Severity
+from tasks.plan.communication import Alerting, ChannelName, Severity
+from tasks.plan.plan import Plan
 
 _SEVERITIES: Mapping[Stage, Severity] = {
     "opened": "critical",
@@ -28,7 +29,6 @@ _STATUS: Mapping[Stage, str] = {
     "failed": "Moving the service from {failed} to {to} has not succeeded; engineers are working on it.",
     "recovered": "The service runs in {to}.",
 }
-_OUTCOMES = ("failed", "sending", "sent")
 
 
 def carriers(alerting: Alerting, stage: Stage) -> tuple[ChannelName, ...]:
@@ -56,19 +56,11 @@ def stand_ins(order: tuple[ChannelName, ...], told: Mapping[ChannelName, bool]) 
     return tuple(channel for channel in order if channel in found)
 
 
-def compose(  # noqa: PLR0913 -- the plan's part of the words, the incident's, and the moment's
-    templates: CommunicationTemplates,
-    alerting: Alerting,
-    incident: Incident,
-    stage: Stage,
-    at: datetime,
-    note: str = "",
-) -> Message:
+def compose(plan: Plan, incident: Incident, stage: Stage, at: datetime, note: str = "") -> Message:
     """A stage of an incident in the plan's words.
 
     Args:
-        templates: the plan's.
-        alerting: the plan's; it says by when there is news.
+        plan: the plan.
         incident: the incident.
         stage: what happened.
         at: when it happened.
@@ -78,6 +70,7 @@ def compose(  # noqa: PLR0913 -- the plan's part of the words, the incident's, a
         Permanent: the template asks for a value that there is not.
     """
     over = stage == "recovered"
+    templates = plan.communication_templates
     template = templates.resolution_notification if over else templates.incident_notification
     values = _values(incident, stage, note)
     if over:
@@ -86,7 +79,7 @@ def compose(  # noqa: PLR0913 -- the plan's part of the words, the incident's, a
             f"The service was moved from {incident.failed_site} to {incident.to_site}.", note
         )
     else:
-        values["next_update_time"] = _time(next_update(alerting, at))
+        values["next_update_time"] = _time(next_update(plan.alerting, at))
     subject, text = template.fill(values)
     return Message(
         stage=stage,
@@ -104,18 +97,20 @@ def next_update(alerting: Alerting, at: datetime) -> datetime:
 
 
 def repeated(channel: ChannelName, before: Delivery | None) -> str:
-    """What is to be known of a message that an earlier run had begun to send, and perhaps sent."""
+    """What is to be known of a message that an earlier run may have sent."""
     if before is None:
         return ""
+    if before.outcome == "failed":
+        return f"told again after it had failed at {before.at:%H:%M:%S} UTC"
     if channel == "pagerduty":
         return "sent again under the same key, which changes nothing if it had arrived"
     return f"may have been told twice: a run ended while it was sending at {before.at:%H:%M:%S} UTC"
 
 
 def furthest(deliveries: Iterable[Delivery]) -> list[Delivery]:
-    """One record for each stage and channel, the furthest that it came, by time."""
+    """One record for each stage and channel, by time: that it was sent, or else the latest."""
     found: dict[tuple[Stage, ChannelName], Delivery] = {}
-    for each in sorted(deliveries, key=lambda d: (_OUTCOMES.index(d.outcome), d.at)):
+    for each in sorted(deliveries, key=lambda d: (d.outcome == "sent", d.at)):
         found[each.stage, each.channel] = each
     return sorted(found.values(), key=lambda each: each.at)
 
