@@ -36,7 +36,7 @@ _SENDERS: Mapping[ChannelName, Send] = {
     "email": mail.send,
 }
 # Channels are told at the same time; there are at most three rounds, of a channel and of its stand-ins.
-_ROUND_S = 3.0
+_ROUND_S = 2.5
 _STORES_S = 0.5
 _PAUSE_S = 0.2
 

@@ -45,6 +45,7 @@ class Session(StreamRequestHandler):
     def say(self, *lines: str) -> None:
         """Answer in one line or several."""
         self.wfile.write("".join(f"{line}\r\n" for line in lines).encode())
+        self.wfile.flush()
 
     def on_ehlo(self, _name: str) -> None:
         """Who is there, and what is offered."""
@@ -61,7 +62,7 @@ class Session(StreamRequestHandler):
         self.connection = self.tls.wrap_socket(self.connection, server_side=True)
         self.request, self.encrypted = self.connection, True
         self.rfile = self.connection.makefile("rb")
-        self.wfile = self.connection.makefile("wb", 0)
+        self.wfile = self.connection.makefile("wb")
 
     def on_mail(self, sender: str) -> None:
         """The sender; it begins a new mail."""
@@ -81,7 +82,7 @@ class Session(StreamRequestHandler):
             lines.append(line.removeprefix(b".") if line.startswith(b"..") else line)
         mail = message_from_bytes(b"".join(lines), policy=default)
         body = mail.get_body(("plain",))
-        text = body.get_content() if body else ""
+        text = body.get_content().replace("\r\n", "\n") if body else ""
         about = {"to": self.recipients, "id": mail["Message-ID"], "encrypted": self.encrypted}
         inbox.put(self.box, "email", mail["Subject"] or "", text, **about)
         self.say("250 taken")

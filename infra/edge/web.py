@@ -24,7 +24,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 10
     box: ClassVar[Path]
 
-    def do_POST(self) -> None:  # noqa: N802 -- the library's name
+    def do_POST(self) -> None:
         """Take a message, or say why not."""
         length = int(self.headers.get("Content-Length", 0))
         body = self._body() if length <= _LONGEST else None

@@ -49,7 +49,7 @@ def edge_servers(home: Home, plan: Plan) -> list[Server]:
 
 
 def third_parties_server(home: Home, plan: Plan) -> Server:
-    """What stands for PagerDuty, Slack and the mail server: reached where users arrive, on ports of its own."""
+    """What stands for PagerDuty, Slack and the mail server, on ports of its own where users arrive."""
     address = str(plan.service.endpoint.address)
     certificate, key = (str(home.edge / "etc" / name) for name in ("server.crt", "server.key"))
     argv = [program("python"), "-m", "infra.edge", "--address", address, "--box", str(home.inbox)]

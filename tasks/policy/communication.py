@@ -1,5 +1,6 @@
-"""Who is told what about an incident, and in which words. Source: the seed's "Crisis Communication" and
-"Intelligent Alerting".
+"""Who is told what about an incident, and in which words.
+
+Source: the seed's "Crisis Communication" and "Intelligent Alerting".
 
 Somebody must act when an incident is opened, declared or failed: these stages are critical. That it has
 recovered is for information. A severity goes where the plan's `alerting` sends it. From its declaration on,

@@ -209,7 +209,9 @@ def test_a_stranger_is_told_nothing(plans, channel, tmp_path):
 def test_an_answer_that_repeats_the_secret_is_masked_and_nothing_is_logged(plans, channel, status, caplog):
     names = {"pagerduty": "pagerduty_routing_key", "slack": "slack_webhook"}
     plan = plans.leading()
-    secret = {"pagerduty": plans.secret(names[channel]).strip(), "slack": "the-secret-of-the-webhook"}[channel]
+    secret = {"pagerduty": plans.secret(names[channel]).strip(), "slack": "the-secret-of-the-webhook"}[
+        channel
+    ]
     said = secret if channel == "pagerduty" else f"/services/T0/B0/{secret}"
     caplog.set_level(logging.DEBUG)
     with answering(plans.tls, (status, f"no: {said}", {})) as (port, asked):
@@ -221,7 +223,9 @@ def test_an_answer_that_repeats_the_secret_is_masked_and_nothing_is_logged(plans
     assert "no: ***" in error.detail.replace("/***", "***")
 
 
-@pytest.mark.parametrize("webhook", ["hooks.slack.com/hush-hush", "http://127.0.0.10:9/hush-hush", "https://[hush-hush"])
+@pytest.mark.parametrize(
+    "webhook", ["hooks.slack.com/hush-hush", "http://127.0.0.10:9/hush-hush", "https://[hush-hush"]
+)
 def test_a_webhook_that_is_none_is_not_repeated(plans, webhook, caplog):
     caplog.set_level(logging.DEBUG)
     plan = plans.leading()

@@ -56,7 +56,9 @@ class Journal:
         return self.records.get((incident, name))
 
     def forget(self, outcome):
-        self.records = {key: text for key, text in self.records.items() if not key[1].endswith(f"-{outcome}.json")}
+        self.records = {
+            key: text for key, text in self.records.items() if not key[1].endswith(f"-{outcome}.json")
+        }
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +139,7 @@ def test_a_silent_channel_holds_the_others_up_by_no_more_than_its_round(plans, p
         began = time.monotonic()
         told = tell(plans.leading(**ports | {"pagerduty": port}), "declared")
     assert outcomes(told) == {"pagerduty": "failed", "slack": "sent"}
-    assert time.monotonic() - began < 4.5
+    assert time.monotonic() - began < 4
 
 
 def test_a_resumed_run_tells_nothing_twice(plans, ports, box, journal):
@@ -214,9 +216,13 @@ def test_a_missing_value_is_refused_before_anybody_is_told(plans, ports, box, jo
 
 def test_no_secret_is_in_a_delivery_or_a_record(plans, journal):
     key = plans.secret("pagerduty_routing_key").strip()
-    with answering(plans.tls, (400, f"no such key: {key}, /services/T0/B0/the-secret-of-the-webhook", {})) as (port, _):
+    with answering(
+        plans.tls, (400, f"no such key: {key}, /services/T0/B0/the-secret-of-the-webhook", {})
+    ) as (port, _):
         told = tell(plans.leading(pagerduty=port, slack=port), "declared")
-    whole = "".join(delivery.model_dump_json() for delivery in told.values()) + "".join(journal.records.values())
+    whole = "".join(delivery.model_dump_json() for delivery in told.values()) + "".join(
+        journal.records.values()
+    )
     assert "no such key: ***" in whole
     for name, secret in {"pagerduty": key, "slack": "the-secret-of-the-webhook"}.items():
         assert secret not in told[name].detail

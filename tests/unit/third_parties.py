@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer, ThreadingTCPServer
 
-import yaml
-
 from infra.edge.smtp import Session
 from infra.lab.home import DEFAULT_PLAN, Home, lab_plan
 from infra.lab.secrets import EDGE, certificate_paths, make_secrets
 from tasks.facts.recovery import Incident
+from tasks.plan.communication import Notifications
 from tasks.plan.load import load_plan
 
 ADDRESS = "127.0.0.10"
@@ -35,24 +34,23 @@ class Plans:
 
     def __init__(self, folder):
         self.folder = folder
-        self.document = yaml.safe_load(lab_plan(Home(folder), DEFAULT_PLAN, "loopback"))
-        make_secrets(self.leading(), folder)
+        path = folder / "plan.yaml"
+        path.write_text(lab_plan(Home(folder), DEFAULT_PLAN, "loopback"))
+        self.plan = load_plan(path)
+        make_secrets(self.plan, folder)
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(*certificate_paths(folder, EDGE))
 
     def leading(self, pagerduty=9, slack=9, email=9, **more):
         """A plan whose channels lead to these ports; `more` is added to a channel of that name's settings."""
-        document = yaml.safe_load(yaml.safe_dump(self.document))
-        told = document["notifications"]
+        told = self.plan.notifications.model_dump(mode="json")
         told["pagerduty"]["endpoint"] = f"https://{ADDRESS}:{pagerduty}"
         told["slack"]["endpoint"] = f"https://{ADDRESS}:{slack}"
         told["email"]["smarthost"] = f"{ADDRESS}:{email}"
         for name, settings in more.items():
             told[name.removesuffix("_settings")] |= settings
         self.write("slack_webhook", f"https://{ADDRESS}:{slack}/services/T0/B0/the-secret-of-the-webhook")
-        path = self.folder / "plan.yaml"
-        path.write_text(yaml.safe_dump(document))
-        return load_plan(path)
+        return self.plan.model_copy(update={"notifications": Notifications.model_validate(told)})
 
     def write(self, name, text):
         path = self.folder / "secrets" / name
@@ -77,7 +75,7 @@ def running(server):
 
 @contextmanager
 def answering(tls, *answers):
-    """An HTTPS server with an answer (status, body, headers) for each request; the last one is for all others.
+    """An HTTPS server with an answer (status, body, headers) for each request; the last one stays.
 
     Yields its port, and the list of what it was asked.
     """

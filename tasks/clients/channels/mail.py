@@ -87,6 +87,7 @@ def _unproven() -> ssl.SSLContext:
 
 def _answered(error: smtplib.SMTPException) -> Exception:
     """SMTP's codes: 4yz may pass, 5yz does not."""
+    said: bytes | str
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, said = next(iter(error.recipients.values()))
     elif isinstance(error, smtplib.SMTPResponseException):

@@ -17,7 +17,6 @@ class _OneAttempt(EventsApiV2Client):
     """Whether to try again is the caller's to say: by itself the client waits out a 429 for ever."""
 
     max_network_attempts = 0
-    timeout = TIMEOUT_S
 
     def postprocess(self, response: Response) -> None:
         """Called once for each answer, before the client's own retries."""
@@ -44,13 +43,14 @@ def send(plan: Plan, message: Message) -> str:
         told("pagerduty", [key]),
         _OneAttempt(key, base_url=settings.endpoint, verify=trusted(plan)) as client,
     ):
+        client.timeout = TIMEOUT_S
         try:
             return _tell(client, plan.service.name, message)
-        except HttpError as error:
-            answer = error.response
-            raise of_http(answer.status_code, answer.text, answer.headers.get("retry-after")) from None
         except Error as error:
-            raise OSError(type(error.__cause__).__name__) from None
+            answer = error.response
+            if answer is None:
+                raise OSError(type(error.__cause__).__name__) from None
+            raise of_http(answer.status_code, answer.text, answer.headers.get("retry-after")) from None
 
 
 def _tell(client: EventsApiV2Client, source: str, message: Message) -> str:

@@ -15,9 +15,12 @@ from tasks.plan.plan import Plan
 from tasks.plan.references import read_secret
 
 # The library logs the webhook's address with its failures; it knows a logger without a level as one for all.
-_SILENT = logging.Logger("slack", logging.CRITICAL + 1)
+_SILENT = logging.getLogger(f"{__name__}.silent")
+_SILENT.setLevel(logging.CRITICAL + 1)
 # The Web API's own words for "try again", which come with status 200.
-_PASSING = frozenset({"ratelimited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"})
+_PASSING = frozenset(
+    {"ratelimited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"}
+)
 
 
 def send(plan: Plan, message: Message) -> str:
@@ -43,9 +46,7 @@ def _by_webhook(plan: Plan, settings: Slack, text: str) -> str:
     with told("slack", [url, url.partition("//")[2].partition("/")[2]]):
         if urlsplit(url).scheme != "https":
             raise Permanent("the webhook is no https address", hint="see notifications.slack.webhook")
-        client = WebhookClient(
-            url, timeout=TIMEOUT_S, ssl=trusted(plan), logger=_SILENT, retry_handlers=[]
-        )
+        client = WebhookClient(url, timeout=TIMEOUT_S, ssl=trusted(plan), logger=_SILENT, retry_handlers=[])
         client.proxy = None  # urllib reads the environment's proxies itself, and honours no_proxy
         answer = client.send(text=text)
         # A proxy that wants a login answers 200 as well.
