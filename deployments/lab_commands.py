@@ -1,5 +1,6 @@
 """`dr lab`: the embedded lab."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from infra.edge.inbox import messages
 from infra.lab import lab as embedded
 from infra.lab.home import DEFAULT_PLAN, Home, default_directory
 from infra.lab.traffic import start_load, stop_load
@@ -90,6 +92,26 @@ def load(
     else:
         start_load(home, home.plan(), rate)
     _console.print("the load has ended" if stop else f"{rate:g} orders a second; the ledger is {home.ledger}")
+
+
+@lab.command()
+def inbox(
+    directory: Directory = None,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON, one message a line, whole")] = False,
+) -> None:
+    """Show what was told through PagerDuty, Slack and mail, which all end in the lab."""
+    home = _home(directory)
+    home.plan()
+    told = list(messages(home.inbox))
+    if as_json:
+        for message in told:
+            print(json.dumps(message, ensure_ascii=False))
+        return
+    table = Table("at", "channel", "what", "subject")
+    for message in told:
+        what = message.get("action") or "message"
+        table.add_row(message["at"], message["channel"], what, message["subject"])
+    _console.print(table)
 
 
 def _home(directory: Path | None) -> Home:

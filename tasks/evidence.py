@@ -2,8 +2,10 @@
 
 from tasks.clients import journal
 from tasks.errors import Refused
+from tasks.facts.communication import Delivery
 from tasks.facts.recovery import Incident, Report, StepRecord
 from tasks.plan.plan import Plan
+from tasks.policy.communication import furthest
 from tasks.policy.recovery import merge_attempts
 
 
@@ -28,6 +30,16 @@ def read_steps(plan: Plan, incident: Incident) -> list[StepRecord]:
     """
     texts = journal.read_all(plan, incident.id, "steps/")
     return merge_attempts(StepRecord.model_validate_json(text) for text in texts)
+
+
+def read_deliveries(plan: Plan, incident: str) -> list[Delivery]:
+    """What was told of an incident so far, one record for each stage and channel, by time.
+
+    Raises:
+        Transient: no store answers.
+    """
+    texts = journal.read_all(plan, incident, "notifications/")
+    return furthest(Delivery.model_validate_json(text) for text in texts)
 
 
 def latest_incident(plan: Plan) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from infra.edge.addresses import our_channels
 from infra.lab.network.addresses import namespace_document
 from infra.lab.network.base import Network
 from infra.lab.network.loopback import Loopback
@@ -70,8 +71,13 @@ class Home:
 
     @property
     def edge(self) -> Path:
-        """The public endpoint's directory; it belongs to no site."""
+        """The directory of what belongs to no site: the public endpoint and the third parties."""
         return self.directory / "edge"
+
+    @property
+    def inbox(self) -> Path:
+        """What the third parties were told, a JSON object a line."""
+        return self.edge / "inbox.jsonl"
 
     def unreachable(self, site: str) -> Path:
         """The mark of a site that is broken or cut; the lab's remote shell honours it."""
@@ -144,7 +150,7 @@ class Home:
 
 
 def lab_plan(home: Home, source: Path, kind: str) -> str:
-    """The lab's plan as YAML: the given one, with hosts as directories and the lab's remote shell.
+    """The lab's plan as YAML: the given one, with the lab's directories, remote shell and third parties.
 
     Raises:
         PlanRefused: the plan has mistakes.
@@ -161,6 +167,7 @@ def lab_plan(home: Home, source: Path, kind: str) -> str:
         # On loopback every client appears as 127.0.0.1, among namespaces the world as the endpoint.
         "operators": ["127.0.0.1" if kind == "loopback" else endpoint],
     }
+    document["notifications"] = our_channels(document["notifications"], endpoint)
     document["recovery"]["ledger"] = {
         "file": home.ledger.name,
         "query": "select id::text as id from orders where id = any(%s::uuid[])",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from infra.lab.home import Home
 from infra.lab.processes import own
-from infra.lab.secrets import certificate_paths
+from infra.lab.secrets import EDGE, certificate_paths
 from infra.lab.storage import storage_identities, storage_sockets
 from infra.lab.uploads import seed_uploads
 from infra.render import endpoint_config, host_files
@@ -41,9 +41,10 @@ def write_host(  # noqa: PLR0913 -- a host of a site of a plan, in a lab, in a r
 
 
 def write_edge(home: Home, plan: Plan, active: str) -> None:
-    """Write the public endpoint's configuration."""
+    """Write the public endpoint's configuration and the third parties' certificate."""
     _folder(home.edge, "etc")
     _write(home.edge, "etc/haproxy/haproxy.cfg", endpoint_config(plan, active), secret=False)
+    _write_certificate(home, EDGE, home.edge, "etc/")
 
 
 def remove_sockets(endpoint: str) -> None:
@@ -59,9 +60,13 @@ def _write_store(home: Home, plan: Plan, site: str, root: Path) -> None:
         storage.bucket, plan.credentials(storage.owner), plan.credentials(storage.reader)
     )
     _write(root, "identities.json", identities, secret=True)
-    certificate, key = certificate_paths(home.directory, site)
-    _write(root, "server.crt", certificate.read_text(), secret=False)
-    _write(root, "server.key", key.read_text(), secret=True)
+    _write_certificate(home, site, root)
+
+
+def _write_certificate(home: Home, name: str, root: Path, folder: str = "") -> None:
+    certificate, key = certificate_paths(home.directory, name)
+    _write(root, f"{folder}server.crt", certificate.read_text(), secret=False)
+    _write(root, f"{folder}server.key", key.read_text(), secret=True)
 
 
 def _folder(root: Path, relative: str) -> None:

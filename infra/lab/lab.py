@@ -15,7 +15,7 @@ from infra.lab.preflight import require_programs
 from infra.lab.processes import MARK, Server, kill_all, running, start
 from infra.lab.repositories import make_repositories
 from infra.lab.secrets import make_secrets
-from infra.lab.servers import endpoint_server, servers, servers_of
+from infra.lab.servers import edge_servers, servers, servers_of
 from infra.lab.shell import write_shell
 from infra.ui import seal_ui
 from tasks.errors import Refused
@@ -140,8 +140,10 @@ def status(home: Home) -> dict[str, dict[str, str]]:
             told.setdefault(site, {})[server.key.partition("/")[2]] = (
                 "running" if server.key in alive else "dead"
             )
-    edge = endpoint_server(home, plan)
-    told["edge"] = {"endpoint/haproxy": "running" if edge.key in alive else "dead"}
+    told["edge"] = {
+        server.key.partition("/")[2]: "running" if server.key in alive else "dead"
+        for server in edge_servers(home, plan)
+    }
     return told
 
 
@@ -175,7 +177,7 @@ def _start_all(home: Home, plan: Plan, say: Say) -> None:
     provision.stores(plan)
     active = provision.truth(plan)
     write_edge(home, plan, active)
-    _start(home, endpoint_server(home, plan))
+    _start(home, *edge_servers(home, plan))
     # The active site first: the other one streams from it.
     for site in sorted(plan.sites, key=lambda name: name != active):
         _start_stack(home, plan, site, active, say)

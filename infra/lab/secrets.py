@@ -1,4 +1,4 @@
-"""The lab's own secrets: a certificate authority, a certificate a store, and random passwords."""
+"""The lab's own secrets: a certificate authority, a certificate a server, and random passwords."""
 
 import datetime as dt
 import ipaddress
@@ -14,10 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pyrage import x25519
 
+from infra.edge.addresses import new_webhook
 from tasks.clients.secret_sources import references
 from tasks.plan.plan import Plan
-from tasks.plan.sites import Storage
 
+EDGE = "edge"
+"""whose certificate the third parties show"""
 _LIFE = dt.timedelta(days=365)
 
 
@@ -32,16 +34,19 @@ def make_secrets(plan: Plan, folder: Path) -> None:
             _write_new(folder / reference.removeprefix("file:"), json.dumps(pair))
     _make_recovery_key(plan, folder)
     _make_certificates(plan, folder)
-    # What remains are keys of notification channels that the lab does not have.
+    slack, edge = plan.notifications.slack, str(plan.service.endpoint.address)
+    if slack and slack.webhook.startswith("file:"):
+        _write_new(folder / slack.webhook.removeprefix("file:"), new_webhook(edge))
+    # What remains are keys of which the third parties ask only that there is one.
     for reference in references(plan):
         if reference.startswith("file:"):
             _write_new(folder / reference.removeprefix("file:"), Fernet.generate_key().decode())
 
 
 def certificate_paths(plan_folder: Path, site: str) -> tuple[Path, Path]:
-    """The certificate and key of a site's store."""
+    """The certificate and key of a site's store, or of the edge."""
     folder = plan_folder / "secrets" / site
-    return folder / "storage.crt", folder / "storage.key"
+    return folder / "server.crt", folder / "server.key"
 
 
 def _make_recovery_key(plan: Plan, folder: Path) -> None:
@@ -65,7 +70,9 @@ def _write_new(path: Path, text: str, mode: int = 0o600) -> None:
 
 def _make_certificates(plan: Plan, folder: Path) -> None:
     authority = folder / plan.secrets.ca_certificate.removeprefix("file:")
-    pairs = {name: certificate_paths(folder, name) for name in plan.sites}
+    addresses = {name: urlsplit(site.storage.endpoint).hostname or "" for name, site in plan.sites.items()}
+    addresses[EDGE] = str(plan.service.endpoint.address)
+    pairs = {name: certificate_paths(folder, name) for name in addresses}
     if authority.exists() and all(path.exists() for pair in pairs.values() for path in pair):
         return
     key = ec.generate_private_key(ec.SECP256R1())
@@ -78,7 +85,7 @@ def _make_certificates(plan: Plan, folder: Path) -> None:
         .sign(key, hashes.SHA256())
     )
     for name, (certificate_path, key_path) in pairs.items():
-        certificate, leaf_key = _leaf(plan.sites[name].storage, key, root)
+        certificate, leaf_key = _leaf(addresses[name], key, root)
         for path in (certificate_path, key_path, authority):
             path.unlink(missing_ok=True)
         _write_new(certificate_path, certificate, 0o644)
@@ -86,8 +93,7 @@ def _make_certificates(plan: Plan, folder: Path) -> None:
     _write_new(authority, root.public_bytes(serialization.Encoding.PEM).decode(), 0o644)
 
 
-def _leaf(storage: Storage, signer: ec.EllipticCurvePrivateKey, root: x509.Certificate) -> tuple[str, str]:
-    address = urlsplit(storage.endpoint).hostname or ""
+def _leaf(address: str, signer: ec.EllipticCurvePrivateKey, root: x509.Certificate) -> tuple[str, str]:
     key = ec.generate_private_key(ec.SECP256R1())
     # pgBackRest 2.45 reads DNS names only, boto3 wants the address as one: both are given.
     names = x509.SubjectAlternativeName(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from infra.edge.addresses import HTTPS_PORT
 from infra.lab.control import control_servers
 from infra.lab.home import Home, program
 from infra.lab.processes import Server
@@ -40,6 +41,20 @@ def endpoint_server(home: Home, plan: Plan) -> Server:
     endpoint = plan.service.endpoint
     argv = ["haproxy", "-db", "-f", str(home.edge / "etc/haproxy/haproxy.cfg")]
     return Server("edge/endpoint/haproxy", argv, home.edge, str(endpoint.address), endpoint.port)
+
+
+def edge_servers(home: Home, plan: Plan) -> list[Server]:
+    """Everything that is in no site."""
+    return [endpoint_server(home, plan), third_parties_server(home, plan)]
+
+
+def third_parties_server(home: Home, plan: Plan) -> Server:
+    """What stands for PagerDuty, Slack and the mail server, on ports of its own where users arrive."""
+    address = str(plan.service.endpoint.address)
+    certificate, key = (str(home.edge / "etc" / name) for name in ("server.crt", "server.key"))
+    argv = [program("python"), "-m", "infra.edge", "--address", address, "--box", str(home.inbox)]
+    argv += ["--certificate", certificate, "--key", key]
+    return Server("edge/third-parties/receiver", argv, home.edge, address, HTTPS_PORT)
 
 
 def servers_of(home: Home, plan: Plan, site: str, host: str, wanted: Program) -> list[Server]:

@@ -15,13 +15,13 @@ def write(plan: Plan, failed_site: str, incident: str, name: str, data: str | by
     records.write(plan, f"{_FOLDER}/{incident}/{name}", data, failed_site)
 
 
-def read(plan: Plan, incident: str, name: str) -> str | None:
-    """One record, from the first store that has it.
+def read(plan: Plan, incident: str, name: str, failed_site: str = "") -> str | None:
+    """One record, from the first store that has it. A failed site is not asked.
 
     Raises:
         Transient: no store answers.
     """
-    return records.read(plan, f"{_FOLDER}/{incident}/{name}")
+    return records.read(plan, f"{_FOLDER}/{incident}/{name}", failed_site)
 
 
 def read_all(plan: Plan, incident: str, prefix: str) -> list[str]:

@@ -5,7 +5,7 @@ Masked are values and lines by their name, digests of passwords, and the plan's 
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tasks.plan.plan import Plan
@@ -53,6 +53,12 @@ def masker(plan: Plan) -> Callable[[str], str]:
         for reference in (site.storage.owner, site.storage.reader):
             pair = plan.credentials(reference)
             texts += [pair.access_key, pair.secret_key]
+    return hiding(texts)
+
+
+def hiding(secrets: Iterable[str]) -> Callable[[str], str]:
+    """What replaces each of some secret texts, and the JSON writing of it; empty ones are none."""
+    texts = [text for text in secrets if text]
     whole = sorted({*texts, *(json.dumps(text)[1:-1] for text in texts)}, key=len, reverse=True)
-    pattern = re.compile("|".join(map(re.escape, whole)))
+    pattern = re.compile("|".join(map(re.escape, whole)) or r"(?!)")
     return lambda text: pattern.sub(MASK, text)

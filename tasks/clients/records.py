@@ -35,21 +35,21 @@ def write(plan: Plan, key: str, data: str | bytes, failed_site: str = "") -> Non
         raise Transient(f"no store takes the record {key}", "; ".join(failures))
 
 
-def read(plan: Plan, key: str) -> str | None:
-    """One record, from the first store that has it; None where none has.
+def read(plan: Plan, key: str, failed_site: str = "") -> str | None:
+    """One record, from the first store that has it; None where none has. A failed site is not asked.
 
     Raises:
         Transient: no store answers.
     """
-    failures = []
-    for site in survivors(plan):
+    failures, asked = [], survivors(plan, failed_site)
+    for site in asked:
         try:
             return Bucket.owned(plan, site).get(key).decode()
         except Missing:
             continue
         except Transient as error:
             failures.append(str(error))
-    if len(failures) == len(plan.sites):
+    if len(failures) == len(asked):
         raise Transient("no store answers", "; ".join(failures))
     return None
 

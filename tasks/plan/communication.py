@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from tasks.errors import Permanent
 from tasks.plan.base import Block, Phrase
@@ -26,11 +26,17 @@ PLACEHOLDERS = (
     "failed_site",
     "recovery_site",
 )
+# What nobody knows while an incident lasts, and what nobody owes once it is over.
+KNOWN_AFTER = frozenset({"resolution_time", "resolution_summary"})
+KNOWN_DURING = frozenset({"next_update_time"})
 _PLACEHOLDER = re.compile(r"\[([^\[\]]*)\]")
 _LEVEL = re.compile(r"level_([1-9])")
 _ALERTS = re.compile(r"((?:critical|warning|info)(?:(?:, | and )(?:critical|warning|info))*) alerts")
 _SUMMARIES = re.compile(r"(daily|weekly) summary reports")
 EmailAddress = Annotated[str, matching(r"[^@\s]+@[^@\s]+", "an address such as 'dr@example.org'")]
+HttpsServer = Annotated[
+    str, matching(r"https://[^\s/?#@]+", "https://HOST or https://HOST:PORT, nothing after it")
+]
 
 
 def _word(placeholder: str) -> str:
@@ -62,9 +68,9 @@ class Template(Block):
         """The subject and the text with every placeholder replaced.
 
         Raises:
-            Permanent: a value is missing; a customer never reads a bare placeholder.
+            Permanent: a value is missing or blank; a customer never reads a bare placeholder.
         """
-        missing = self.placeholders - values.keys()
+        missing = {name for name in self.placeholders if not values.get(name, "").strip()}
         if missing:
             raise Permanent("the message lacks values", ", ".join(sorted(missing)))
         subject, text = (
@@ -169,30 +175,46 @@ class Alerting(Block):
     escalation_policies: EscalationPolicies
     notification_channels: Annotated[tuple[NotificationChannel, ...], Field(min_length=1)]
 
+    @property
+    def order(self) -> tuple[ChannelName, ...]:
+        """All channels, in the order in which one stands in for another."""
+        return tuple(channel.name for channel in self.notification_channels)
+
     def carrying(self, severity: Severity) -> list[ChannelName]:
         """The channels that carry a severity's alerts."""
         return [channel.name for channel in self.notification_channels if severity in channel.alerts]
 
 
 class Pagerduty(Block):
-    """Where pages go."""
+    """Where pages go; `endpoint` is the Events API, or a proxy that stands for it."""
 
     routing_key: SecretRef
+    endpoint: HttpsServer = "https://events.pagerduty.com"
 
 
 class Slack(Block):
-    """Where chat messages go."""
+    """Where chat messages go: to the webhook, or as the app of `token` to the channel, through `endpoint`."""
 
     webhook: SecretRef
     channel: Annotated[str, matching(r"#[a-z0-9_-]+", "a channel such as '#incidents'")]
+    token: SecretRef | None = None
+    endpoint: HttpsServer = "https://slack.com"
 
 
 class Email(Block):
-    """Where mail goes, and through which host:port."""
+    """Where mail goes, through which host:port, and as whom where the smarthost wants a login."""
 
     to: EmailAddress
     sender: EmailAddress
     smarthost: Annotated[str, matching(r"[^\s:]+:[0-9]{1,5}", "host:port")]
+    user: Sentence | None = None
+    password: SecretRef | None = None
+
+    @model_validator(mode="after")
+    def _whole_login(self) -> Self:
+        if (self.user is None) != (self.password is None):
+            raise refusal("half a login", "user and password, or neither")
+        return self
 
 
 class Notifications(Block):

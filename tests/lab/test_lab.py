@@ -114,7 +114,7 @@ def test_up_again_leaves_what_runs_alone(labs):
 def test_up_repairs_what_died_and_status_tells_the_truth_before_and_after(labs):
     lab = labs.shared("loopback")
     assert lab.attempt("lab", "status").returncode == 0
-    killed = ["patroni", "redis", "sentinel", "haproxy", "storage", "etcd", "loop-observe"]
+    killed = ["patroni", "redis", "sentinel", "haproxy", "storage", "etcd", "loop-observe", "receiver"]
     victims = {
         name: next(key for key in sorted(processes(lab)) if key.endswith(f"/{name}")) for name in killed
     }

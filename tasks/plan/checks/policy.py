@@ -4,7 +4,13 @@ from collections.abc import Iterator, Mapping
 
 from tasks.plan.availability import HighAvailability, SlaTier
 from tasks.plan.backup import BackupStrategy
-from tasks.plan.communication import Alerting, Notifications
+from tasks.plan.communication import (
+    KNOWN_AFTER,
+    KNOWN_DURING,
+    Alerting,
+    CommunicationTemplates,
+    Notifications,
+)
 from tasks.plan.mesh import Mesh
 from tasks.plan.mistakes import Mistake
 from tasks.plan.monitoring import Monitoring
@@ -123,6 +129,15 @@ def channel_addresses(alerting: Alerting, notifications: Notifications) -> Itera
             yield Mistake(path, "missing", "the address behind each notification channel")
 
 
+def templates(communication_templates: CommunicationTemplates) -> Iterator[Mistake]:
+    """A template asks for nothing that is not known when it is sent."""
+    unknown = {"incident_notification": KNOWN_AFTER, "resolution_notification": KNOWN_DURING}
+    for name, placeholders in unknown.items():
+        for asked in sorted(getattr(communication_templates, name).placeholders & placeholders):
+            path = f"communication_templates.{name}"
+            yield Mistake(path, f"[{asked}] is not known at that moment", "another placeholder")
+
+
 def dashboards_channel(monitoring: Monitoring, alerting: Alerting) -> Iterator[Mistake]:
     """Grafana alerts through a channel that exists."""
     channels = [channel.name for channel in alerting.notification_channels]
@@ -141,5 +156,5 @@ def retries(mesh: Mesh) -> Iterator[Mistake]:
 
 CHECKS = (
     tier, recovery_point, recovery_time, commanders, health_checks, kept_until_next, kept_together, by_time,
-    escalation, channels_once, channel_addresses, dashboards_channel, retries,
+    escalation, channels_once, channel_addresses, templates, dashboards_channel, retries,
 )  # fmt: skip

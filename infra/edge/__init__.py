@@ -1,0 +1,4 @@
+"""The third parties' edge: a small HTTPS and SMTP server that takes what channels send, and keeps it.
+
+It answers as PagerDuty's Events API, Slack and a mail server do, refusals of malformed messages included.
+"""

@@ -1,0 +1,29 @@
+"""What is told, whatever the channel."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tasks.plan.communication import Severity
+
+Stage = Literal["opened", "declared", "recovered", "failed"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One stage of an incident in words.
+
+    Attributes:
+        stage: what happened.
+        severity: how soon somebody must look.
+        incident: the incident's id.
+        subject: one line.
+        text: the whole of it, plain.
+        dedup_key: messages with the same key are about the same thing.
+    """
+
+    stage: Stage
+    severity: Severity
+    incident: str
+    subject: str
+    text: str
+    dedup_key: str
