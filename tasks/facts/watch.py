@@ -82,7 +82,8 @@ class Look:
     Attributes:
         vantage: the site it looks from.
         site: the site it looks at.
-        at_s: when it began.
+        at_s: when it began, on the vantage's clock.
+        at: the same, for people.
         hosts: the hosts of all sites, the vantage's own aside.
         checks: what the site is for.
     """
@@ -90,6 +91,7 @@ class Look:
     vantage: str
     site: str
     at_s: float
+    at: datetime
     hosts: tuple[HostSeen, ...]
     checks: tuple[Probe, ...]
 
@@ -210,6 +212,7 @@ class Told:
         lease: of the watched site.
         records: every vantage's record with its revision.
         suspicion: the loss that is agreed on.
+        suspicion_revision: etcd's revision of it, to write over it or remove it.
     """
 
     active: str = ""
@@ -218,6 +221,12 @@ class Told:
     lease: Lease = "unknown"
     records: Mapping[str, tuple[Record, int]] = field(default_factory=dict)
     suspicion: Suspicion | None = None
+    suspicion_revision: int = 0
+
+    @property
+    def quorum(self) -> bool:
+        """Whether etcd answered."""
+        return bool(self.active)
 
 
 @dataclass(frozen=True, slots=True)

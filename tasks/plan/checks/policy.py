@@ -149,6 +149,6 @@ def retries(mesh: Mesh) -> Iterator[Mistake]:
 
 
 CHECKS = (
-    tier, recovery_point, recovery_time, health_checks, detection, confirmation, kept_until_next, kept_together,
-    by_time, escalation, channels_once, channel_addresses, dashboards_channel, retries,
+    tier, recovery_point, recovery_time, health_checks, detection, confirmation, kept_until_next,
+    kept_together, by_time, escalation, channels_once, channel_addresses, dashboards_channel, retries,
 )  # fmt: skip
