@@ -1,6 +1,6 @@
 """24 simulated hours of noise, and the loss of a site at every phase: what the watch declares of which.
 
-`python tests/faults/watch_noise.py [SEEDS]` in the repository's root. Policy, hysteresis and agreement are the
+`python tests/faults/watch_noise.py [SEEDS]` in the repository's root. Policy and agreement are the
 product's; sites, links, etcd, Prefect and the clocks are simulated. Noise never lasts longer than 60 s at a
 time: links cut (one by one, and all of the primary's at once), sites and hosts that restart, vantages that
 restart, questions that are answered late or not, elections. None of it may be declared; a real loss must be
@@ -72,7 +72,7 @@ def day(seed: int) -> Row:
 
 
 def losses(count: int) -> list[Row]:
-    """Real losses at random moments of the vantages' rounds; the site refuses or is silent, etcd quick or slow."""
+    """Real losses at random moments; the site refuses or is silent, and etcd is quick or slow."""
     rows: list[Row] = []
     for refuses, exchange_s in ((True, 0.3), (False, 0.3), (False, 4.0)):
         stories = [lost(seed, refuses=refuses, exchange_s=exchange_s) for seed in range(count)]
@@ -113,7 +113,7 @@ def main() -> int:
     """Run it all; exit 1 where anything was declared wrongly, or a loss was told or declared too late."""
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     days = [day(seed) for seed in range(seeds)]
-    sys.stdout.write(f"declared in 24 hours of noise, none of it longer than {LONGEST_S:g} s (longer: two that touch, so declared rightly):\n")
+    sys.stdout.write(f"declared in 24 hours of faults of {LONGEST_S:g} s at most; longer: where some touched\n")
     table(("seed", "faults", "looks", *CONTROLS, "the watch", "longer", "took s"), days)
     count = 200
     found = losses(count)
@@ -122,7 +122,8 @@ def main() -> int:
     wrong = sum(int(str(row[6])) for row in days)
     blunt = [control for at, control in enumerate(CONTROLS, 3) if not any(row[at] for row in days)]
     late = [row[0] for row in found if (row[4], row[6]) != (f"{count}/{count}",) * 2]
-    sys.stdout.write(f"\ndeclared wrongly: {wrong}; late: {late or 0}; controls that never erred: {blunt or 0}\n")
+    told = f"declared wrongly: {wrong}; late: {late or 0}; controls that never erred: {blunt or 0}"
+    sys.stdout.write(f"\n{told}\n")
     return 1 if wrong or late or blunt else 0
 
 

@@ -61,8 +61,9 @@ def peers(*records, since_s=0.0, renewed=True):
 
 
 def record(vantage=ARCHIVE, verdict="site_failure", level="lost", site=PRIMARY, since=NOW):
+    told = {"x": "silent"}
     return Record(
-        vantage=vantage, site=site, at=NOW, level=level, verdict=verdict, since=since, evidence={"x": "silent"}
+        vantage=vantage, site=site, at=NOW, level=level, verdict=verdict, since=since, evidence=told
     )
 
 
