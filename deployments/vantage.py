@@ -1,4 +1,4 @@
-"""One vantage: what it saw, what it makes of it, and whom it tells. It starts nothing and waits for nothing."""
+"""One vantage: what it saw, what it makes of it, and whom it tells. It starts nothing, and never waits."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -114,12 +114,14 @@ class Watch:
         record = self._publish()
         if record and record.verdict == "site_failure":
             told = self._read()
+        before = self.standing.agreement
         self._agree(record, told)
-        self._publish()
+        if self.standing.agreement != before:
+            self._publish()
 
     def wait_s(self) -> float:
         """How long until it must judge again, where no look ends before."""
-        return _TICK_S if not is_settled(self.sights) else self._rule.pace
+        return _TICK_S if not is_settled(self.sights) else self._rule.interval
 
     def next_look_s(self) -> float:
         """When it must look again, on its own clock."""
@@ -185,5 +187,3 @@ class Watch:
         run = self._told.suspicion and self._post.run_of(self._told.suspicion.key)
         if run:
             yield declared(run)
-
-

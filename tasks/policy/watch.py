@@ -115,7 +115,9 @@ def verdict_on(sights: Sights, told: Told, peers: Peers, rule: Rule, now_s: floa
     return "site_failure" if told.lease == "ended" else "unknown"
 
 
-def stand(before: Standing, sights: Sights, told: Told, peers: Peers, rule: Rule, now: Moment) -> Standing:
+def stand(  # noqa: PLR0913 -- all that it is judged by
+    before: Standing, sights: Sights, told: Told, peers: Peers, rule: Rule, now: Moment
+) -> Standing:
     """Judge anew; what is agreed on with the others is another matter."""
     verdict = verdict_on(sights, told, peers, rule, now.s)
     after = before

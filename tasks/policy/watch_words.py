@@ -32,9 +32,7 @@ class News:
 def evidence(look: Look, told: Told) -> Mapping[str, str]:
     """What was not good, and the state of the leader key."""
     silent = {f"host {host.host}": "silent" for host in look.hosts if not host.answers}
-    wrong = {
-        probe.what: f"{probe.outcome}: {probe.why}" for probe in look.checks if probe.outcome != "good"
-    }
+    wrong = {probe.what: f"{probe.outcome}: {probe.why}" for probe in look.checks if probe.outcome != "good"}
     return {**wrong, **silent, "leader key": told.lease}
 
 
@@ -64,7 +62,7 @@ def record_of(
     )
 
 
-def findings(
+def findings(  # noqa: PLR0913 -- all that is told of
     sights: Sights, standing: Standing, told: Told, peers: Peers, rule: Rule, now_s: float
 ) -> Iterator[Finding]:
     """What a person should know, beside the verdict."""

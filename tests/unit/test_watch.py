@@ -144,15 +144,22 @@ class Stubborn:
 
     def __init__(self):
         self.looks = self.judgements = 0
+        self.over = False
 
     def look(self):
+        self._end()
         self.looks += 1
         if self.looks % 2:
             raise KeyError("nobody foresaw this")
 
     def judge(self):
+        self._end()
         self.judgements += 1
         raise ZeroDivisionError("nor this")
+
+    def _end(self):
+        if self.over:
+            raise SystemExit
 
     def wait_s(self):
         return 0.01
@@ -164,8 +171,12 @@ class Stubborn:
 def test_the_loop_outlives_what_nobody_foresaw(monkeypatch):
     monkeypatch.setattr(watch, "_AGAIN_S", 0.01)
     stubborn = Stubborn()
-    threading.Thread(target=watch.keep, args=(stubborn,), daemon=True).start()
+    thread = threading.Thread(target=watch.keep, args=(stubborn,), daemon=True)
+    thread.start()
     until(lambda: stubborn.looks > 5 and stubborn.judgements > 5)
+    stubborn.over = True
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 def test_a_silent_prefect_is_a_finding_after_a_while_and_changes_nothing_else():

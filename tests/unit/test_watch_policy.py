@@ -6,8 +6,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from watch_world import ARCHIVE, DR, HOSTS, PRIMARY, RULE
 
-from tasks.facts.watch import Agreement, HostSeen, Look, Moment, Peer, Peers, Probe, Record, Sights, Standing
-from tasks.facts.watch import Suspicion, Told
+from tasks.facts.watch import (
+    Agreement,
+    HostSeen,
+    Look,
+    Moment,
+    Peer,
+    Peers,
+    Probe,
+    Record,
+    Sights,
+    Standing,
+    Suspicion,
+    Told,
+)
 from tasks.policy.watch import (
     DATABASE,
     ETCD,

@@ -1,4 +1,4 @@
-"""Two real vantages in virtual time: a loss is told in time at every phase, and what passes is not declared."""
+"""Two real vantages in virtual time: a loss is told in time at every phase; what passes is not declared."""
 
 from itertools import product
 
@@ -16,13 +16,13 @@ PHASES = (0.0, 2.4, 4.9, 5.1, 7.5, 9.99)
 @pytest.mark.parametrize("exchange_s", [0.0, 4.0])
 def test_a_loss_is_told_within_the_bound_at_every_phase_and_declared_when_confirmed(refuses, exchange_s):
     assert BOUND_S <= DETECTION_S
-    for number, phases in enumerate(product(PHASES, PHASES)):
-        phases = dict(zip(VANTAGES, phases, strict=True))
+    for number, both in enumerate(product(PHASES, PHASES)):
+        phases = dict(zip(VANTAGES, both, strict=True))
         world = Simulation([loss(LOST_AT)], number, refuses=refuses, phases=phases, exchange_s=exchange_s)
         story = world.run(LOST_AT + DETECTION_S + RULE.confirm + 30)
         told, [declared] = min(story.suspected) - LOST_AT, story.declared.values()
         assert 2 * RULE.pace <= told <= BOUND_S, phases
-        assert RULE.confirm <= declared - min(story.suspected) <= RULE.confirm + 2 + exchange_s, phases
+        assert -0.01 <= declared - min(story.suspected) - RULE.confirm <= 2 + exchange_s, phases
 
 
 def cut(a, b, start=LOST_AT, lasts=43.0):
@@ -52,7 +52,7 @@ PASSING = {
     "the leader's host restarts": ([of("host", "postgres-primary")], False),
     "the gateway is gone for good": ([of("host", "gateway-east", lasts=900)], False),
     "one vantage is gone, then the site": (
-        [of("vantage", DR, lasts=900), of("dead", PRIMARY, 200, 900)],
+        [of("vantage", DR, lasts=900), of("dead", PRIMARY, 200, 700)],
         False,
     ),
     "two regions are gone": ([of("dead", PRIMARY, lasts=900), of("dead", ARCHIVE, lasts=900)], False),
@@ -79,8 +79,10 @@ def test_the_site_that_is_seen_again_clears_the_suspicion():
 
 def test_a_loss_after_one_that_passed_is_declared_as_another():
     faults = [*isolation(LOST_AT, LOST_AT + 43), loss(300)]
-    [key] = Simulation(faults, 1).run(500).declared
-    assert key.startswith("respond-us-east-1-0-2026")
+    world = Simulation(faults, 1)
+    [(key, declared)] = world.run(500).declared.items()
+    assert declared > 300 + RULE.confirm
+    assert key == world.suspicion[0].key
 
 
 def test_a_vantage_that_restarts_during_a_loss_delays_the_declaration_and_does_not_prevent_it():

@@ -3,14 +3,14 @@
 import heapq
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from watch_world import ARCHIVE, DR, HOSTS, PRIMARY, RULE, SITES, WORLD, World
+from watch_world import ARCHIVE, DR, PRIMARY, RULE, SITES, WORLD, World
 
 from deployments.vantage import Watch
-from tasks.facts.watch import HostSeen, Look, Moment, Probe, Told
+from tasks.facts.watch import Look, Moment, Probe, Told
 from tasks.policy.watch import DATABASE, ETCD, GATEWAY, LAG, PUBLIC, REDIS, STORAGE
 
 VANTAGES = (DR, ARCHIVE)
@@ -46,14 +46,14 @@ class Vantage:
     def read(self, site):
         sim = self.simulation
         slow = sim.world.has("slow", self.site) and sim.random.random() < 0.5
-        if slow or not sim.world.asks_etcd(self.site):
+        if slow or not sim.world.known("asks_etcd", self.site):
             return Told()
         lease = "renewed" if sim.world.unrenewed_s(sim.at) <= RULE.renewal else "ended"
         return Told(PRIMARY, 0, "", lease, dict(sim.records), *sim.suspicion)
 
     def write(self, record):
         sim = self.simulation
-        if sim.world.asks_etcd(self.site):
+        if sim.world.known("asks_etcd", self.site):
             sim.records[self.site] = (record, next(sim.revisions))
 
     def suspect(self, suspicion, revision):
@@ -153,23 +153,16 @@ class Simulation:
         """What a vantage sees now, and how long that takes."""
         world, chance = self.world, self.random
         late = chance.choice((0.3, 0.7, 1.0)) if world.has("slow", vantage) else 0.0
-        hosts = tuple(
-            HostSeen(site, host, zone, self._host(vantage, site, host) and chance.random() >= late)
-            for site, host, zone in HOSTS
-            if not (site == vantage and host.startswith("control"))
-        )
-        checks = tuple(
-            Probe(what, "silent" if chance.random() < late else outcome)
-            for what, outcome in self._checks(vantage).items()
-        )
+        hosts = world.known("hosts", vantage)
+        checks = tuple(Probe(what, outcome) for what, outcome in self._checks(vantage).items())
+        if late:
+            hosts = tuple(replace(it, answers=it.answers and chance.random() >= late) for it in hosts)
+            checks = tuple(replace(it, outcome="silent") if chance.random() < late else it for it in checks)
         now = self.vantages[vantage].clock()
         look = Look(vantage, PRIMARY, now.s, now.day, hosts, checks)
         swift = self.refuses if self.refuses is not None else chance.random() < 0.5
         whole = all(host.answers for host in hosts) and not late
         return look, chance.uniform(0.05, 0.5) if whole or (swift and not late) else RULE.timeout
-
-    def _host(self, vantage, site, host):
-        return self.world.reaches(vantage, site) and self.world.host_answers(site, host)
 
     def _checks(self, vantage):
         world, serving = self.world, self.world.takes_orders(self.at)
@@ -179,7 +172,7 @@ class Simulation:
             public = "good" if serving and world.reaches(WORLD, PRIMARY) else "bad"
         here = ("good" if serving else "bad") if reached else "silent"
         other = "good" if reached else "silent"
-        members = "good" if len(world.voting()) == len(SITES) else "bad"
+        members = "good" if len(world.known("voting")) == len(SITES) else "bad"
         return {
             GATEWAY: here, PUBLIC: public, DATABASE: here, LAG: here,
             REDIS: other, STORAGE: other, ETCD: members,

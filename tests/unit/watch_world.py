@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.clients.reach import ports_of
+from tasks.facts.watch import HostSeen
 from tasks.plan.load import load_plan
 from tasks.policy.watch import rule_of
 
@@ -54,6 +55,7 @@ class World:
         self._coming = sorted(faults, reverse=True)
         self._ends, self._now = [], Counter()
         self._renewing, self._since = True, 0.0
+        self._known = {}
 
     def go(self, until):
         """Let everything happen that happens until a moment."""
@@ -66,6 +68,7 @@ class World:
             else:
                 _, *what = heapq.heappop(self._ends)
                 self._now[tuple(what)] -= 1
+            self._known = {}
             renewing = self._renews()
             if renewing != self._renewing:
                 self._renewing, self._since = renewing, at
@@ -83,6 +86,20 @@ class World:
     def host_answers(self, site, host):
         return not self.has("dead", site) and not self.has("host", host)
 
+    def known(self, what, *about):
+        """What was asked before, as long as nothing happens."""
+        if (what, *about) not in self._known:
+            self._known[what, *about] = getattr(self, what)(*about)
+        return self._known[what, *about]
+
+    def hosts(self, vantage):
+        """The hosts that a vantage looks at, and whether they answer it."""
+        return tuple(
+            HostSeen(site, host, zone, self.reaches(vantage, site) and self.host_answers(site, host))
+            for site, host, zone in HOSTS
+            if not (site == vantage and host.startswith("control"))
+        )
+
     def voting(self):
         """The sites whose members of etcd are in a majority; none during an election."""
         etcd = {site: next(iter(PLAN.sites[site].running("etcd"))) for site in SITES}
@@ -92,7 +109,7 @@ class World:
         return [site for site in up if any(other != site and self.reaches(site, other) for other in up)]
 
     def asks_etcd(self, vantage):
-        return any(self.reaches(vantage, member) for member in self.voting())
+        return any(self.reaches(vantage, member) for member in self.known("voting"))
 
     def _renews(self):
         nodes = PLAN.sites[PRIMARY].running("postgres")

@@ -57,7 +57,7 @@ def control(sites: Sites) -> Iterator[Mistake]:
 
 
 def vantages(sites: Sites) -> Iterator[Mistake]:
-    """Two sites watch the primary from outside: a vantage that fails with its site is blind, one alone errs."""
+    """Two sites watch from outside the primary: who fails with it is blind, and one alone may err."""
     outside = [name for name, site in sites.items() if site.role != "primary" and site.running("watch")]
     if len(outside) < 2:
         told = f"watch runs at {outside[0]} only" if outside else "watch runs nowhere"
