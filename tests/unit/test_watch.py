@@ -168,6 +168,7 @@ class Stubborn:
         return 0.0
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_the_loop_outlives_what_nobody_foresaw(monkeypatch):
     monkeypatch.setattr(watch, "_AGAIN_S", 0.01)
     stubborn = Stubborn()

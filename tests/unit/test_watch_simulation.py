@@ -62,7 +62,7 @@ PASSING = {
 @pytest.mark.parametrize("name", PASSING)
 def test_what_passes_or_is_doubtful_is_never_declared(name):
     faults, suspects = PASSING[name]
-    for seed in range(10):
+    for seed in range(5):
         story = Simulation(faults, seed).run(1200)
         assert story.declared == {}
         assert bool(story.suspected) == suspects
