@@ -5,7 +5,8 @@ APT := python3-venv postgresql-15 pgbackrest etcd-server etcd-client haproxy red
 BIN := .venv/bin
 
 .PHONY: setup lock demo down lint test bench-failover bench-loss bench-backup bench-switchover \
-        faults faults-lab faults-flows faults-stores faults-wal faults-bits faults-replication retention leaks
+        faults faults-lab faults-flows faults-stores faults-wal faults-bits faults-replication faults-watch \
+        retention leaks
 
 setup: .venv/installed
 
@@ -78,6 +79,12 @@ faults-bits: setup
 
 faults-replication: setup
 	$(BIN)/python tests/faults/replication_faults.py
+
+# Days of simulated noise, and the loss of the site at every phase.
+DAYS ?= 20
+
+faults-watch: setup
+	$(BIN)/python tests/faults/watch_noise.py $(DAYS)
 
 # A hundred simulated days each.
 retention: setup

@@ -14,6 +14,7 @@ from deployments.plan_commands import app as plan
 from deployments.plan_commands import plan_path
 from deployments.recovery_commands import add_recovery_commands
 from deployments.report_commands import report
+from deployments.watch_commands import watch
 from infra.render import write_all
 from tasks.errors import DrError, Refused
 from tasks.plan.load import load_plan
@@ -31,6 +32,7 @@ app.command()(backups)
 app.command()(declare)
 add_recovery_commands(app)
 app.command()(hook)
+app.command()(watch)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Start a deployment through Prefect's REST API and wait for its run, without the second its import takes."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,9 @@ class Api:
     url: str
     password: str = field(repr=False)
 
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def call(
+        self, method: str, path: str, body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    ) -> Any:
         """Make one request and return what the server answers.
 
         Raises:

@@ -70,6 +70,14 @@ def control_servers(home: Home, plan: Plan, site: str, host: str) -> list[Server
     ]
 
 
+def watch_server(home: Home, plan: Plan, site: str, host: str) -> Server:
+    """A vantage: it knows Prefect's address, and watches without it."""
+    argv = [program_path("python"), "-m", "deployments.watch", site]
+    address, prefix = str(plan.sites[site].hosts[host].address), tuple(home.network().prefix(site))
+    root, env = home.root(site, host), client_settings(home, plan)
+    return Server(f"{site}/{host}/watch", argv, root, address, None, env, prefix, as_root=True)
+
+
 def prepare_database(plan: Plan, root: Path) -> None:
     """Make Prefect's own database cluster where there is none yet."""
     data = _data(root)

@@ -28,6 +28,7 @@ _BASE: tuple[Program, ...] = ("storage", "etcd")
 _STACK: tuple[Program, ...] = (
     "postgres", "redis", "sentinel", "gateway", "pgbouncer", "service", "control",
 )  # fmt: skip
+_WATCH: Program = "watch"
 
 
 def up(home: Home, source: Path, kind: str, say: Say) -> Plan:
@@ -136,7 +137,7 @@ def status(home: Home) -> dict[str, dict[str, str]]:
     alive = running(home.directory)
     told: dict[str, dict[str, str]] = {}
     for site in plan.sites:
-        for server in servers(home, plan, site, *_BASE, *_STACK):
+        for server in servers(home, plan, site, *_BASE, *_STACK, _WATCH):
             told.setdefault(site, {})[server.key.partition("/")[2]] = (
                 "running" if server.key in alive else "dead"
             )
@@ -182,12 +183,16 @@ def _start_all(home: Home, plan: Plan, say: Say) -> None:
     for site in sorted(plan.sites, key=lambda name: name != active):
         _start_stack(home, plan, site, active, say)
     provision.streaming(plan, active)
+    for site in plan.sites:
+        _start_watch(home, plan, site, active)
 
 
 def _start_site(home: Home, plan: Plan, site: str, say: Say) -> None:
     _prepare(home, plan, site, plan.site_of("primary"), *_BASE)
     _start(home, *servers(home, plan, site, *_BASE))
-    _start_stack(home, plan, site, provision.truth(plan), say)
+    active = provision.truth(plan)
+    _start_stack(home, plan, site, active, say)
+    _start_watch(home, plan, site, active)
 
 
 def _start_stack(home: Home, plan: Plan, site: str, active: str, say: Say) -> None:
@@ -208,6 +213,11 @@ def _start_stack(home: Home, plan: Plan, site: str, active: str, say: Say) -> No
         _start(home, server)
     if plan.sites[site].running("control"):
         seal_ui(control_of(home, plan))
+
+
+def _start_watch(home: Home, plan: Plan, site: str, active: str) -> None:
+    _prepare(home, plan, site, active, _WATCH)
+    _start(home, *servers(home, plan, site, _WATCH))
 
 
 def _prepare(home: Home, plan: Plan, site: str, active: str, *programs: Program) -> None:

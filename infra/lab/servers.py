@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from infra.edge.addresses import HTTPS_PORT
-from infra.lab.control import control_servers
+from infra.lab.control import control_servers, watch_server
 from infra.lab.home import Home, program
 from infra.lab.processes import Server
 from infra.lab.storage import storage_argv
@@ -63,6 +63,8 @@ def servers_of(home: Home, plan: Plan, site: str, host: str, wanted: Program) ->
     address = str(plan.sites[site].hosts[host].address)
     if wanted == "control":
         return control_servers(home, plan, site, host)
+    if wanted == "watch":
+        return [watch_server(home, plan, site, host)]
     if wanted == "storage":
         return [_storage(plan, site, host, root, prefix)]
     name, argv, port = _CONFIG[wanted]

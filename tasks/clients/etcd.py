@@ -5,6 +5,7 @@ Source: etcd manual, "API reference: gRPC gateway".
 
 import base64
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,11 @@ from tasks.errors import Permanent, Transient
 
 @dataclass(frozen=True)
 class Entry:
-    """A key's value and the revision that last changed it (0: the key does not exist)."""
+    """A key's value, the revision that last changed it (0: there is no such key), and its lease (0: none)."""
 
     value: str | None
     revision: int
+    lease: int = 0
 
 
 class Etcd:
@@ -40,10 +42,29 @@ class Etcd:
         Raises:
             Transient: no member answered.
         """
-        found = self._call("/v3/kv/range", {"key": _encode(key)}).get("kvs", [])
-        if not found:
-            return Entry(None, 0)
-        return Entry(_decode(found[0].get("value", "")), int(found[0]["mod_revision"]))
+        return _entry(self._call("/v3/kv/range", {"key": _encode(key)}))
+
+    def get_all(self, keys: Sequence[str]) -> list[Entry]:
+        """Read several keys as they are at one moment, linearizably.
+
+        Raises:
+            Transient: no member answered.
+        """
+        ranges = [{"request_range": {"key": _encode(key)}} for key in keys]
+        answers = self._call("/v3/kv/txn", {"success": ranges})["responses"]
+        return [_entry(answer["response_range"]) for answer in answers]
+
+    def unrenewed_s(self, lease: int) -> int | None:
+        """For how many seconds a lease was not renewed; None where it has ended.
+
+        The members that elect a new leader renew every lease.
+
+        Raises:
+            Transient: no member answered.
+        """
+        answer = self._call("/v3/lease/timetolive", {"ID": str(lease)})
+        granted, left = int(answer.get("grantedTTL", 0)), int(answer.get("TTL", 0))
+        return granted - left if granted and left >= 0 else None
 
     def put(self, key: str, value: str) -> None:
         """Write one key.
@@ -112,8 +133,17 @@ class Etcd:
 
     def _demote(self, member: str) -> None:
         """Ask a member that failed last from now on."""
-        self._members.remove(member)
-        self._members.append(member)
+        with suppress(ValueError):  # another thread is at it
+            self._members.remove(member)
+            self._members.append(member)
+
+
+def _entry(answer: dict[str, Any]) -> Entry:
+    found = answer.get("kvs", [])
+    if not found:
+        return Entry(None, 0)
+    value, revision, lease = (found[0].get(name, 0) for name in ("value", "mod_revision", "lease"))
+    return Entry(_decode(value or ""), int(revision), int(lease))
 
 
 def _encode(text: str) -> str:

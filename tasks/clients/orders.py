@@ -10,13 +10,13 @@ from tasks.errors import Permanent, Transient
 _TIMEOUT = httpx.Timeout(3.0, connect=1.0)
 
 
-def healthy(base_url: str) -> bool:
-    """Whether the service calls itself able to take orders.
+def healthy(base_url: str, path: str = "/health") -> bool:
+    """Whether the service calls itself able to take orders, at the plan's path for that.
 
     Raises:
         Transient: it does not answer.
     """
-    return _request("GET", f"{base_url}/health").status_code == httpx.codes.OK
+    return _request("GET", f"{base_url}{path}").status_code == httpx.codes.OK
 
 
 def round_trip(base_url: str) -> str:

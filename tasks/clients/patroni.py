@@ -93,7 +93,7 @@ def leader_key(plan: Plan, site: str) -> str | None:
     Raises:
         Transient: etcd has no quorum.
     """
-    return etcd_of(plan).get(_leader_path(plan, site)).value
+    return etcd_of(plan).get(leader_key_path(plan, site)).value
 
 
 def seize_leader_key(plan: Plan, site: str) -> bool:
@@ -109,9 +109,9 @@ def seize_leader_key(plan: Plan, site: str) -> bool:
     Raises:
         Transient: etcd has no quorum.
     """
-    held = etcd_of(plan).get(_leader_path(plan, site))
+    held = etcd_of(plan).get(leader_key_path(plan, site))
     return held.value == FENCE or (
-        held.value is None and etcd_of(plan).swap(_leader_path(plan, site), FENCE, held.revision)
+        held.value is None and etcd_of(plan).swap(leader_key_path(plan, site), FENCE, held.revision)
     )
 
 
@@ -181,9 +181,9 @@ def release(plan: Plan, site: str) -> None:
 
 def _remove_fence(plan: Plan, site: str) -> None:
     etcd = etcd_of(plan)
-    held = etcd.get(_leader_path(plan, site))
+    held = etcd.get(leader_key_path(plan, site))
     if held.value == FENCE:
-        etcd.remove(_leader_path(plan, site), held.revision)
+        etcd.remove(leader_key_path(plan, site), held.revision)
 
 
 def _upstream(plan: Plan, site: str, upstream: str) -> dict[str, Any]:
@@ -219,7 +219,8 @@ def _edit_config(plan: Plan, site: str, change: Any) -> None:
         raise Transient(f"Patroni's configuration of {site} changed while it was edited")
 
 
-def _leader_path(plan: Plan, site: str) -> str:
+def leader_key_path(plan: Plan, site: str) -> str:
+    """Where a site's leader key lies in etcd."""
     return f"/service/{scope_of(plan, site)}/leader"
 
 

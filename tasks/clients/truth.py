@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.clients.etcd import Etcd
+from tasks.clients.etcd import Entry, Etcd
 from tasks.errors import Refused
 from tasks.plan.plan import Plan
 
@@ -55,10 +55,15 @@ def read_truth(plan: Plan) -> tuple[Truth, int]:
     Raises:
         Transient: etcd has no quorum; unknown is not a truth.
     """
-    entry = etcd_of(plan).get(_key(plan))
+    entry = etcd_of(plan).get(truth_key(plan))
+    return truth_in(plan, entry), entry.revision
+
+
+def truth_in(plan: Plan, entry: Entry) -> Truth:
+    """The truth that was read from its key."""
     if entry.value is None:
-        return Truth(active=plan.site_of("primary")), 0
-    return Truth.model_validate_json(entry.value), entry.revision
+        return Truth(active=plan.site_of("primary"))
+    return Truth.model_validate_json(entry.value)
 
 
 def active_site(plan: Plan) -> str:
@@ -84,7 +89,7 @@ def claim(plan: Plan, incident: str, active: str, kind: str = "failover") -> Tru
     mine = Truth(
         active=active, epoch=truth.epoch + 1, incident=incident, previous=truth.active, kind=kind, done=False
     )
-    if not etcd_of(plan).swap(_key(plan), mine.model_dump_json(), revision):
+    if not etcd_of(plan).swap(truth_key(plan), mine.model_dump_json(), revision):
         raise Refused("another run took the epoch first", f"epoch {mine.epoch}", "look at its incident")
     return mine
 
@@ -110,7 +115,7 @@ def close(plan: Plan, mine: Truth) -> None:
     if now.epoch != mine.epoch:
         raise Refused("this run is stale", f"epoch {mine.epoch}, now {now.epoch} by {now.incident}")
     done = now.model_copy(update={"done": True})
-    if not etcd_of(plan).swap(_key(plan), done.model_dump_json(), revision):
+    if not etcd_of(plan).swap(truth_key(plan), done.model_dump_json(), revision):
         raise Refused("another run changed the record first", now.incident)
 
 
@@ -126,9 +131,10 @@ def abandon(plan: Plan, mine: Truth) -> None:
     back = now.model_copy(
         update={"active": now.previous, "previous": now.active, "epoch": now.epoch + 1, "done": True}
     )
-    if not etcd_of(plan).swap(_key(plan), back.model_dump_json(), revision):
+    if not etcd_of(plan).swap(truth_key(plan), back.model_dump_json(), revision):
         raise Refused("another run changed the record first", now.incident)
 
 
-def _key(plan: Plan) -> str:
+def truth_key(plan: Plan) -> str:
+    """Where the truth lies in etcd."""
     return f"/naas-dr/{plan.service.name}/truth"

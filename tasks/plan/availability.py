@@ -1,5 +1,6 @@
 """High availability and the promises: the seed's high_availability, postgresql_ha and sla_tiers."""
 
+from datetime import timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
@@ -9,6 +10,9 @@ from tasks.plan.values import Duration, Flag, Integer, Name, Percentage, matchin
 
 HttpPath = Annotated[str, matching(r"/[^\s?#]*", "a path that starts with a slash, such as '/health'")]
 InstanceType = Annotated[str, matching(r"[a-z0-9.-]+", "an instance type such as 'db.r5.2xlarge'")]
+
+EXCHANGE = timedelta(seconds=4)
+"""The longest that a vantage takes to read, write and read again what the vantages know, in etcd."""
 
 _SUPPORT = {
     "business hours": ("business hours", False),
@@ -32,6 +36,23 @@ class HealthCheck(Block):
     timeout: Duration
     retries: Annotated[Integer, Field(ge=1, le=100)]
 
+    @property
+    def pace(self) -> timedelta:
+        """From one look to the next, once one was not as those before it."""
+        return self.interval / 2
+
+    @property
+    def told_within(self) -> timedelta:
+        """The longest from the loss of a site until every vantage has told the others of it.
+
+        A look that began before the loss may still be answered; the next one begins `interval` after it at
+        most, and so `interval` after the loss at most. It is over after `timeout`. The one after it begins
+        `pace` after it began, or when it is over where that is later. So the look that is number `retries` is
+        over after interval + (retries - 1) * max(timeout, pace) + timeout, and what was seen is read, written
+        and compared in etcd within EXCHANGE.
+        """
+        return self.interval + (self.retries - 1) * max(self.timeout, self.pace) + self.timeout + EXCHANGE
+
 
 class ZoneFailover(Block):
     """How soon a failure is seen, and how soon it is over."""
@@ -40,6 +61,11 @@ class ZoneFailover(Block):
     failover_time: Duration
     automatic: Flag
     health_checks: Annotated[tuple[HealthCheck, ...], Field(min_length=1)]
+
+    @property
+    def quickest(self) -> HealthCheck:
+        """The check that sees a loss first: what the watch goes by."""
+        return min(self.health_checks, key=lambda check: check.told_within)
 
 
 class LoadBalancing(Block):

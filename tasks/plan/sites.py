@@ -12,7 +12,7 @@ from tasks.plan.values import Address, Duration, Integer, Name, SecretRef, match
 
 Role = Literal["primary", "dr", "archive"]
 Program = Literal[
-    "postgres", "etcd", "gateway", "pgbouncer", "redis", "sentinel", "storage", "service", "control"
+    "postgres", "etcd", "gateway", "pgbouncer", "redis", "sentinel", "storage", "service", "control", "watch"
 ]
 Port = Annotated[Integer, Field(ge=1, le=65535)]
 Database = Annotated[
@@ -157,6 +157,12 @@ class Ledger(Block):
     query: str
 
 
+class Watching(Block):
+    """How sure the watch must be: an agreed loss is declared by itself after `confirm` more of it."""
+
+    confirm: Duration
+
+
 class Recovery(Block):
     """How closely the recovery is prepared.
 
@@ -169,3 +175,4 @@ class Recovery(Block):
     archive_timeout: Duration
     wal_check: Schedule
     replication: Schedule
+    watch: Watching

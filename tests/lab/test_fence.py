@@ -1,21 +1,16 @@
 """The fence against Patroni's own code: a returning primary that believes an old state of etcd."""
 
 import json
-import re
-import socket
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from lone_etcd import lone_etcd, member
 
-from infra.lab.home import DEFAULT_PLAN
 from tasks.clients import patroni
 from tasks.clients.layout import scope_of
 from tasks.clients.truth import etcd_of
-from tasks.plan.load import load_plan
 
 pytestmark = pytest.mark.lab
 
@@ -24,36 +19,8 @@ RETURNING = Path(__file__).with_name("returning_primary.py")
 
 @pytest.fixture
 def plan(tmp_path):
-    """The shipped plan on addresses of its own, with one member of its etcd alive."""
-    file = tmp_path / "plan.yaml"
-    file.write_text(re.sub(r"\b127\.([1-3])\.", r"127.7\1.", DEFAULT_PLAN.read_text()))
-    plan = load_plan(file)
-    address = member(plan)
-    argv = [
-        "etcd", f"--data-dir={tmp_path / 'etcd'}", "--enable-grpc-gateway",
-        f"--listen-client-urls=http://{address}:2379", f"--advertise-client-urls=http://{address}:2379",
-        f"--listen-peer-urls=http://{address}:2380", f"--initial-advertise-peer-urls=http://{address}:2380",
-        f"--initial-cluster=default=http://{address}:2380",
-    ]  # fmt: skip
-    with (tmp_path / "etcd.log").open("w") as log, subprocess.Popen(argv, stdout=log, stderr=log) as etcd:
-        try:
-            wait_for(address)
-            yield plan
-        finally:
-            etcd.kill()
-
-
-def member(plan):
-    return plan.sites[plan.site_of("dr")].addresses("etcd")[0]
-
-
-def wait_for(address):
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        with suppress(OSError), socket.create_connection((address, 2379), 1):
-            return
-        time.sleep(0.1)
-    pytest.fail(f"etcd at {address} does not listen")
+    with lone_etcd(tmp_path) as plan:
+        yield plan
 
 
 def node_of(plan, site):

@@ -1,6 +1,8 @@
 """The policy: promises that the timings can keep, backups that overlap, alerts that reach somebody."""
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from math import ceil
 
 from tasks.plan.availability import HighAvailability, SlaTier
 from tasks.plan.backup import BackupStrategy
@@ -19,6 +21,7 @@ from tasks.plan.sites import Recovery, Service
 from tasks.plan.values import in_words
 
 Tiers = Mapping[str, SlaTier]
+_PASSING = timedelta(seconds=60)
 
 
 def tier(service: Service, sla_tiers: Tiers) -> Iterator[Mistake]:
@@ -68,6 +71,27 @@ def health_checks(high_availability: HighAvailability) -> Iterator[Mistake]:
         if check.timeout > check.interval:
             path = f"high_availability.failover.health_checks.{index}.timeout"
             yield Mistake(path, "longer than the interval", f"{in_words(check.interval)} at most")
+
+
+def detection(high_availability: HighAvailability) -> Iterator[Mistake]:
+    """The loss of a site is seen, and agreed on, within the promised time."""
+    failover = high_availability.failover
+    takes = timedelta(seconds=ceil(failover.quickest.told_within.total_seconds()))
+    if takes > failover.detection_timeout:
+        wrong = "shorter than what the health checks need"
+        allowed = f"{in_words(takes)} at least, or quicker health checks"
+        yield Mistake("high_availability.failover.detection_timeout", wrong, allowed)
+
+
+def confirmation(recovery: Recovery) -> Iterator[Mistake]:
+    """What heals by itself within a minute is never declared a disaster by itself.
+
+    GitHub, "October 21 post-incident analysis" (2018): a partition of 43 seconds moved the primaries across
+    the country, and a day of repairs followed.
+    """
+    if recovery.watch.confirm < _PASSING:
+        allowed = f"{in_words(_PASSING)} at least: partitions and restarts pass"
+        yield Mistake("recovery.watch.confirm", "a passing fault would be declared", allowed)
 
 
 def kept_until_next(backup_strategy: BackupStrategy) -> Iterator[Mistake]:
@@ -155,6 +179,7 @@ def retries(mesh: Mesh) -> Iterator[Mistake]:
 
 
 CHECKS = (
-    tier, recovery_point, recovery_time, commanders, health_checks, kept_until_next, kept_together, by_time,
-    escalation, channels_once, channel_addresses, templates, dashboards_channel, retries,
+    tier, recovery_point, recovery_time, commanders, health_checks, detection, confirmation, kept_until_next,
+    kept_together, by_time, escalation, channels_once, channel_addresses, templates, dashboards_channel,
+    retries,
 )  # fmt: skip

@@ -56,6 +56,17 @@ def control(sites: Sites) -> Iterator[Mistake]:
             )
 
 
+def vantages(sites: Sites) -> Iterator[Mistake]:
+    """Two sites watch from outside the primary: who fails with it is blind, and one alone may err."""
+    outside = [name for name, site in sites.items() if site.role != "primary" and site.running("watch")]
+    if len(outside) < 2:
+        told = f"watch runs at {outside[0]} only" if outside else "watch runs nowhere"
+        yield Mistake("sites", f"outside the primary, {told}", "watch at two sites that are not the primary")
+    for name, site in sites.items():
+        for host in list(site.running("watch"))[1:]:
+            yield Mistake(f"sites.{name}.hosts.{host}.runs", "watch again", "one watch a site")
+
+
 def repeated_programs(sites: Sites) -> Iterator[Mistake]:
     """No program twice on a host."""
     for path, host in _hosts(sites):
@@ -125,6 +136,6 @@ def _hosts(sites: Sites) -> Iterator[tuple[str, Host]]:
 
 
 CHECKS = (
-    endpoint_ports, endpoint_address, roles, programs, consensus, control, repeated_programs, host_names,
-    host_addresses, stores, store_hosts,
+    endpoint_ports, endpoint_address, roles, programs, consensus, control, vantages, repeated_programs,
+    host_names, host_addresses, stores, store_hosts,
 )  # fmt: skip
