@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.clients import journal, postgres
+from tasks.clients import fingerprints, journal, postgres
 from tasks.clients.observation import last_observation
 from tasks.clients.truth import claim, read_truth
 from tasks.errors import DrError, Refused
@@ -52,6 +52,7 @@ def declare(
         reason=reason,
         detected_at=detected_at or now,
         triggered_at=now,
+        fingerprints=fingerprints.take(plan, name, plan.validation.security.rotated_after_incident),
     )
     journal.write(plan, failed, name, "incident.json", opened.model_dump_json())
     return opened

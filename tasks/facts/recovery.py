@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Fact(BaseModel):
@@ -25,6 +25,7 @@ class Incident(Fact):
         detected_at: when the disaster was detected.
         triggered_at: when the recovery was asked for.
         resumed: whether an earlier run of it left steps behind.
+        fingerprints: keyed fingerprints of the secrets that must be rotated after it; none where none must.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Incident(Fact):
     detected_at: datetime
     triggered_at: datetime
     resumed: bool = False
+    fingerprints: dict[str, str] = Field(default_factory=dict)
 
 
 class StepRecord(Fact):
