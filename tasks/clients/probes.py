@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
-import psycopg
+from psycopg.rows import tuple_row
 
 from tasks.clients import cache, patroni
 from tasks.clients.http import request
@@ -191,7 +191,7 @@ def _rows(plan: Plan, address: str, text: str, timeout: float) -> tuple[int, str
     with connected(plan, address, timeout=timeout) as connection:
         connection.execute("set default_transaction_read_only = on")
         # Prepared: the protocol then takes one statement and no more.
-        with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        with connection.cursor(row_factory=tuple_row) as cursor:
             result = cursor.execute(text.encode(), prepare=True).pgresult
         if result is None or not result.nfields:
             raise Permanent("the check's statement is no query", text[:_SHOWN])
