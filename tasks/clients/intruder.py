@@ -124,15 +124,20 @@ def _connects(plan: Plan, where: tuple[str, int], user: str, password: str) -> b
 
 
 def _redis_answers(address: str, password: str | None) -> bool:
-    words = b"" if password is None else b"AUTH %s\r\n" % password.encode()
+    words = b"" if password is None else _command("AUTH", password)
     try:
         with socket.create_connection((address, 6379), _TIMEOUT_S) as client:
             client.settimeout(_TIMEOUT_S)
-            client.sendall(words + b"PING\r\nQUIT\r\n")
+            client.sendall(words + _command("PING") + _command("QUIT"))
             answer = b"".join(iter(lambda: client.recv(4096), b""))
     except OSError as error:
         raise Transient(f"Redis at {address} does not answer", str(error)) from error
     return b"+PONG" in answer
+
+
+def _command(*words: str) -> bytes:
+    parts = [b"$%d\r\n%s\r\n" % (len(word.encode()), word.encode()) for word in words]
+    return b"*%d\r\n" % len(words) + b"".join(parts)
 
 
 def _patroni_takes(address: str, auth: tuple[str, str] | None) -> bool:
