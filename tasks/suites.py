@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from tasks.clients.parallel import ask_all
 from tasks.clients.probes import Words, probe
-from tasks.errors import DrError, Permanent
+from tasks.errors import DrError, Permanent, Transient
 from tasks.facts.validation import CheckResult, Outcome
 from tasks.plan.plan import Plan
 from tasks.plan.validation import Suite
@@ -69,6 +69,8 @@ def _result(suite: Suite, name: str, job: Job) -> CheckResult:
         seen = job()
     except DrError as error:
         return _told(suite, name, error, time.monotonic() - began)
+    except Exception as error:  # noqa: BLE001 -- a check that broke told nothing
+        return _told(suite, name, Transient("the check broke", repr(error)[:300]), time.monotonic() - began)
     return CheckResult(
         suite=suite, name=name, outcome="passed", detail=seen, seconds=time.monotonic() - began
     )
