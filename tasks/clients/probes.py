@@ -63,6 +63,8 @@ def ask(base_url: str, wanted: HttpProbe, words: Words) -> str:
         answer = request(
             wanted.method, url, json=body, timeout=httpx.Timeout(max(limit, 1.0), connect=min(limit, 2.0))
         )
+    except httpx.ReadTimeout as error:
+        raise Permanent(f"{wanted.method} {url} was too slow", f"no answer in {limit:g} s") from error
     except httpx.HTTPError as error:
         raise Transient(f"{url} does not answer", type(error).__name__) from error
     took = time.monotonic() - began

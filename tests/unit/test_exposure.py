@@ -158,8 +158,9 @@ def test_a_certificate_that_ends_too_soon_is_found(days, found):
 def test_listeners_are_found_by_connecting_and_nothing_else_is():
     with socket.create_server((ADDRESS, 0)) as one, socket.create_server((ADDRESS, 0)) as other:
         ports = {server.getsockname()[1] for server in (one, other)}
-        assert listening(ADDRESS, [*range(1, 600), *ports]) == ports
-        assert listening("127.45.1.2", ports) == set()
+        tried = [*range(1, 600), *ports]
+        # What this machine listens with at every address is nobody's here.
+        assert listening(ADDRESS, tried) - listening("127.45.1.2", tried) == ports
 
 
 def test_a_listener_that_no_plan_names_is_found():
