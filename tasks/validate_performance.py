@@ -41,7 +41,9 @@ def record_pace(plan: Plan) -> Baseline:
     """
     truth, _ = read_truth(plan)
     if not truth.done:
-        raise Refused("an incident is open", truth.incident, "record the baseline when the service is healthy")
+        raise Refused(
+            "an incident is open", truth.incident, "record the baseline when the service is healthy"
+        )
     served_by = orders.round_trip(plan.service.endpoint.url)
     if served_by != truth.active:
         raise Permanent(f"users are served by {served_by}", f"the active site is {truth.active}")

@@ -31,7 +31,7 @@ from tasks.suites import Job, examine, own_checks
 
 @task(name="validate: security tests", cache_policy=NO_CACHE)
 def validate_security(plan: Plan, subject: Subject) -> tuple[CheckResult, ...]:
-    """Look at certificates, credentials, roles, rotation and open ports; the failed site's are not looked at."""
+    """Look at certificates, credentials, roles, rotation and open ports; not at the failed site's."""
     end = time.monotonic() + plan.validation.deadline.total_seconds()
     jobs = {
         **_stores(plan, subject),
@@ -122,9 +122,7 @@ def _judged_roles(plan: Plan, site: str) -> str:
     return ", ".join(role.name for role in found)
 
 
-def _judged_grants(
-    plan: Plan, site: str, role: str, allowed: Mapping[str, tuple[str, ...]] | None
-) -> str:
+def _judged_grants(plan: Plan, site: str, role: str, allowed: Mapping[str, tuple[str, ...]] | None) -> str:
     found = role_grants.grants(plan, patroni.leader(plan, site).host, role)
     _require_none(grant_findings(role, found, allowed))
     told = [f"{table}: {', '.join(privileges)}" for table, privileges in found.tables.items()]

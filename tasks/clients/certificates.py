@@ -40,7 +40,9 @@ def verified(address: str, port: int, authority: str) -> Certificate:
             shown = secured.getpeercert() or {}
     except ssl.SSLCertVerificationError as error:
         why = f"{address}:{port}: {error.verify_message}"
-        raise Permanent("the certificate is not trusted", why, "renew it, signed by the plan's authority") from error
+        raise Permanent(
+            "the certificate is not trusted", why, "renew it, signed by the plan's authority"
+        ) from error
     except ssl.SSLError as error:
         raise Permanent(f"{address}:{port} does not speak TLS", error.reason or str(error)) from error
     except OSError as error:

@@ -83,7 +83,7 @@ def query(plan: Plan, site: str, wanted: SqlProbe, words: Words) -> str:
     text, leader = filled(wanted.query, words), patroni.leader(plan, site)
     expected = filled(wanted.expect, words)
     limit = wanted.within.total_seconds()
-    if wanted.on == "primary":
+    if wanted.node == "primary":
         _require_rows(plan, leader.host, text, expected, limit)
         return f"holds on {leader.name}"
     nodes = [each for each in patroni.members(plan, site) if each.name != leader.name]
@@ -120,7 +120,9 @@ def execute(plan: Plan, site: str, wanted: CommandProbe, words: Words) -> str:
         )
         code, _, output = told.partition("\n")
         if code != str(wanted.exit_code):
-            raise Permanent(f"{argv[0]} on {name} did not exit {wanted.exit_code}", f"{code}: {output[-_SHOWN:]}")
+            raise Permanent(
+                f"{argv[0]} on {name} did not exit {wanted.exit_code}", f"{code}: {output[-_SHOWN:]}"
+            )
     return f"exit {wanted.exit_code} on {', '.join(hosts)}"
 
 
@@ -182,7 +184,9 @@ def _until_it_holds(plan: Plan, address: str, text: str, expected: str | None, d
 def _require_rows(plan: Plan, address: str, text: str, expected: str | None, timeout: float) -> None:
     rows, value = _rows(plan, address, text, timeout)
     if expected is None and rows:
-        raise Permanent(f"the query returns {rows} rows, and must return none", f"such as {value} at {address}")
+        raise Permanent(
+            f"the query returns {rows} rows, and must return none", f"such as {value} at {address}"
+        )
     if expected is not None and (rows != 1 or value != expected):
         seen = f"{value!r} in {rows} rows at {address}"
         raise Permanent(f"the query does not return {expected!r}", seen)

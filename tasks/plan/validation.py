@@ -41,11 +41,12 @@ class SqlProbe(Block):
     """One read-only query.
 
     It must return no row, or, where `expect` is given, one row whose first column is that, as PostgreSQL
-    writes it. On `standby` every other node of the site is asked, again and again until `within` is over.
+    writes it. With node `standby` every other node of the site is asked, again and again until `within` is
+    over.
     """
 
     query: Sentence
-    on: Literal["primary", "standby"] = "primary"
+    node: Literal["primary", "standby"] = "primary"
     expect: str | None = None
     within: Duration = timedelta(seconds=10)
 

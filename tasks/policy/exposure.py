@@ -67,9 +67,8 @@ def role_findings(roles: Iterable[Role]) -> list[str]:
     """What the service's and the replication role are and must not be, and superusers that nobody planned."""
     known = {role.name: role for role in roles}
     found = [f"there is no role {name}" for name in (SERVICE_ROLE, REPLICATION_ROLE) if name not in known]
-    for role in known.values():
-        if role.superuser and role.login and role.name != SUPERUSER:
-            found.append(f"{role.name} is a superuser")
+    mighty = (role.name for role in known.values() if role.superuser and role.login)
+    found += [f"{name} is a superuser" for name in mighty if name != SUPERUSER]
     for role in (known[name] for name in (SERVICE_ROLE, REPLICATION_ROLE) if name in known):
         may = {
             "makes roles or databases": role.creates,
@@ -82,9 +81,7 @@ def role_findings(roles: Iterable[Role]) -> list[str]:
     return found
 
 
-def grant_findings(
-    role: str, grants: Grants, allowed: Mapping[str, Collection[str]] | None
-) -> list[str]:
+def grant_findings(role: str, grants: Grants, allowed: Mapping[str, Collection[str]] | None) -> list[str]:
     """What a role may do and must not.
 
     Args:

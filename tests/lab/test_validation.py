@@ -29,7 +29,9 @@ def test_without_a_baseline_the_pace_is_not_known_and_healthy_passes_all_four_su
         assert "no baseline" in detail
     grounds.lab.dr("run", "record-baseline")
     grounds.lab.dr("run", "validate-recovery", "--param", f"site={grounds.subject.site}")
-    found = Validated.model_validate_json(records.read_all(plan, f"validation/sites/{grounds.subject.site}")[-1])
+    found = Validated.model_validate_json(
+        records.read_all(plan, f"validation/sites/{grounds.subject.site}")[-1]
+    )
     assert found.verdict == "passed"
     assert {each.suite for each in found.checks} == set(found.suites) == set(SUITES)
     assert {each.outcome for each in found.checks} == {"passed"}
@@ -39,7 +41,9 @@ def test_without_a_baseline_the_pace_is_not_known_and_healthy_passes_all_four_su
 
 def test_a_failed_suite_fails_the_run_and_is_on_record(grounds):
     standby = grounds.standby
-    done = grounds.lab.attempt("run", "validate-recovery", "--param", f"site={standby}", "--param", 'suites=["smoke"]')
+    done = grounds.lab.attempt(
+        "run", "validate-recovery", "--param", f"site={standby}", "--param", 'suites=["smoke"]'
+    )
     assert done.returncode == 1
     assert f"users are served by {grounds.subject.site}" in done.stderr
     found = Validated.model_validate_json(records.read_all(grounds.plan, f"validation/sites/{standby}")[-1])
@@ -61,7 +65,9 @@ def test_integration_finds_a_broken_invariant(grounds):
             "values (gen_random_uuid(), 'planted', 1, now() + interval '1 day')"
         )
         try:
-            detail = only(validate_integration.fn(grounds.plan, grounds.subject), "no-order-comes-from-the-future")
+            detail = only(
+                validate_integration.fn(grounds.plan, grounds.subject), "no-order-comes-from-the-future"
+            )
         finally:
             connection.execute("delete from orders where item = 'planted'")
     assert "returns 1 rows" in detail
@@ -76,7 +82,9 @@ def test_integration_finds_a_standby_that_does_not_replay(grounds):
     with postgres.connected(plan, standby.host) as connection:
         connection.execute("select pg_wal_replay_pause()")
         try:
-            detail = only(validate_integration.fn(plan, grounds.subject), "workflow: find-it-on-every-standby")
+            detail = only(
+                validate_integration.fn(plan, grounds.subject), "workflow: find-it-on-every-standby"
+            )
         finally:
             connection.execute("select pg_wal_replay_resume()")
     assert standby.host in detail
@@ -86,7 +94,9 @@ def test_integration_finds_a_service_that_does_not_refuse(grounds):
     at = [step.name for step in grounds.plan.validation.workflow].index("refuse-a-wrong-order")
     # A service that takes what it should refuse: here, an order that is no wrong one.
     plan = grounds.changed(f"validation.workflow.{at}.http.body.quantity", 1)
-    detail = not_passed(validate_integration.fn(plan, grounds.subject))["workflow: refuse-a-wrong-order"].detail
+    detail = not_passed(validate_integration.fn(plan, grounds.subject))[
+        "workflow: refuse-a-wrong-order"
+    ].detail
     assert "did not answer 422" in detail
 
 

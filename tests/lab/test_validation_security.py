@@ -25,8 +25,7 @@ def grounds(labs):
     ("plant", "remove", "check", "found"),
     [
         (
-            "grant usage on schema naas_dr to naas_service; grant select on naas_dr.heartbeat to naas_service",
-            "revoke usage on schema naas_dr from naas_service; "
+            "grant select on naas_dr.heartbeat to naas_service",
             "revoke select on naas_dr.heartbeat from naas_service",
             "grants of naas_service",
             "naas_service may select naas_dr.heartbeat",
@@ -63,7 +62,7 @@ def grounds(labs):
         ),
     ],
 )
-def test_security_finds_wrong_roles(grounds, plant, remove, check, found):  # noqa: PLR0913 -- a table
+def test_security_finds_wrong_roles(grounds, plant, remove, check, found):
     with grounds.leading() as connection:
         connection.execute(plant)
         try:
@@ -76,7 +75,9 @@ def test_security_finds_wrong_roles(grounds, plant, remove, check, found):  # no
 def test_security_finds_an_extra_listener(grounds):
     host = grounds.plan.sites[grounds.subject.site].hosts["app-east-1"]
     with socket.create_server((str(host.address), 7777)):
-        assert "port 7777" in only(validate_security.fn(grounds.plan, grounds.subject), "open ports of app-east-1")
+        assert "port 7777" in only(
+            validate_security.fn(grounds.plan, grounds.subject), "open ports of app-east-1"
+        )
 
 
 def test_security_finds_an_expired_certificate(grounds):
@@ -119,7 +120,9 @@ def test_security_finds_redis_without_a_password(grounds):
     with redis.Redis(host=address, password=password) as server:
         server.execute_command("ACL", "SETUSER", "default", "nopass")
         try:
-            detail = only(validate_security.fn(grounds.plan, grounds.subject), "credentials of Redis on redis-east-1")
+            detail = only(
+                validate_security.fn(grounds.plan, grounds.subject), "credentials of Redis on redis-east-1"
+            )
         finally:
             server.execute_command("ACL", "SETUSER", "default", "resetpass", f">{password}")
     assert "no password" in detail

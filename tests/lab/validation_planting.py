@@ -1,11 +1,11 @@
-"""Faults for validation to find: a slow way to the service, a store with an old certificate, a changed file."""
+"""Faults for validation to find: a slow way to the service, an old certificate, a changed file."""
 
 import signal
 import socket
 import ssl
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -127,20 +127,16 @@ def until_found(attempt, patience=10):
     return found
 
 
+def _pump(source, target, wait):
+    with suppress(OSError), source, target:
+        while data := source.recv(65536):
+            time.sleep(wait)
+            target.sendall(data)
+
+
 @contextmanager
 def delaying(endpoint, seconds):
     """A proxy to the public endpoint, through which every answer takes longer."""
-
-    def pump(source, target, wait):
-        try:
-            while data := source.recv(65536):
-                time.sleep(wait)
-                target.sendall(data)
-        except OSError:
-            pass
-        finally:
-            for side in (source, target):
-                side.close()
 
     with socket.create_server((NOBODY, 0)) as server:
 
@@ -152,7 +148,7 @@ def delaying(endpoint, seconds):
                     return
                 behind = socket.create_connection((str(endpoint.address), endpoint.port))
                 for pair in ((client, behind, 0.0), (behind, client, seconds)):
-                    threading.Thread(target=pump, args=pair, daemon=True).start()
+                    threading.Thread(target=_pump, args=pair, daemon=True).start()
 
         threading.Thread(target=serve, daemon=True).start()
         yield server.getsockname()[1]
@@ -168,7 +164,12 @@ def expired_store(lab):
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, TLS_SERVER[0])])
     now = datetime.now(UTC)
     builder = x509.CertificateBuilder(
-        name, name, key.public_key(), x509.random_serial_number(), now - timedelta(days=9), now - timedelta(days=1)
+        name,
+        name,
+        key.public_key(),
+        x509.random_serial_number(),
+        now - timedelta(days=9),
+        now - timedelta(days=1),
     )
     names = x509.SubjectAlternativeName([x509.DNSName(TLS_SERVER[0])])
     pem = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())

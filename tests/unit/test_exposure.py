@@ -1,4 +1,4 @@
-"""What a site shows to a stranger: certificates, listeners, roles; each fault is found, each good one passes."""
+"""What a site shows to a stranger: certificates, listeners, roles; each fault is found."""
 
 import ipaddress
 import socket
@@ -215,7 +215,10 @@ def test_good_roles_are_good():
         (role("naas_service", superuser=True, member_of=("postgres",)), "naas_service is a superuser"),
         (role("naas_service", creates=True), "naas_service makes roles or databases"),
         (role("naas_service", replicates=True), "naas_service replicates"),
-        (role("naas_service", member_of=("pg_read_all_data",)), "naas_service is a member of pg_read_all_data"),
+        (
+            role("naas_service", member_of=("pg_read_all_data",)),
+            "naas_service is a member of pg_read_all_data",
+        ),
         (role("replicator", replicates=True, superuser=True), "replicator is a superuser"),
         (role("replicator", bypasses=True), "replicator bypasses row security"),
         (role("mallory", superuser=True), "mallory is a superuser"),
@@ -237,7 +240,11 @@ def test_grants_beyond_the_plans_are_found():
     good = Grants({"public.orders": ("insert", "select")}, ())
     assert grant_findings("naas_service", good, allowed) == []
     wrong = Grants(
-        {"public.orders": ("delete", "select"), "naas_dr.heartbeat": ("select",), "pg_catalog.pg_authid": ("select",)},
+        {
+            "public.orders": ("delete", "select"),
+            "naas_dr.heartbeat": ("select",),
+            "pg_catalog.pg_authid": ("select",),
+        },
         ("create in schema public",),
     )
     assert grant_findings("naas_service", wrong, allowed) == [

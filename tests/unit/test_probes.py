@@ -38,7 +38,7 @@ def service(status=200, body='{"id": "42", "lines": 2}', delay=0.0):
             self.end_headers()
             self.wfile.write(body.encode())
 
-        do_GET = do_POST = handle_any
+        do_GET = do_POST = handle_any  # noqa: N815 - http.server calls them by these names
 
         def log_message(self, *_):
             pass
@@ -51,7 +51,9 @@ def service(status=200, body='{"id": "42", "lines": 2}', delay=0.0):
 
 
 def test_a_request_is_made_as_the_plan_says_with_its_words():
-    wanted = HttpProbe(method="POST", path="/orders/{id}", body={"id": "{id}", "lines": 2}, fields={"id": "{id}"})
+    wanted = HttpProbe(
+        method="POST", path="/orders/{id}", body={"id": "{id}", "lines": 2}, fields={"id": "{id}"}
+    )
     with service() as (url, asked):
         assert ask(url, wanted, WORDS).startswith("POST /orders/{id}: 200")
     assert asked == [("POST", "/orders/42", {"id": "42", "lines": 2})]

@@ -49,7 +49,11 @@ def test_what_did_not_pass_is_named_with_the_suites_that_checked_nothing():
         subject=Subject(site="west", incident="inc-1"),
         at=NOW, suites=("smoke", "performance", "security"), verdict="failed", checks=checks,
     )  # fmt: skip
-    lines = ["smoke: orders: failed: seen", "security: ports: unknown: seen", "performance: nothing was checked"]
+    lines = [
+        "smoke: orders: failed: seen",
+        "security: ports: unknown: seen",
+        "performance: nothing was checked",
+    ]
     assert not_passed(found) == lines
     page = validation_markdown(found)
     assert page.startswith("# Validation: failed\n")

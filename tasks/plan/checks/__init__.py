@@ -7,7 +7,6 @@ from typing import Any
 from tasks.plan.checks import database, policy, protection, sites, validation
 from tasks.plan.mistakes import Mistake
 
-
 _CHECKS = (
     *sites.CHECKS,
     *database.CHECKS,

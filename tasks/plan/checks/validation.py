@@ -25,7 +25,10 @@ def programs(validation: RecoveryValidation, sites: Sites) -> Iterator[Mistake]:
     for path, probe in [*named, *((f"checks.{name}", check) for name, check in validation.checks.items())]:
         for site in sites.values():
             if probe.command and site.role != "archive" and not site.running(probe.command.program):
-                where, wrong = f"validation.{path}.command.program", f"no host of the {site.role} site runs it"
+                where, wrong = (
+                    f"validation.{path}.command.program",
+                    f"no host of the {site.role} site runs it",
+                )
                 yield Mistake(where, wrong, "a program that both the primary and the dr site run")
 
 
@@ -48,7 +51,9 @@ def rotated(validation: RecoveryValidation) -> Iterator[Mistake]:
     for index, name in enumerate(validation.security.rotated_after_incident):
         path = f"validation.security.rotated_after_incident.{index}"
         if name not in Secrets.model_fields:
-            yield Mistake(path, f"{name} is no secret of the plan", f"one of {', '.join(Secrets.model_fields)}")
+            yield Mistake(
+                path, f"{name} is no secret of the plan", f"one of {', '.join(Secrets.model_fields)}"
+            )
         if name in validation.security.rotated_after_incident[:index]:
             yield Mistake(path, f"{name} is named before", "each secret once")
 
