@@ -34,7 +34,7 @@ order by 1
 """
 # Catalogues that tell passwords, files of the server, or what others wrote.
 _CLOSED = [
-    "pg_authid", "pg_shadow", "pg_user_mapping", "pg_statistic", "pg_largeobject", "pg_subscription",
+    "pg_authid", "pg_shadow", "pg_user_mapping", "pg_statistic", "pg_largeobject",
     "pg_file_settings", "pg_hba_file_rules", "pg_ident_file_mappings",
     "pg_config", "pg_backend_memory_contexts",
 ]  # fmt: skip
