@@ -94,6 +94,7 @@ DEPLOYMENTS = (
     _urgent("restore_secrets"),
     _urgent("fail_over", REFUSED),
     _urgent("validate_recovery"),
+    _routine("record_baseline", REFUSED),
     _urgent("bring_back", REFUSED),
     _urgent("switch_over", REFUSED),
     _urgent("fail_back", REFUSED),

@@ -10,7 +10,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.clients import journal, postgres
+from tasks.clients import fingerprints, journal, postgres
 from tasks.clients.observation import last_observation
 from tasks.clients.truth import claim, read_truth
 from tasks.errors import DrError, Refused
@@ -66,6 +66,7 @@ def _open(plan: Plan, incident: str | None, to_site: str | None, **told: Any) ->
         to_site=target,
         epoch=mine.epoch,
         triggered_at=datetime.now(UTC),
+        fingerprints=fingerprints.take(plan, name, plan.validation.security.rotated_after_incident),
         **told,
     )
     journal.write(plan, source, name, "incident.json", opened.model_dump_json())

@@ -3,11 +3,16 @@
 import time
 from datetime import UTC, datetime
 
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
 from tasks.clients import cache, orders, patroni, postgres
 from tasks.errors import Permanent, Transient
 from tasks.facts.recovery import Incident, Validation
+from tasks.facts.validation import CheckResult, Subject
 from tasks.plan.plan import Plan
 from tasks.step import step
+from tasks.suites import examine, own_checks
 
 _PATIENCE_S = 20
 _POLL_S = 0.1
@@ -20,20 +25,7 @@ def validate_public(plan: Plan, incident: Incident) -> Validation:
     Raises:
         Permanent: users are not served, or by another site.
     """
-    url = plan.service.endpoint.url
-    deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            site = orders.round_trip(url)
-            break
-        except Transient as error:
-            if time.monotonic() > deadline:
-                raise Permanent("users are not served", str(error)) from error
-        time.sleep(_POLL_S)
-    first_served = datetime.now(UTC)
-    if site != incident.to_site:
-        raise Permanent(f"users are served by {site}", f"they should be served by {incident.to_site}")
-    return Validation(site=site, first_served=first_served, checks=(f"an order through {url}",))
+    return _served(plan, incident.to_site)
 
 
 @step("validate the site's servers")
@@ -44,10 +36,47 @@ def validate_servers(plan: Plan, incident: Incident) -> Validation:
         Permanent: one is not what it should be.
         Transient: one does not answer.
     """
-    node = patroni.leader(plan, incident.to_site)
-    written = postgres.prove_write(plan, node.host, f"{incident.id} validation")
-    master = cache.master_of(plan, incident.to_site)
+    return _led(plan, incident.to_site, incident.id)
+
+
+@task(name="validate: smoke tests", cache_policy=NO_CACHE)
+def validate_smoke(plan: Plan, subject: Subject) -> tuple[CheckResult, ...]:
+    """Both of these, and the plan's own smoke checks, each as a result."""
+    note = subject.incident or "no incident"
+    jobs = {
+        "an order through the public endpoint": lambda: _seen(_served(plan, subject.site)),
+        "the roles of the servers": lambda: _seen(_led(plan, subject.site, note)),
+        **own_checks(plan, subject.site, "smoke"),
+    }
+    return examine("smoke", jobs, plan.validation.deadline.total_seconds())
+
+
+def _served(plan: Plan, site: str) -> Validation:
+    url = plan.service.endpoint.url
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            served_by = orders.round_trip(url)
+            break
+        except Transient as error:
+            if time.monotonic() > deadline:
+                raise Permanent("users are not served", str(error)) from error
+        time.sleep(_POLL_S)
+    first_served = datetime.now(UTC)
+    if served_by != site:
+        raise Permanent(f"users are served by {served_by}", f"they should be served by {site}")
+    return Validation(site=site, first_served=first_served, checks=(f"an order through {url}",))
+
+
+def _led(plan: Plan, site: str, note: str) -> Validation:
+    node = patroni.leader(plan, site)
+    written = postgres.prove_write(plan, node.host, f"{note} validation")
+    master = cache.master_of(plan, site)
     if cache.role(plan, master) != "master":
-        raise Permanent(f"Redis of {incident.to_site} is no master", master)
+        raise Permanent(f"Redis of {site} is no master", master)
     checks = (f"a write on {node.name}", f"Redis master {master}")
-    return Validation(site=incident.to_site, first_served=written, checks=checks)
+    return Validation(site=site, first_served=written, checks=checks)
+
+
+def _seen(validation: Validation) -> str:
+    return ", ".join(validation.checks)

@@ -17,6 +17,7 @@ from infra.lab.network.addresses import namespace_document
 from infra.lab.network.base import Network
 from infra.lab.network.loopback import Loopback
 from infra.lab.network.namespaces import Namespaces
+from infra.lab.storage import storage_ports
 from tasks.errors import Refused, Transient
 from tasks.plan.load import load_plan
 from tasks.plan.plan import Plan
@@ -168,11 +169,22 @@ def lab_plan(home: Home, source: Path, kind: str) -> str:
         "operators": ["127.0.0.1" if kind == "loopback" else endpoint],
     }
     document["notifications"] = our_channels(document["notifications"], endpoint)
+    # The lab's stores have more than S3 to listen with.
+    security = document.setdefault("validation", {}).setdefault("security", {})
+    security["listeners"] = security.get("listeners", {}) | _store_listeners(plan)
     document["recovery"]["ledger"] = {
         "file": home.ledger.name,
         "query": "select id::text as id from orders where id = any(%s::uuid[])",
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def _store_listeners(plan: Plan) -> dict[str, list[int]]:
+    return {
+        name: sorted(storage_ports(site.storage.endpoint).values())
+        for site in plan.sites.values()
+        for name in site.running("storage")
+    }
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -40,6 +40,16 @@ def info(plan: Plan, address: str) -> dict[str, Any]:
         return {str(name): value for name, value in server.info("default").items()}
 
 
+def get(plan: Plan, address: str, key: str) -> str | None:
+    """The text of a key; None where there is none.
+
+    Raises:
+        Transient: it does not answer.
+    """
+    with _server(plan, address) as server:
+        return server.get(key)  # type: ignore[return-value] # redis-py types both of its clients at once
+
+
 def master_of(plan: Plan, site: str) -> str:
     """The address of a site's Redis that serves it: its master, else the first that is up.
 

@@ -19,10 +19,11 @@ def request(method: str, url: str, *, timeout: httpx.Timeout, **content: Any) ->
     Raises:
         httpx.HTTPError: the server does not answer.
     """
-    return httpx.request(method, url, timeout=timeout, verify=_tls(), trust_env=False, **content)
+    return httpx.request(method, url, timeout=timeout, verify=tls(), trust_env=False, **content)
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
+    """What httpx trusts: the authorities of its own bundle, read once."""
     # httpx would read all authorities anew for each request, even for one without TLS: 25 ms and more.
     return httpx.create_ssl_context()

@@ -7,6 +7,9 @@ from typing import Self
 from tasks.plan.plan import Plan
 
 REDIS_MASTER = "naas-redis"
+SERVICE_ROLE = "naas_service"
+REPLICATION_ROLE = "replicator"
+SUPERUSER = "postgres"
 
 
 def scope_of(plan: Plan, site: str) -> str:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Fact(BaseModel):
@@ -26,6 +26,7 @@ class Incident(Fact):
         triggered_at: when the recovery was asked for.
         kind: a failover after a loss, or a planned switchover.
         resumed: whether an earlier run of it left steps behind.
+        fingerprints: keyed fingerprints of the secrets that must be rotated after it; none where none must.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Incident(Fact):
     triggered_at: datetime
     kind: Literal["failover", "switchover"] = "failover"
     resumed: bool = False
+    fingerprints: dict[str, str] = Field(default_factory=dict)
 
 
 class StepRecord(Fact):

@@ -23,7 +23,8 @@ def load_plan(path: Path) -> Plan:
         Refused: the file cannot be read.
     """
     data, mistakes = read_document(path)
-    missing = (Mistake(name, "missing", "this block is required") for name in _BLOCKS if name not in data)
+    required = (name for name, field in Plan.model_fields.items() if field.is_required())
+    missing = (Mistake(name, "missing", "this block is required") for name in required if name not in data)
     _refuse(path, [*mistakes, *missing, *_mistakes(data)])
     return Plan.model_validate(data, context={"folder": path.resolve().parent})
 

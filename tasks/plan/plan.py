@@ -16,6 +16,7 @@ from tasks.plan.protection import Protection
 from tasks.plan.references import Credentials, path_of, read_credentials, read_secret
 from tasks.plan.schedule import Schedule
 from tasks.plan.sites import Access, Recovery, Role, Secrets, Service, Site
+from tasks.plan.validation import RecoveryValidation
 from tasks.plan.values import Name
 
 
@@ -57,6 +58,7 @@ class Plan(Block):
     dr_testing: DrTesting
     monitoring: Monitoring
     alerting: Alerting
+    validation: RecoveryValidation = RecoveryValidation()
 
     _folder: Path = PrivateAttr(default_factory=Path)
 

@@ -4,13 +4,21 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tasks.plan.checks import database, policy, protection, sites
+from tasks.plan.checks import database, policy, protection, sites, validation
 from tasks.plan.mistakes import Mistake
+
+_CHECKS = (
+    *sites.CHECKS,
+    *database.CHECKS,
+    *policy.CHECKS,
+    *protection.CHECKS,
+    *validation.CHECKS,
+)
 
 
 def cross_check(blocks: Mapping[str, Any]) -> Iterator[Mistake]:
     """Run every check whose blocks are all there; a check's parameters name the blocks it needs."""
-    for check in (*sites.CHECKS, *database.CHECKS, *policy.CHECKS, *protection.CHECKS):
+    for check in _CHECKS:
         needed = inspect.signature(check).parameters
         if needed.keys() <= blocks.keys():
             yield from check(**{name: blocks[name] for name in needed})

@@ -1,0 +1,194 @@
+"""Trying every door without a key and with a wrong one: who is let in, by the label of the attempt.
+
+Each door is first tried with the right key, since a door that nobody passes tells nothing. Nothing is read
+beyond that, and what is asked for changes nothing even where it is granted.
+"""
+
+import secrets
+import socket
+import ssl
+from collections.abc import Mapping
+
+import httpx
+import psycopg
+
+from tasks.clients.http import request
+from tasks.clients.layout import SERVICE_ROLE, SUPERUSER
+from tasks.clients.objects import Bucket, Location, location_of
+from tasks.errors import Permanent, Transient
+from tasks.plan.plan import Plan
+from tasks.plan.references import Credentials
+
+Attempts = Mapping[str, bool]
+_TIMEOUT_S = 3.0
+_TIMEOUT = httpx.Timeout(5.0, connect=1.0)
+_DENIED = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
+# Removing a setting that is not there: a write that Patroni must not take from a stranger, and a change of
+# nothing where it does.
+_NO_CHANGE = {"naas_dr_no_such_setting": None}
+_INTRUSION = "validation/written-by-a-reader"
+
+
+def at_postgres(plan: Plan, address: str) -> Attempts:
+    """PostgreSQL of a node, as its superuser and as the service's role.
+
+    Raises:
+        Transient: it does not take the right password.
+    """
+    as_superuser = _at_database(plan, (address, 5432), SUPERUSER, "database_superuser")
+    return {**as_superuser, **_at_database(plan, (address, 5432), SERVICE_ROLE, "database_service")}
+
+
+def at_pgbouncer(plan: Plan, address: str) -> Attempts:
+    """PgBouncer, as the service's role.
+
+    Raises:
+        Transient: it does not take the right password.
+    """
+    return _at_database(plan, (address, 6432), SERVICE_ROLE, "database_service")
+
+
+def at_redis(plan: Plan, address: str) -> Attempts:
+    """Redis of a host.
+
+    Raises:
+        Transient: it does not answer, or does not take the right password.
+    """
+    if not _redis_answers(address, plan.secret("redis")):
+        raise Transient(f"Redis at {address} does not take the plan's password")
+    return {
+        "no password": _redis_answers(address, None),
+        "a wrong password": _redis_answers(address, secrets.token_hex(16)),
+    }
+
+
+def at_patroni(plan: Plan, address: str) -> Attempts:
+    """A write to Patroni's REST API.
+
+    Raises:
+        Transient: it does not answer, or does not take the right password.
+    """
+    if not _patroni_takes(address, ("patroni", plan.secret("patroni_api"))):
+        raise Transient(f"Patroni at {address} does not take the plan's password")
+    return {
+        "no password": _patroni_takes(address, None),
+        "a wrong password": _patroni_takes(address, ("patroni", secrets.token_hex(16))),
+    }
+
+
+def at_store(plan: Plan, site: str) -> Attempts:
+    """A site's object store: anonymously, with a made-up key, with every other site's, as a writing reader.
+
+    Raises:
+        Transient: it does not answer, or does not take the right key.
+    """
+    own = location_of(plan, site, plan.sites[site].storage.owner)
+    if not _lists(own, own.credentials):
+        raise Transient(f"the store of {site} does not take the plan's key")
+    others = {
+        f"{role} key of {name}": plan.credentials(getattr(other.storage, role))
+        for name, other in plan.sites.items()
+        for role in ("owner", "reader")
+        if name != site
+    }
+    wrong = {
+        "a made-up key": Credentials(secrets.token_hex(10), secrets.token_hex(20)),
+        "the right key with a wrong secret": Credentials(own.credentials.access_key, secrets.token_hex(20)),
+        **{f"the {label}": pair for label, pair in others.items()},
+    }
+    return {
+        "no key": _lists_anonymously(own),
+        **{label: _lists(own, pair) for label, pair in wrong.items()},
+        "its reader, writing": _reader_writes(plan, site),
+    }
+
+
+def _at_database(plan: Plan, where: tuple[str, int], user: str, secret: str) -> Attempts:
+    if not _connects(plan, where, user, plan.secret(secret)):
+        raise Transient(f"{where[0]}:{where[1]} does not take the plan's password of {user}")
+    return {
+        f"{user} without a password": _connects(plan, where, user, ""),
+        f"{user} with a wrong password": _connects(plan, where, user, secrets.token_hex(16)),
+    }
+
+
+def _connects(plan: Plan, where: tuple[str, int], user: str, password: str) -> bool:
+    try:
+        psycopg.connect(
+            host=where[0], port=where[1], dbname=plan.service.database, user=user, password=password,
+            passfile="/dev/null", connect_timeout=3, application_name="naas-dr",
+        ).close()  # fmt: skip
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _redis_answers(address: str, password: str | None) -> bool:
+    words = b"" if password is None else _command("AUTH", password)
+    try:
+        with socket.create_connection((address, 6379), _TIMEOUT_S) as client:
+            client.settimeout(_TIMEOUT_S)
+            client.sendall(words + _command("PING") + _command("QUIT"))
+            answer = b"".join(iter(lambda: client.recv(4096), b""))
+    except OSError as error:
+        raise Transient(f"Redis at {address} does not answer", str(error)) from error
+    return b"+PONG" in answer
+
+
+def _command(*words: str) -> bytes:
+    parts = [b"$%d\r\n%s\r\n" % (len(word.encode()), word.encode()) for word in words]
+    return b"*%d\r\n" % len(words) + b"".join(parts)
+
+
+def _patroni_takes(address: str, auth: tuple[str, str] | None) -> bool:
+    url = f"http://{address}:8008/config"
+    try:
+        answer = request("PATCH", url, json=_NO_CHANGE, timeout=_TIMEOUT, **({"auth": auth} if auth else {}))
+    except httpx.HTTPError as error:
+        raise Transient(f"Patroni at {address} does not answer", type(error).__name__) from error
+    if answer.status_code in _DENIED:
+        return False
+    if answer.is_success:
+        return True
+    raise Transient(f"Patroni at {address} neither takes nor refuses a write", str(answer.status_code))
+
+
+def _lists(location: Location, credentials: Credentials) -> bool:
+    as_other = Location(
+        location.endpoint, location.bucket, location.region, credentials, location.ca_certificate
+    )
+    try:
+        Bucket(as_other, _TIMEOUT_S).children("no-such-folder")
+    except Permanent as error:
+        return _refused(error)
+    return True
+
+
+def _lists_anonymously(location: Location) -> bool:
+    url = f"{location.endpoint}/{location.bucket}?list-type=2&max-keys=1"
+    trust = ssl.create_default_context(cadata=location.ca_certificate)
+    try:
+        answer = httpx.get(url, timeout=_TIMEOUT, verify=trust, trust_env=False)
+    except httpx.HTTPError as error:
+        raise Transient(f"{location.endpoint} does not answer", type(error).__name__) from error
+    if answer.status_code in _DENIED:
+        return False
+    if answer.is_success:
+        return True
+    raise Transient(f"{location.endpoint} neither lists nor refuses", str(answer.status_code))
+
+
+def _reader_writes(plan: Plan, site: str) -> bool:
+    try:
+        Bucket.readable(plan, site, _TIMEOUT_S).put(_INTRUSION, b"")
+    except Permanent as error:
+        return _refused(error)
+    Bucket.owned(plan, site).delete(_INTRUSION)
+    return True
+
+
+def _refused(error: Permanent) -> bool:
+    """False, as nobody was let in; where the store says anything but that, nobody can tell."""
+    if error.detail.startswith("access denied"):
+        return False
+    raise Transient("the store neither takes nor refuses a key", str(error)) from error
