@@ -1,5 +1,6 @@
 """One vantage: what it saw, what it makes of it, and whom it tells. It starts nothing, and never waits."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -157,7 +158,8 @@ class Watch:
                 "reason": f"{told.active} is lost to every vantage, longer than {self._rule.confirm:.0f} s",
                 "detected_at": told.suspicion.detected_at.isoformat(),
                 "source": "automated_monitoring",
-                "evidence": {each.vantage: dict(each.evidence) for each in seeing},
+                "site": told.active,
+                "evidence": json.dumps({each.vantage: dict(each.evidence) for each in seeing}),
             },
         )
 

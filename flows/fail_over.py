@@ -9,6 +9,7 @@ from tasks.current import current_plan
 from tasks.declare import assess, declare
 from tasks.facts.recovery import Report
 from tasks.fence import fence
+from tasks.notify import notify, telling_failure
 from tasks.promote import promote_postgresql, promote_redis
 from tasks.redirect import redirect_traffic, smoke_before_traffic
 from tasks.report import write_report
@@ -34,18 +35,22 @@ def fail_over(
     """
     plan = current_plan()
     case = declare(plan, reason, to_site, incident, detected_at)
-    assessment = assess(plan, case, force=force)
+    declared = notify.submit(plan, case, "declared")
+    with telling_failure(plan, case):
+        assessment = assess(plan, case, force=force)
 
-    fenced = fence(plan, case)
-    redis = promote_redis.submit(plan, case)
-    promotion = promote_postgresql(plan, case, assessment)
-    redis.result()
+        fenced = fence(plan, case)
+        redis = promote_redis.submit(plan, case)
+        promotion = promote_postgresql(plan, case, assessment)
+        redis.result()
 
-    smoke_before_traffic(plan, case)
-    redirect_traffic(plan, case)
+        smoke_before_traffic(plan, case)
+        redirect_traffic(plan, case)
 
-    validation = validate_public(plan, case)
-    validate_servers(plan, case)
+        validation = validate_public(plan, case)
+        validate_servers(plan, case)
+    declared.wait()
+    notify(plan, case, "recovered")
     report = write_report(plan, case, assessment, fenced, promotion, validation)
     close_incident(plan, case)
     return report

@@ -9,7 +9,8 @@ from tasks.approval import ask_commanders, decide_without_asking, record_decisio
 from tasks.current import current_plan
 from tasks.facts.recovery import Report
 from tasks.facts.response import Source
-from tasks.impact import assess_alarm, raise_alarm
+from tasks.impact import assess_alarm, case_of, raise_alarm
+from tasks.notify import notify
 
 
 @flow(persist_result=False)
@@ -36,8 +37,10 @@ def respond(  # noqa: PLR0913 -- what whoever raises the alarm may say
     plan = current_plan()
     alarm = raise_alarm(plan, site, reason, source, evidence, detected_at, incident)
     decision = decide_without_asking(plan, alarm, approved_by or [])
+    opened = notify.submit(plan, case_of(plan, alarm), "opened")
     impact = assess_alarm(plan, alarm)
     decision = record_decision(plan, alarm, decision or ask_commanders(plan, alarm, impact))
+    opened.wait()
     if not decision.recovers:
         return None
     return fail_over(reason=alarm.reason, incident=alarm.incident, detected_at=alarm.detected_at)

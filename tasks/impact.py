@@ -12,8 +12,10 @@ from tasks.clients.objects import Bucket
 from tasks.clients.parallel import ask_all
 from tasks.clients.truth import active_site
 from tasks.errors import DrError, Refused, Transient
+from tasks.facts.recovery import Incident
 from tasks.facts.response import Alarm, Component, Impact, Source
 from tasks.plan.plan import Plan
+from tasks.policy.recovery import choose_target
 from tasks.policy.response import recommend
 from tasks.policy.response_words import impact_page
 from tasks.retry import retried
@@ -58,6 +60,21 @@ def raise_alarm(  # noqa: PLR0913 -- what whoever raises it may say
     )
     journal.write(plan, active, name, "alarm.json", alarm.model_dump_json())
     return alarm
+
+
+def case_of(plan: Plan, alarm: Alarm) -> Incident:
+    """The incident that an alarm may become, for whoever is told of it."""
+    roles = {site: plan.sites[site].role for site in plan.sites}
+    return Incident(
+        id=alarm.incident,
+        service=plan.service.name,
+        failed_site=alarm.site,
+        to_site=choose_target(roles, alarm.site, None),
+        epoch=0,
+        reason=alarm.reason,
+        detected_at=alarm.detected_at,
+        triggered_at=alarm.raised_at,
+    )
 
 
 @retried("assess the alarm", times=2, delay=1)

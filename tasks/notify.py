@@ -7,7 +7,8 @@ key, so that there twice is once. Without an answer from the stores people are t
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
@@ -71,6 +72,16 @@ def notify(
         told = {channel: delivery.outcome == "sent" for channel, delivery in deliveries.items()}
         wanted = stand_ins(plan.alerting.order, told)
     return tuple(deliveries.values())
+
+
+@contextmanager
+def telling_failure(plan: Plan, incident: Incident) -> Iterator[None]:
+    """Tell people of a recovery that failed, then let it fail."""
+    try:
+        yield
+    except DrError as error:
+        notify(plan, incident, "failed", note=f"{error.message}.")
+        raise
 
 
 def _tell(

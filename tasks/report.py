@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.clients import journal, ledger, patroni
-from tasks.evidence import read_report, read_steps
+from tasks.evidence import read_deliveries, read_report, read_steps
 from tasks.facts.recovery import (
     Assessment,
     Divergence,
@@ -111,6 +111,7 @@ def _compose(
         rpo=loss,
         bound=loss,
         ledger=_count(plan, incident.to_site),
+        told=tuple(read_deliveries(plan, incident.id)),
         steps=tuple(steps),
     )
 

@@ -5,6 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.facts.communication import Delivery
+
 
 class Fact(BaseModel):
     """One frozen observation."""
@@ -236,6 +238,7 @@ class Report(Fact):
     """The evidence of one incident.
 
     Attributes:
+        told: who was told of it, and what became of each message.
         write_pause_seconds: of a planned move, from when the old primary was told to stop to the first order
             that a user placed at the new site.
     """
@@ -256,6 +259,7 @@ class Report(Fact):
     rpo: Loss
     bound: Loss
     ledger: LedgerCount | None
+    told: tuple[Delivery, ...] = ()
     divergence: Divergence | None = None
     steps: tuple[StepRecord, ...]
 

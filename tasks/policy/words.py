@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from tasks.facts.communication import Delivery
 from tasks.facts.recovery import LedgerCount, Loss, Phases, Report, StepRecord
 
 
@@ -19,6 +20,7 @@ def report_markdown(report: Report) -> str:
         ("RPO", f"{loss_words(report.rpo)}, of {targets.rpo_seconds:.0f} s allowed"),
         ("first order served", f"{report.first_write_at:%Y-%m-%d %H:%M:%S.%f} UTC"),
         ("ledger", _ledger_words(report.ledger)),
+        ("told", _told_words(report.told)),
     ]  # fmt: skip
     return "\n".join(
         [f"# {report.incident}", "", *_table(("what", "measured"), rows), "", steps_markdown(report.steps)]
@@ -44,6 +46,11 @@ def phase_words(took: Phases) -> str:
 
 def _ledger_words(count: LedgerCount | None) -> str:
     return f"{count.acknowledged} acknowledged, {count.missing} missing" if count else "none in the plan"
+
+
+def _told_words(told: Iterable[Delivery]) -> str:
+    words = (f"{each.stage} by {each.channel}: {each.outcome}" for each in told)
+    return "; ".join(words) or "nobody"
 
 
 def steps_markdown(steps: Iterable[StepRecord]) -> str:

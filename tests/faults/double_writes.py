@@ -39,7 +39,7 @@ class Samplers:
     def overlaps(self, since: float) -> int:
         """Split-brain writes since a moment: asked for at the old site after the new one's first.
 
-        The service moves once in a case; whoever writes after the newcomer's first write must be the newcomer.
+        The service moves once in a case: whoever writes last is the new one.
         """
         taken = sorted(entry for entry in self.taken if entry[0] >= since)
         if not taken:
