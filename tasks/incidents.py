@@ -6,7 +6,8 @@ from typing import TypeVar
 from tasks.clients import journal
 from tasks.clients.truth import Truth, read_truth
 from tasks.errors import Refused
-from tasks.facts.recovery import Fact, Incident, Report
+from tasks.facts.base import Fact
+from tasks.facts.recovery import Incident, Report
 from tasks.facts.response import Alarm, Decision, Impact
 from tasks.plan.plan import Plan
 

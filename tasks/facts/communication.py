@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 
 from tasks.clients.channels.message import Stage
-from tasks.facts.recovery import Fact
+from tasks.facts.base import Fact
 from tasks.plan.communication import ChannelName
 
 

@@ -3,15 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from tasks.facts.base import Fact
 from tasks.facts.communication import Delivery
-
-
-class Fact(BaseModel):
-    """One frozen observation."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 class Incident(Fact):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from tasks.facts.recovery import Fact
+from tasks.facts.base import Fact
 
 Source = Literal["automated_monitoring", "manual_trigger", "external_notification"]
 Kind = Literal["hot standby", "cold standby"]

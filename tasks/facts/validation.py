@@ -5,7 +5,8 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from tasks.facts.recovery import Fact, Incident
+from tasks.facts.base import Fact
+from tasks.facts.recovery import Incident
 from tasks.plan.validation import Suite
 
 Outcome = Literal["passed", "failed", "unknown"]
