@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.table import Table
+from rich.table import Column, Table
 
 from deployments.environment import active_plan
 from deployments.starting import start_here, start_there
@@ -46,7 +46,7 @@ def declare(
 def list_incidents() -> None:
     """List the incidents on record, oldest first."""
     plan = active_plan()
-    table = Table("incident", "kind", "from", "to", "state")
+    table = Table(Column("incident", no_wrap=True), "kind", "from", "to", "state")
     for name in journal.incidents(plan):
         table.add_row(name, *_row(on_record(plan, name)))
     _console.print(table)
