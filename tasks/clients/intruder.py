@@ -26,6 +26,8 @@ _DENIED = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
 # Removing a setting that is not there: a write that Patroni must not take from a stranger, and a change of
 # nothing where it does.
 _NO_CHANGE = {"naas_dr_no_such_setting": None}
+# Otherwise libpq would look for a password of its own.
+_NO_FILE = "/dev/null/none"
 _INTRUSION = "validation/written-by-a-reader"
 
 
@@ -116,7 +118,7 @@ def _connects(plan: Plan, where: tuple[str, int], user: str, password: str) -> b
     try:
         psycopg.connect(
             host=where[0], port=where[1], dbname=plan.service.database, user=user, password=password,
-            passfile="/dev/null", connect_timeout=3, application_name="naas-dr",
+            passfile=_NO_FILE, connect_timeout=3, application_name="naas-dr",
         ).close()  # fmt: skip
     except psycopg.OperationalError:
         return False

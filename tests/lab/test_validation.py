@@ -117,7 +117,7 @@ def test_a_command_that_fails_on_a_host_is_found(grounds):
 def test_performance_finds_a_slow_service(grounds):
     record_pace.fn(grounds.plan)
     assert not_passed(validate_performance.fn(grounds.plan, grounds.subject)) == {}
-    with delaying(grounds.plan.service.endpoint, 0.1) as port:
+    with delaying(grounds.plan.service.endpoint, 0.5) as port:
         document = yaml.safe_load(grounds.lab.home.plan_file.read_text())
         endpoint = document["service"]["endpoint"] | {"address": NOBODY, "port": port}
         plan = grounds.changed("service.endpoint", endpoint)

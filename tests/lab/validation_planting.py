@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import Any
 
 import yaml
@@ -171,7 +172,7 @@ def expired_store(lab):
         now - timedelta(days=9),
         now - timedelta(days=1),
     )
-    names = x509.SubjectAlternativeName([x509.DNSName(TLS_SERVER[0])])
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(TLS_SERVER[0]))])
     pem = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
     shown = pem.public_bytes(serialization.Encoding.PEM)
     plain = serialization.NoEncryption()
