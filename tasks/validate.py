@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime
 
-from tasks.clients import cache, orders, patroni, postgres
+from tasks.clients import cache, orders, patroni, postgres, traffic
 from tasks.errors import Permanent, Transient
 from tasks.facts.recovery import Incident, Validation
 from tasks.plan.plan import Plan
@@ -21,11 +21,14 @@ def validate_public(plan: Plan, incident: Incident) -> Validation:
         Permanent: users are not served, or by another site.
     """
     url = plan.service.endpoint.url
-    deadline = time.monotonic() + _PATIENCE_S
+    # Resolvers may keep the answer of before for a while: until then, the old site is no failure yet.
+    settled = time.monotonic() + traffic.settle_s(plan)
+    deadline = settled + _PATIENCE_S
     while True:
         try:
             site = orders.round_trip(url)
-            break
+            if site == incident.to_site or time.monotonic() >= settled:
+                break
         except Transient as error:
             if time.monotonic() > deadline:
                 raise Permanent("users are not served", str(error)) from error

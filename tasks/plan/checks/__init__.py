@@ -4,13 +4,14 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tasks.plan.checks import database, policy, protection, sites
+from tasks.plan.checks import database, policy, protection, sites, traffic
 from tasks.plan.mistakes import Mistake
 
 
 def cross_check(blocks: Mapping[str, Any]) -> Iterator[Mistake]:
     """Run every check whose blocks are all there; a check's parameters name the blocks it needs."""
-    for check in (*sites.CHECKS, *database.CHECKS, *policy.CHECKS, *protection.CHECKS):
+    checks = (*sites.CHECKS, *traffic.CHECKS, *database.CHECKS, *policy.CHECKS, *protection.CHECKS)
+    for check in checks:
         needed = inspect.signature(check).parameters
         if needed.keys() <= blocks.keys():
             yield from check(**{name: blocks[name] for name in needed})
