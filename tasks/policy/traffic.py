@@ -41,7 +41,7 @@ def decide(seen: Watched, shift: Shift, room: int) -> Decision:
         shift: the plan's limit and pause.
         room: how many tries a pause has room for.
     """
-    limit = float(shift.error_limit)
+    limit = shift.error_limit
     if seen.failures > limit * max(seen.tries, room):
         return "return"
     if seen.seconds < shift.pause.total_seconds():
