@@ -86,7 +86,12 @@ def endpoint_config(plan: Plan, active: str) -> str:
     gateways = {
         name: site.addresses("gateway")[0] for name, site in plan.sites.items() if site.addresses("gateway")
     }
-    context = {"endpoint": plan.service.endpoint.proxy, "gateways": gateways, "active": active, **_balancing(plan)}
+    context = {
+        "endpoint": plan.service.endpoint.proxy,
+        "gateways": gateways,
+        "active": active,
+        **_balancing(plan),
+    }
     return _templates().get_template("endpoint.cfg.j2").render(context)
 
 

@@ -72,7 +72,7 @@ def redirect_traffic(
     standing = traffic.standing(plan)
     states = {site: each.state for site, each in standing.items()}
     weights = {site: each.weight for site, each in standing.items()}
-    if weights.get(to) != 100 or not states[to].startswith("UP"):  # noqa: PLR2004
+    if weights.get(to) != 100 or not states[to].startswith("UP"):
         raise Transient(f"the endpoint does not send users to {to}", f"{weights}, {states}")
     return Traffic(served_by=to, states=states, weights=weights, settle_s=traffic.settle_s(plan))
 

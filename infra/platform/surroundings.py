@@ -80,7 +80,7 @@ def virtual_service(plan: Plan) -> dict[str, Any]:
 
 
 def _routes(plan: Plan) -> list[dict[str, Any]]:
-    """One route, or one for each site where Istio moves the users; tasks.clients.traffic.istio weighs them."""
+    """One route, or one for each site where Istio moves the users, which tasks.clients.traffic weighs."""
     host, istio = plan.mesh.host, plan.service.endpoint.istio
     if istio is None:
         return [{"destination": {"host": host}}]

@@ -16,7 +16,7 @@ def request(
         method: such as GET.
         url: the address.
         timeout: seconds for connecting, and for each read and write.
-        authority: the certificates, as PEM, that the server's must go back to; the well-known ones where None.
+        authority: the certificates, as PEM, that the server's must go back to; well-known ones where None.
         content: httpx's own, such as `json` and `auth`.
 
     Raises:

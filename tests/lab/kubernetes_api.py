@@ -8,7 +8,7 @@ import json
 import ssl
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -108,10 +108,9 @@ def serving(api, address, folder):
             pass
 
         def handle(self):
-            try:
+            # A client may give up, or not trust us.
+            with suppress(ConnectionError, ssl.SSLError):
                 super().handle()
-            except (ConnectionError, ssl.SSLError):
-                pass  # a client that gave up, or does not trust us
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.crt", folder / "server.key")

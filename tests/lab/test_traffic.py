@@ -1,4 +1,4 @@
-"""One contract over HAProxy, Route 53 and Istio, and what each of them promises beyond it; no lab is needed."""
+"""One contract over HAProxy, Route 53 and Istio, and what each promises beyond it; no lab is needed."""
 
 import threading
 import time
@@ -157,7 +157,9 @@ def held(proxy):
 
     def ask():
         try:
-            ended.append(httpx.get(f"{proxy.plan.service.endpoint.url}/held", timeout=15, trust_env=False).text)
+            ended.append(
+                httpx.get(f"{proxy.plan.service.endpoint.url}/held", timeout=15, trust_env=False).text
+            )
         except httpx.HTTPError as error:
             ended.append(type(error).__name__)
 

@@ -39,7 +39,9 @@ def test_where_nobody_is_served_there_is_nothing_to_keep():
     assert weights_to({"a": 0, "b": 0}, "b", STEPS) == [{"a": 0, "b": 100}]
 
 
-@pytest.mark.parametrize("now", [{"a": 60, "b": 40, "c": 0}, {"a": 33, "b": 33, "c": 34}, {"a": 1, "b": 99, "c": 0}])
+@pytest.mark.parametrize(
+    "now", [{"a": 60, "b": 40, "c": 0}, {"a": 33, "b": 33, "c": 34}, {"a": 1, "b": 99, "c": 0}]
+)
 def test_every_step_is_complete(now):
     for weights in weights_to(now, "c", (1, 7, 33, 99, 100)):
         assert sum(weights.values()) == 100

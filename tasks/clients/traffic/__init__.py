@@ -1,6 +1,6 @@
 """Who gets the users: one contract over what the plan has moving them; a caller never knows which it is.
 
-Weights are the parts of the users in percent, a site each, for the sites that have a gateway; they sum to 100.
+Weights are the parts of the users in percent, by site, for the sites that have a gateway; they sum to 100.
 """
 
 from collections.abc import Mapping
@@ -68,7 +68,7 @@ def move(plan: Plan, to: Mapping[str, int]) -> None:
         Permanent: it refuses, or is not as the plan has it.
     """
     sites = _sites(plan)
-    if not to.keys() <= set(sites) or min(to.values(), default=-1) < 0 or sum(to.values()) != 100:  # noqa: PLR2004
+    if not to.keys() <= set(sites) or min(to.values(), default=-1) < 0 or sum(to.values()) != 100:
         allowed = f"percentages of {', '.join(sites)} that sum to 100"
         raise Refused("users cannot be moved so", str(dict(to)), allowed)
     _mover(plan).move(plan, {site: to.get(site, 0) for site in sites})

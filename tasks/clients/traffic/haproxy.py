@@ -48,7 +48,9 @@ def move(plan: Plan, weights: Mapping[str, int]) -> None:
     leaving = [name for name in before if name not in staying]
     _tell(plan, *(f"set server {_BACKEND}/{name} state maint" for name in leaving))
     for site, weight in staying.items():
-        _tell(plan, f"set server {_BACKEND}/{site} weight {weight}", f"set server {_BACKEND}/{site} state ready")
+        _tell(
+            plan, f"set server {_BACKEND}/{site} weight {weight}", f"set server {_BACKEND}/{site} state ready"
+        )
         if weight == sum(weights.values()) or before[site].state.startswith(OUT):
             _tell(plan, f"set server {_BACKEND}/{site} health up")
     _tell(plan, *(f"shutdown sessions server {_BACKEND}/{name}" for name in leaving))

@@ -105,7 +105,9 @@ def _ask(plan: Plan, method: str, patch: str | None = None) -> dict[str, Any]:
         authority = read_secret(plan.folder, chosen.ca_certificate)
         answer = request(method, url, timeout=_TIMEOUT, authority=authority, headers=headers, content=patch)
     except (ssl.SSLError, ValueError):
-        raise Permanent(f"{chosen.ca_certificate} is no certificate", hint="write the API's CA there") from None
+        raise Permanent(
+            f"{chosen.ca_certificate} is no certificate", hint="write the API's CA there"
+        ) from None
     except httpx.HTTPError as error:
         raise _unreached(error, chosen) from None
     return _read(plan, answer, token)

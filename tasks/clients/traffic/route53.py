@@ -1,7 +1,7 @@
 """Amazon Route 53 moves the users, as their resolvers ask anew: by weighted or failover record sets.
 
-Its changes are made through a control plane that stands in us-east-1 alone: while that region is gone, answers
-go on but nothing can be changed.
+Its changes are made through a control plane that stands in us-east-1 alone: while that region is gone,
+answers go on but nothing can be changed.
 
 Source: Amazon Route 53 API, ListResourceRecordSets, ChangeResourceRecordSets, GetChange; Route 53 developer
 guide, "Values specific for weighted records", "Values specific for failover records".
@@ -64,8 +64,7 @@ def move(plan: Plan, weights: Mapping[str, int]) -> None:
         client = _client(plan, chosen)
         records = _records(client, chosen)
         changes = [
-            {"Action": "UPSERT", "ResourceRecordSet": each}
-            for each in _record_sets(chosen, records, weights)
+            {"Action": "UPSERT", "ResourceRecordSet": each} for each in _record_sets(chosen, records, weights)
         ]
         answer = client.change_resource_record_sets(
             HostedZoneId=chosen.zone, ChangeBatch={"Comment": "naas-dr moves users", "Changes": changes}
@@ -100,7 +99,9 @@ def _records(client: Any, chosen: Route53) -> dict[str, Record]:
             identity = record.get("SetIdentifier", "the only one")
             detail = f"the record set {identity} is none of {', '.join(chosen.values)}, or has other routing"
             raise Permanent(
-                f"the record {chosen.record} is not as the plan has it", detail, "remove it, or correct the plan"
+                f"the record {chosen.record} is not as the plan has it",
+                detail,
+                "remove it, or correct the plan",
             )
         found[site] = record
     return found
@@ -170,7 +171,7 @@ def _told(chosen: Route53) -> Iterator[None]:
         yield
     except ClientError as error:
         code = str(error.response["Error"]["Code"])
-        passing = code in _PASSING or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500  # noqa: PLR2004
+        passing = code in _PASSING or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
         told = f"{code}: {error.response['Error'].get('Message', '')}" if code in _TELLING else code
         raise (Transient if passing else Permanent)(what, told) from None
     except ParamValidationError as error:

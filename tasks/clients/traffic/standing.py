@@ -12,7 +12,7 @@ class Standing(NamedTuple):
 
     Attributes:
         weight: the part of the users that is sent to it, in percent.
-        state: it begins with UP where users are served, is MAINT where none are sent; else the driver's word.
+        state: it begins with UP where users are served, is MAINT where none are sent, or such as DOWN.
     """
 
     weight: int
@@ -20,7 +20,7 @@ class Standing(NamedTuple):
 
 
 def split(total: int, weights: Mapping[str, int]) -> dict[str, int]:
-    """A total in whole parts by weight, the largest remainders rounded up; all zero where no weight is set."""
+    """A total in whole parts by weight, the largest rests rounded up; all zero where no weight is set."""
     whole = sum(weights.values())
     if not whole:
         return dict.fromkeys(weights, 0)
