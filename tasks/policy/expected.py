@@ -124,7 +124,8 @@ def _gateway(plan: Plan, site: str, _host: str, _active: str) -> dict[Path, Any]
 
 
 def _endpoint(plan: Plan, active: str) -> dict[Path, Any]:
-    settings: dict[Path, Any] = {("backends", "sites", "algorithm"): "roundrobin"}
+    # HAProxy 2.6 has no word of its own for random.
+    settings: dict[Path, Any] = {("backends", "sites", "algorithm"): OneOf(("random", "unknown"))}
     for name, site in plan.sites.items():
         for gateway in site.addresses("gateway")[:1]:
             settings["backends", "sites", "servers", name, "address"] = f"{gateway}:8080"

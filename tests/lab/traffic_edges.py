@@ -93,7 +93,7 @@ class Gateway:
 
     def __init__(self, site, stack):
         self.site, self.healthy = site, True
-        self.release = threading.Event()
+        self.release, self.holds = threading.Event(), threading.Event()
         gateway = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -104,6 +104,7 @@ class Gateway:
                 self.send_header("Content-Length", str(len(site)))
                 self.end_headers()
                 if self.path == "/held":
+                    gateway.holds.set()
                     gateway.release.wait(20)
                 self.wfile.write(site.encode())
 
@@ -152,6 +153,10 @@ class HaproxyEdge:
         with httpx.Client(trust_env=False, timeout=5) as client:
             served = Counter(client.get(self.plan.service.endpoint.url).text for _ in range(200))
         return {site: served[site] / 2 for site in GATEWAYS}
+
+    def noise(self, share):
+        """By how much 200 draws may miss a share, in percent: four deviations, and HAProxy's own grain."""
+        return 4 * (share * (100 - share) / 200) ** 0.5 + share * (100 - share) / 500
 
     def silent(self):
         return changed(self.plan, admin_port=free_port(PUBLIC))
@@ -249,6 +254,9 @@ class Route53Edge:
         self.put()
         self.requests.clear()
 
+    def noise(self, _share):
+        return 0
+
     def record_sets(self):
         page = self.client.list_resource_record_sets(HostedZoneId=self.zone)["ResourceRecordSets"]
         return [each for each in page if each["Name"] == f"{RECORD}."]
@@ -309,6 +317,9 @@ class IstioEdge:
     def truth(self):
         routes = self.api.object["spec"]["http"][0]["route"]
         return {each["destination"]["subset"]: each["weight"] for each in routes}
+
+    def noise(self, _share):
+        return 0
 
     def with_istio(self, **changes):
         return changed(self.plan, istio=self.plan.service.endpoint.istio.model_copy(update=changes))

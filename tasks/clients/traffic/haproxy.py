@@ -45,22 +45,21 @@ def move(plan: Plan, weights: Mapping[str, int]) -> None:
     """
     before = standing(plan)
     staying = {site: weight for site, weight in weights.items() if weight}
-    leaving = [name for name in before if name not in staying]
-    _tell(plan, *(f"set server {_BACKEND}/{name} state maint" for name in leaving))
-    for site, weight in staying.items():
-        _tell(
-            plan, f"set server {_BACKEND}/{site} weight {weight}", f"set server {_BACKEND}/{site} state ready"
+    if unknown := sorted(staying.keys() - before.keys()):
+        raise Permanent(
+            "the public endpoint knows no such site", ", ".join(unknown), "render its haproxy.cfg anew"
         )
+    leaving = [name for name in before if name not in staying]
+    orders = [f"set server {_BACKEND}/{name} state maint" for name in leaving]
+    for site, weight in staying.items():
+        server = f"set server {_BACKEND}/{site}"
+        orders += [f"{server} weight {weight}", f"{server} state ready"]
         if weight == sum(weights.values()) or before[site].state.startswith(OUT):
-            _tell(plan, f"set server {_BACKEND}/{site} health up")
-    _tell(plan, *(f"shutdown sessions server {_BACKEND}/{name}" for name in leaving))
-
-
-def _tell(plan: Plan, *commands: str) -> None:
-    for command in commands:
-        answer = _command(plan, command).strip()
-        if answer:
-            raise Permanent("the public endpoint refused a command", f"{command}: {answer}")
+            orders.append(f"{server} health up")
+    orders += [f"shutdown sessions server {_BACKEND}/{name}" for name in leaving]
+    # One connection for all, in this order; each order that is obeyed is answered by an empty line.
+    if refusal := _command(plan, "; ".join(orders)).strip():
+        raise Permanent("the public endpoint refused an order", f"{'; '.join(orders)}: {refusal}")
 
 
 def _command(plan: Plan, command: str) -> str:
