@@ -78,11 +78,20 @@ def host_files(  # noqa: PLR0913 -- a host is named by its plan, site and name; 
 
 
 def endpoint_config(plan: Plan, active: str) -> str:
-    """The public endpoint's haproxy.cfg, with the active site in rotation and the others out."""
+    """The public endpoint's haproxy.cfg, with the active site in rotation and the others out.
+
+    Raises:
+        Refused: something else than HAProxy moves the plan's users.
+    """
     gateways = {
         name: site.addresses("gateway")[0] for name, site in plan.sites.items() if site.addresses("gateway")
     }
-    context = {"endpoint": plan.service.endpoint, "gateways": gateways, "active": active, **_balancing(plan)}
+    context = {
+        "endpoint": plan.service.endpoint.proxy,
+        "gateways": gateways,
+        "active": active,
+        **_balancing(plan),
+    }
     return _templates().get_template("endpoint.cfg.j2").render(context)
 
 
@@ -251,8 +260,9 @@ def write_all(plan: Plan, folder: Path, *, secrets: bool) -> int:
         how many files were written.
     """
     active = plan.site_of("primary")
-    files: Files = {"edge/etc/haproxy/haproxy.cfg": Rendered(endpoint_config(plan, active))}
-    files |= {path: Rendered(text) for path, text in platform_files(plan).items()}
+    files: Files = {path: Rendered(text) for path, text in platform_files(plan).items()}
+    if plan.service.endpoint.driver == "haproxy":
+        files["edge/etc/haproxy/haproxy.cfg"] = Rendered(endpoint_config(plan, active))
     for site_name, site in plan.sites.items():
         for host_name in site.hosts:
             for path, rendered in host_files(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.clients import cache, orders, patroni, postgres
+from tasks.clients import cache, orders, patroni, postgres, traffic
 from tasks.errors import Permanent, Transient
 from tasks.facts.recovery import Incident, Validation
 from tasks.facts.validation import CheckResult, Subject
@@ -53,11 +53,14 @@ def validate_smoke(plan: Plan, subject: Subject) -> tuple[CheckResult, ...]:
 
 def _served(plan: Plan, site: str) -> Validation:
     url = plan.service.endpoint.url
-    deadline = time.monotonic() + _PATIENCE_S
+    # Resolvers may keep the answer of before for a while: until then, the old site is no failure yet.
+    settled = time.monotonic() + traffic.settle_s(plan)
+    deadline = settled + _PATIENCE_S
     while True:
         try:
             served_by = orders.round_trip(url)
-            break
+            if served_by == site or time.monotonic() >= settled:
+                break
         except Transient as error:
             if time.monotonic() > deadline:
                 raise Permanent("users are not served", str(error)) from error

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from infra.edge.addresses import our_channels
-from infra.lab.network.addresses import namespace_document
+from infra.lab.network.addresses import namespace_address, namespace_document
 from infra.lab.network.base import Network
 from infra.lab.network.loopback import Loopback
 from infra.lab.network.namespaces import Namespaces
@@ -155,18 +155,18 @@ def lab_plan(home: Home, source: Path, kind: str) -> str:
 
     Raises:
         PlanRefused: the plan has mistakes.
-        Refused: the plan cannot be read, or its addresses cannot be moved to namespaces.
+        Refused: the plan cannot be read, has no HAProxy, or its addresses cannot be moved to namespaces.
     """
     plan = load_plan(source)
+    endpoint = plan.service.endpoint.proxy.address
     document: dict[str, Any] = yaml.safe_load(source.read_text(encoding="utf-8"))
     if kind == "namespaces":
         document = namespace_document(document, plan)
-    endpoint = document["service"]["endpoint"]["address"]
     document["access"] |= {
         "shell": f"{home.directory}/bin/on {{address}}",
         "root": f"{home.directory}/sites/{{site}}/{{host}}",
         # On loopback every client appears as 127.0.0.1, among namespaces the world as the endpoint.
-        "operators": ["127.0.0.1" if kind == "loopback" else endpoint],
+        "operators": ["127.0.0.1" if kind == "loopback" else str(namespace_address(endpoint))],
     }
     document["notifications"] = our_channels(document["notifications"], endpoint)
     # The lab's stores have more than S3 to listen with.

@@ -38,9 +38,9 @@ def servers(home: Home, plan: Plan, site: str, *programs: Program) -> list[Serve
 
 def endpoint_server(home: Home, plan: Plan) -> Server:
     """The public endpoint: in no site, so that no site's end takes it along."""
-    endpoint = plan.service.endpoint
+    proxy = plan.service.endpoint.proxy
     argv = ["haproxy", "-db", "-f", str(home.edge / "etc/haproxy/haproxy.cfg")]
-    return Server("edge/endpoint/haproxy", argv, home.edge, str(endpoint.address), endpoint.port)
+    return Server("edge/endpoint/haproxy", argv, home.edge, str(proxy.address), proxy.port)
 
 
 def edge_servers(home: Home, plan: Plan) -> list[Server]:

@@ -36,7 +36,7 @@ def start_load(home: Home, plan: Plan, rate: float) -> None:
     root = home.directory / "users"
     root.mkdir(exist_ok=True)
     argv = [program("python"), "-m", "infra.load", "--url", endpoint.url, "--ledger", str(home.ledger)]
-    server = Server(_KEY, [*argv, "--rate", str(rate)], root, str(endpoint.address), None, as_root=True)
+    server = Server(_KEY, [*argv, "--rate", str(rate)], root, str(endpoint.proxy.address), None, as_root=True)
     start(home.directory, server)
 
 

@@ -58,14 +58,17 @@ def destination_rule(plan: Plan) -> dict[str, Any]:
             },
         },
     }
-    return _manifest("DestinationRule", breaker.name, {"host": plan.mesh.host, "trafficPolicy": policy})
+    spec: dict[str, Any] = {"host": plan.mesh.host, "trafficPolicy": policy}
+    if istio := plan.service.endpoint.istio:
+        spec["subsets"] = [{"name": site, "labels": dict(labels)} for site, labels in istio.subsets.items()]
+    return _manifest(plan, "DestinationRule", breaker.name, spec)
 
 
 def virtual_service(plan: Plan) -> dict[str, Any]:
-    """The seed's retries and timeout, with the hosts and the route that Istio requires."""
+    """The seed's retries and timeout, with the hosts and the routes that Istio requires."""
     policy = plan.mesh.retry_policy
     http = {
-        "route": [{"destination": {"host": plan.mesh.host}}],
+        "route": _routes(plan),
         "retries": {
             "attempts": policy.attempts,
             "perTryTimeout": seconds(policy.per_try_timeout),
@@ -73,11 +76,26 @@ def virtual_service(plan: Plan) -> dict[str, Any]:
         },
         "timeout": seconds(policy.timeout),
     }
-    return _manifest("VirtualService", policy.name, {"hosts": [plan.mesh.host], "http": [http]})
+    return _manifest(plan, "VirtualService", policy.name, {"hosts": [plan.mesh.host], "http": [http]})
 
 
-def _manifest(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+def _routes(plan: Plan) -> list[dict[str, Any]]:
+    """One route, or one for each site where Istio moves the users, which tasks.clients.traffic weighs."""
+    host, istio = plan.mesh.host, plan.service.endpoint.istio
+    if istio is None:
+        return [{"destination": {"host": host}}]
+    active = plan.site_of("primary")
+    return [
+        {"destination": {"host": host, "subset": site}, "weight": 100 if site == active else 0}
+        for site in istio.subsets
+    ]
+
+
+def _manifest(plan: Plan, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name}
+    if istio := plan.service.endpoint.istio:
+        metadata["namespace"] = istio.namespace
+    return {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
 def stack_parameters(plan: Plan) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from tasks.errors import Permanent
 from tasks.plan.base import Block
-from tasks.plan.sites import Port
+from tasks.plan.values import Port
 
 
 class Database(Block):

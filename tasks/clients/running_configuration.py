@@ -97,7 +97,7 @@ def capture(plan: Plan) -> tuple[Running, ...]:
     with ThreadPoolExecutor(8) as pool:
         hosts = list(pool.map(lambda each: _capture(plan, hide, *each), wanted))
         edge = pool.submit(_capture_edge, plan).result()
-    return (*hosts, edge)
+    return (*hosts, *edge)
 
 
 def _capture(plan: Plan, hide: Callable[[str], str], site: str, host: str, program: Program) -> Running:
@@ -113,13 +113,15 @@ def _capture(plan: Plan, hide: Callable[[str], str], site: str, host: str, progr
     return Running(site, host, program, told, shown)
 
 
-def _capture_edge(plan: Plan) -> Running:
-    endpoint = plan.service.endpoint
+def _capture_edge(plan: Plan) -> tuple[Running, ...]:
+    if plan.service.endpoint.driver != "haproxy":
+        return ()
+    proxy = plan.service.endpoint.proxy
     try:
-        settings = _haproxy(str(endpoint.address), endpoint.admin_port)
+        settings = _haproxy(str(proxy.address), proxy.admin_port)
     except DrError as error:
-        return Running(EDGE, "endpoint", "haproxy", unknown=f"{error.message}: {error.detail}")
-    return Running(EDGE, "endpoint", "haproxy", settings)
+        return (Running(EDGE, "endpoint", "haproxy", unknown=f"{error.message}: {error.detail}"),)
+    return (Running(EDGE, "endpoint", "haproxy", settings),)
 
 
 def _files(plan: Plan, site: str, host: str, paths: tuple[str, ...]) -> dict[str, str | None]:

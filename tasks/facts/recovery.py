@@ -284,10 +284,19 @@ class RedisPromotion(Fact):
 
 
 class Traffic(Fact):
-    """Who serves the users, and each site's state at the public endpoint."""
+    """Who serves the users.
+
+    Attributes:
+        served_by: the site.
+        states: each site's state at the public endpoint.
+        weights: each site's part of the users, in percent.
+        settle_s: for how many seconds longer some users may go where they went before.
+    """
 
     served_by: str
     states: dict[str, str]
+    weights: dict[str, int] = {}
+    settle_s: float = 0.0
 
 
 class Validation(Fact):

@@ -8,13 +8,13 @@ from pydantic import AfterValidator, Field
 
 from tasks.plan.base import Block
 from tasks.plan.schedule import Schedule
-from tasks.plan.values import Address, Duration, Integer, Name, SecretRef, matching, refusal
+from tasks.plan.traffic import Endpoint
+from tasks.plan.values import Address, Duration, Name, SecretRef, matching, refusal
 
 Role = Literal["primary", "dr", "archive"]
 Program = Literal[
     "postgres", "etcd", "gateway", "pgbouncer", "redis", "sentinel", "storage", "service", "control", "watch"
 ]
-Port = Annotated[Integer, Field(ge=1, le=65535)]
 Database = Annotated[
     str, matching(r"[a-z_][a-z0-9_]{0,62}", "lower-case letters, digits and underscores, 63 at most")
 ]
@@ -50,19 +50,6 @@ def _command(value: str) -> str:
 
 StorageUrl = Annotated[str, AfterValidator(_storage_url)]
 Command = Annotated[str, AfterValidator(_command)]
-
-
-class Endpoint(Block):
-    """Where users arrive; outside every site."""
-
-    address: Address
-    port: Port
-    admin_port: Port
-
-    @property
-    def url(self) -> str:
-        """The base of every request a user makes."""
-        return f"http://{self.address}:{self.port}"
 
 
 class Service(Block):

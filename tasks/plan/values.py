@@ -7,7 +7,7 @@ from decimal import Decimal
 from ipaddress import IPv4Address
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, Strict
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict
 from pydantic_core import PydanticCustomError
 
 _UNITS = {"year": 365 * 86400, "week": 7 * 86400, "day": 86400, "hour": 3600, "minute": 60, "second": 1}
@@ -133,6 +133,8 @@ Names = Annotated[tuple[str, ...], BeforeValidator(parse_names), _when_json(", "
 Address = Annotated[IPv4Address, BeforeValidator(parse_address)]
 Flag = Annotated[bool, Strict()]
 Integer = Annotated[int, Strict()]
+Port = Annotated[Integer, Field(ge=1, le=65535)]
+HttpUrl = Annotated[str, matching(r"https?://\S+", "http://HOST:PORT or https://HOST:PORT")]
 Sentence = Annotated[str, matching(r"(?s).*\S.*", "a text that is not empty")]
 Key = Annotated[
     str, matching(r"[a-z][a-z0-9_]{0,62}", "lower-case letters, digits and underscores, a letter first")

@@ -31,7 +31,7 @@ _BALANCE = {"least_connections": "leastconn", "round_robin": "roundrobin"}
 
 
 def expected(plan: Plan, active: str) -> tuple[Expected, ...]:
-    """What every program of the plan's hosts, and the public endpoint, should run with.
+    """What every program of the plan's hosts, and the public endpoint where HAProxy is it, should run with.
 
     Args:
         plan: the plan.
@@ -43,6 +43,8 @@ def expected(plan: Plan, active: str) -> tuple[Expected, ...]:
         for program, build in _BUILD.items()
         for host in site.running(program)
     )
+    if plan.service.endpoint.driver != "haproxy":
+        return tuple(hosts)
     return (*hosts, Expected(EDGE, "endpoint", "haproxy", _endpoint(plan, active)))
 
 
@@ -122,7 +124,8 @@ def _gateway(plan: Plan, site: str, _host: str, _active: str) -> dict[Path, Any]
 
 
 def _endpoint(plan: Plan, active: str) -> dict[Path, Any]:
-    settings: dict[Path, Any] = {("backends", "sites", "algorithm"): _balance(plan)}
+    # HAProxy 2.6 has no word of its own for random.
+    settings: dict[Path, Any] = {("backends", "sites", "algorithm"): OneOf(("random", "unknown"))}
     for name, site in plan.sites.items():
         for gateway in site.addresses("gateway")[:1]:
             settings["backends", "sites", "servers", name, "address"] = f"{gateway}:8080"

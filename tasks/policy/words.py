@@ -1,6 +1,7 @@
 """Reports in words: Markdown for the UI."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from tasks.facts.communication import Delivery
 from tasks.facts.recovery import LedgerCount, Loss, Phases, Report, StepRecord
@@ -20,6 +21,7 @@ def report_markdown(report: Report) -> str:
         ("RPO", f"{loss_words(report.rpo)}, of {targets.rpo_seconds:.0f} s allowed"),
         ("first order served", f"{report.first_write_at:%Y-%m-%d %H:%M:%S.%f} UTC"),
         ("ledger", _ledger_words(report.ledger)),
+        *_settling(report.steps),
         ("told", _told_words(report.told)),
     ]  # fmt: skip
     return "\n".join(
@@ -46,6 +48,16 @@ def phase_words(took: Phases) -> str:
 
 def _ledger_words(count: LedgerCount | None) -> str:
     return f"{count.acknowledged} acknowledged, {count.missing} missing" if count else "none in the plan"
+
+
+def _settling(steps: Iterable[StepRecord]) -> list[tuple[str, str]]:
+    """Until when some users may have gone where they went before, where that is not at once."""
+    for step in steps:
+        seconds = (step.result or {}).get("settle_s") if step.name == "redirect traffic" else None
+        if seconds and step.ended:
+            until = f"{step.ended + timedelta(seconds=seconds):%H:%M:%S} UTC"
+            return [("the last users followed", f"by {until}, as DNS answers live {seconds:.0f} s")]
+    return []
 
 
 def _told_words(told: Iterable[Delivery]) -> str:

@@ -84,7 +84,7 @@ def haproxy(text):
         if words[0] in {"backend", "listen", "frontend"}:
             current = backends.setdefault(words[1], {"servers": {}})
         elif words[0] == "balance":
-            current["algorithm"] = words[1]
+            current["algorithm"] = words[1].partition("(")[0]
         elif words[0] == "server":
             current["servers"][words[1]] = {"address": words[2], "out": "disabled" in words}
     return {"backends": backends}
@@ -214,6 +214,9 @@ PLANTED = {
     ),
     f"gateway {EAST}/gateway-east: backends.instances.servers.app-east-1.out": (
         "gateway", EAST, ("backends", "instances", "servers", "app-east-1", "out"), True,
+    ),
+    f"haproxy {EDGE}/endpoint: backends.sites.algorithm": (
+        "haproxy", EDGE, ("backends", "sites", "algorithm"), "leastconn",
     ),
     f"haproxy {EDGE}/endpoint: backends.sites.servers.{WEST}.out": (
         "haproxy", EDGE, ("backends", "sites", "servers", WEST, "out"), False,

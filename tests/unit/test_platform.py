@@ -7,9 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from infra.lab.home import Home, lab_plan
 from infra.platform.metrics import EXPORTED_BY_OTHERS, METRICS
 from infra.platform.render import platform_files, platform_secrets
+from infra.render import write_all
+from tasks.clients.running_configuration import EDGE
+from tasks.errors import Refused
 from tasks.plan.load import load_plan
+from tasks.policy.expected import expected
 
 ROOT = Path(__file__).parents[2]
 SEED = ROOT / "tests" / "unit" / "plan" / "seed"
@@ -282,3 +287,41 @@ def test_disasters_reach_the_control_host_where_the_plan_has_a_token_for_it(rend
     assert route["matchers"] == ['disaster="true"']
     assert hook["url"] == "http://127.2.1.71:4300/notices/alertmanager"
     assert hook["http_config"]["authorization"]["credentials_file"] == "secrets/notices_token"
+
+
+def with_istio(tmp_path):
+    document = yaml.safe_load(PLANS["shipped"].read_text())
+    document["service"]["endpoint"]["istio"] = {
+        "api": "https://kubernetes.example:6443", "namespace": "production",
+        "subsets": {"us-east-1": {"site": "east"}, "us-west-2": {"site": "west"}},
+        "token": "env:TOKEN", "ca_certificate": "env:CA",
+    }  # fmt: skip
+    file = tmp_path / "plan.yaml"
+    file.write_text(yaml.safe_dump(document))
+    return load_plan(file)
+
+
+def test_istio_has_a_route_and_a_subset_for_each_site_where_it_moves_the_users(tmp_path, shipped):
+    plan = with_istio(tmp_path)
+    files = platform_files(plan)
+    service, rule = (read(files, f"istio/{name}.yaml") for name in ("virtual-service", "destination-rule"))
+    assert service["spec"]["http"][0]["route"] == [
+        {"destination": {"host": "naas-api-service", "subset": "us-east-1"}, "weight": 100},
+        {"destination": {"host": "naas-api-service", "subset": "us-west-2"}, "weight": 0},
+    ]
+    assert rule["spec"]["subsets"] == [
+        {"name": "us-east-1", "labels": {"site": "east"}}, {"name": "us-west-2", "labels": {"site": "west"}},
+    ]  # fmt: skip
+    assert service["metadata"]["namespace"] == rule["metadata"]["namespace"] == "production"
+    before = read(shipped, "istio/virtual-service.yaml")
+    assert {**service["spec"]["http"][0], "route": None} == {**before["spec"]["http"][0], "route": None}
+
+
+def test_there_is_no_haproxy_where_something_else_moves_the_users(tmp_path):
+    plan = with_istio(tmp_path)
+    write_all(plan, tmp_path / "out", secrets=False)
+    assert (tmp_path / "out/istio/virtual-service.yaml").exists()
+    assert not (tmp_path / "out/edge").exists()
+    assert EDGE not in {each.site for each in expected(plan, "us-east-1")}
+    with pytest.raises(Refused, match="no HAProxy"):
+        lab_plan(Home(tmp_path / "lab"), tmp_path / "plan.yaml", "loopback")

@@ -22,7 +22,7 @@ def site_addresses(plan: Plan) -> dict[str, list[str]]:
 
 def world_addresses(plan: Plan) -> list[str]:
     """The addresses outside every site: the public endpoint's, from which users and operators come too."""
-    return [str(plan.service.endpoint.address)]
+    return [str(plan.service.endpoint.proxy.address)]
 
 
 def namespace_address(address: IPv4Address) -> IPv4Address:

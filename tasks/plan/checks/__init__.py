@@ -4,11 +4,12 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tasks.plan.checks import database, policy, protection, sites, validation
+from tasks.plan.checks import database, policy, protection, sites, traffic, validation
 from tasks.plan.mistakes import Mistake
 
 _CHECKS = (
     *sites.CHECKS,
+    *traffic.CHECKS,
     *database.CHECKS,
     *policy.CHECKS,
     *protection.CHECKS,
