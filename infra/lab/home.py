@@ -158,7 +158,8 @@ def lab_plan(home: Home, source: Path, kind: str) -> str:
         Refused: the plan cannot be read, has no HAProxy, or its addresses cannot be moved to namespaces.
     """
     plan = load_plan(source)
-    endpoint = plan.service.endpoint.proxy.address
+    proxy = plan.service.endpoint.proxy.address
+    endpoint = str(proxy if kind == "loopback" else namespace_address(proxy))
     document: dict[str, Any] = yaml.safe_load(source.read_text(encoding="utf-8"))
     if kind == "namespaces":
         document = namespace_document(document, plan)
@@ -166,7 +167,7 @@ def lab_plan(home: Home, source: Path, kind: str) -> str:
         "shell": f"{home.directory}/bin/on {{address}}",
         "root": f"{home.directory}/sites/{{site}}/{{host}}",
         # On loopback every client appears as 127.0.0.1, among namespaces the world as the endpoint.
-        "operators": ["127.0.0.1" if kind == "loopback" else str(namespace_address(endpoint))],
+        "operators": ["127.0.0.1" if kind == "loopback" else endpoint],
     }
     document["notifications"] = our_channels(document["notifications"], endpoint)
     # The lab's stores have more than S3 to listen with.

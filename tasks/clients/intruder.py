@@ -145,7 +145,7 @@ def _command(*words: str) -> bytes:
 def _patroni_takes(address: str, auth: tuple[str, str] | None) -> bool:
     url = f"http://{address}:8008/config"
     try:
-        answer = request("PATCH", url, json=_NO_CHANGE, timeout=_TIMEOUT, **({"auth": auth} if auth else {}))
+        answer = request("PATCH", url, json=_NO_CHANGE, timeout=_TIMEOUT, auth=auth)
     except httpx.HTTPError as error:
         raise Transient(f"Patroni at {address} does not answer", type(error).__name__) from error
     if answer.status_code in _DENIED:

@@ -295,7 +295,7 @@ class Traffic(Fact):
 
     served_by: str
     states: dict[str, str]
-    weights: dict[str, int] = {}
+    weights: dict[str, int] = Field(default_factory=dict)
     settle_s: float = 0.0
 
 

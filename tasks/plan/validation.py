@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tasks.plan.base import Block
-from tasks.plan.sites import Port, Program
-from tasks.plan.values import Duration, Integer, Key, Name, Sentence, matching, refusal
+from tasks.plan.sites import Program
+from tasks.plan.values import Duration, Integer, Key, Name, Port, Sentence, matching, refusal
 
 Suite = Literal["smoke", "integration", "performance", "security"]
 Privilege = Literal["select", "insert", "update", "delete", "truncate", "references", "trigger"]
