@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from infra.edge.addresses import our_channels
+from infra.edge.addresses import HTTPS_PORT, SMTP_PORT, our_channels
 from infra.lab.network.addresses import namespace_address, namespace_document
 from infra.lab.network.base import Network
 from infra.lab.network.loopback import Loopback
@@ -173,6 +173,8 @@ def lab_plan(home: Home, source: Path, kind: str) -> str:
     # The lab's stores have more than S3 to listen with.
     security = document.setdefault("validation", {}).setdefault("security", {})
     security["listeners"] = security.get("listeners", {}) | _store_listeners(plan)
+    # The third parties' edge stands beside the public endpoint.
+    security["administration"] = [*plan.validation.security.administration, HTTPS_PORT, SMTP_PORT]
     document["recovery"]["ledger"] = {
         "file": home.ledger.name,
         "query": "select id::text as id from orders where id = any(%s::uuid[])",

@@ -9,6 +9,7 @@ from tasks.clients.layout import REPLICATION_ROLE, SERVICE_ROLE, SUPERUSER
 from tasks.clients.role_grants import Grants, Role
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Program
+from tasks.plan.traffic import Endpoint
 from tasks.plan.values import in_words
 
 # Where each program listens on a host of its own; of a store, the plan's endpoint tells.
@@ -20,7 +21,7 @@ PORTS: Mapping[Program, frozenset[int]] = {
     "redis": frozenset({6379}),
     "sentinel": frozenset({26379}),
     "service": frozenset({8000}),
-    "control": frozenset({4200, 5432, 9469}),
+    "control": frozenset({4200, 4300, 5432, 9469}),
 }
 ENDPOINT = "the public endpoint"
 
@@ -29,7 +30,7 @@ def expected_ports(plan: Plan, site: str) -> dict[str, frozenset[int]]:
     """The ports that may listen on each host of a site, and at the public endpoint."""
     security, endpoint = plan.validation.security, plan.service.endpoint
     store = urlsplit(plan.sites[site].storage.endpoint)
-    expected = {ENDPOINT: frozenset({endpoint.port, endpoint.admin_port, *security.administration})}
+    expected = {ENDPOINT: frozenset({*_endpoint_ports(endpoint), *security.administration})}
     for name, host in plan.sites[site].hosts.items():
         its_own = {port for program in host.runs for port in PORTS.get(program, ())}
         if str(host.address) == store.hostname and store.port:
@@ -38,10 +39,14 @@ def expected_ports(plan: Plan, site: str) -> dict[str, frozenset[int]]:
     return expected
 
 
+def _endpoint_ports(endpoint: Endpoint) -> set[int]:
+    return {endpoint.port} | ({endpoint.admin_port} if endpoint.admin_port else set())
+
+
 def scanned_ports(plan: Plan) -> list[int]:
     """The plan's range, and every port that any program of ours is known by."""
     scan, endpoint = plan.validation.security.scan, plan.service.endpoint
-    known = {port for ports in PORTS.values() for port in ports} | {endpoint.port, endpoint.admin_port}
+    known = {port for ports in PORTS.values() for port in ports} | _endpoint_ports(endpoint)
     stores = {urlsplit(site.storage.endpoint).port or 443 for site in plan.sites.values()}
     return sorted({*range(scan.first, scan.last + 1), *known, *stores})
 
