@@ -1,8 +1,12 @@
 """An alarm becomes a recovery by its commanders or by the plan; a refusal ends quietly; an abort undoes."""
 
-import threading
+import os
+import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -19,6 +23,7 @@ from tasks.incidents import on_record
 
 pytestmark = [pytest.mark.lab, pytest.mark.fault]
 
+KILLED_FLOW = Path(__file__).parents[1] / "faults/killed_flow.py"
 DECLARE = {"commander": "ada-lindqvist", "decision": "declare", "comment": "the power is out"}
 
 
@@ -126,22 +131,23 @@ def test_a_name_that_is_no_commanders_declares_nothing(lab):
 
 @pytest.mark.timeout(250)
 def test_an_incident_that_is_aborted_before_its_promotion_leaves_the_site_writing(lab):
+    """The old primary lives and is fenced by force; the run dies right after that."""
     plan, home = lab.plan, lab.plan.site_of("primary")
-    flow = threading.Thread(target=lambda: lab.attempt("run", "switch-over"))
-    flow.start()
-    until(lambda: not read_truth(plan)[0].done)
-    incident = read_truth(plan)[0].incident
-    done = lab.attempt("incident", "abort", incident, "--reason", "a test", "--here")
-    flow.join(120)
+    argv = [sys.executable, str(KILLED_FLOW), "fail-over", "2", "after", "force=true"]
+    environment = os.environ | client_settings(lab.home, plan)
+    died = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stdout + died.stderr
     truth, _ = read_truth(plan)
-    if done.returncode == 0:
-        assert (truth.active, truth.done) == (home, True)
-        assert until(lambda: writes(plan, home))
-        assert on_record(plan, incident).state == "aborted"
-    else:  # it was promoted already: that is refused, and the move ends
-        assert done.returncode == 2, done.stderr
-        assert (truth.active, truth.done) == (plan.site_of("dr"), True)
-        lab.dr("run", "fail-back")
+    assert (truth.active, truth.done) == (plan.site_of("dr"), False)
+    assert not writes(plan, home)
+    lab.dr("incident", "abort", truth.incident, "--reason", "a test", "--here")
+    assert until(lambda: writes(plan, home))
+    now, _ = read_truth(plan)
+    assert (now.active, now.done, now.epoch) == (home, True, truth.epoch + 1)
+    assert on_record(plan, truth.incident).state == "aborted"
+    late = lab.attempt("run", "fail-over", "--param", f"incident={truth.incident}")
+    assert late.returncode == 2
+    assert "stale" in late.stderr
 
 
 @pytest.mark.timeout(300)
