@@ -145,7 +145,8 @@ def test_an_incident_that_is_aborted_before_its_promotion_leaves_the_site_writin
     now, _ = read_truth(plan)
     assert (now.active, now.done, now.epoch) == (home, True, truth.epoch + 1)
     assert on_record(plan, truth.incident).state == "aborted"
-    late = lab.attempt("run", "fail-over", "--param", f"incident={truth.incident}")
+    again = ("--param", f"incident={truth.incident}", "--param", "force=true")
+    late = lab.attempt("run", "fail-over", *again)
     assert late.returncode == 2
     assert "stale" in late.stderr
 
