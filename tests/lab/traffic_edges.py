@@ -78,7 +78,7 @@ def wait_for(url, seconds=60):
     return pytest.fail(f"{url} does not answer")
 
 
-def wait_for_port(address, port, seconds=10):
+def wait_for_port(address, port, seconds=60):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
