@@ -4,7 +4,6 @@ Source: the seed's "Disaster Declaration Process".
 """
 
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from prefect import task
@@ -19,6 +18,8 @@ from tasks.plan.plan import Plan
 from tasks.policy.recovery import choose_target
 from tasks.retry import retried
 from tasks.step import step
+
+_COLD = "recover from backups: `dr run recover_cold --param incident=ID`"
 
 
 @retried("declare", times=5, delay=0.5)
@@ -65,7 +66,7 @@ def assess(plan: Plan, incident: Incident, *, force: bool) -> Assessment:
         Refused: the old primary still takes writes, and nobody insisted.
         Transient: the site that takes over does not answer.
     """
-    writable = _writable_nodes(plan, incident.failed_site)
+    writable = postgres.writable(plan, plan.sites[incident.failed_site].addresses("postgres"))
     if writable and not force:
         raise Refused(
             f"{incident.failed_site} is alive: its primary takes writes",
@@ -75,7 +76,7 @@ def assess(plan: Plan, incident: Incident, *, force: bool) -> Assessment:
     positions = [_position(plan, address) for address in plan.sites[incident.to_site].addresses("postgres")]
     standbys = [position for position in positions if position]
     if not standbys:
-        raise Refused(f"{incident.to_site} has no PostgreSQL node that answers", hint="recover from backups")
+        raise Refused(f"{incident.to_site} has no PostgreSQL node that answers", hint=_COLD)
     furthest = max(standbys, key=lambda position: position.next_xid)
     seen = last_observation(plan, incident.failed_site)
     return Assessment(
@@ -85,24 +86,6 @@ def assess(plan: Plan, incident: Incident, *, force: bool) -> Assessment:
         standby_next_xid=furthest.next_xid,
         standby_last_commit=furthest.last_commit,
     )
-
-
-def _writable_nodes(plan: Plan, site: str) -> list[str]:
-    addresses = plan.sites[site].addresses("postgres")
-    with ThreadPoolExecutor(len(addresses)) as pool:
-        return [
-            a
-            for a, ok in zip(addresses, pool.map(lambda a: _takes_writes(plan, a), addresses), strict=True)
-            if ok
-        ]
-
-
-def _takes_writes(plan: Plan, address: str) -> bool:
-    try:
-        postgres.prove_write(plan, address, "is it alive")
-    except DrError:
-        return False
-    return True
 
 
 def _position(plan: Plan, address: str) -> postgres.Position | None:

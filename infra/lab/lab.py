@@ -18,6 +18,7 @@ from infra.lab.secrets import make_secrets
 from infra.lab.servers import endpoint_server, servers, servers_of
 from infra.lab.shell import write_shell
 from infra.ui import seal_ui
+from tasks.clients.buckets import ensure_bucket
 from tasks.errors import Refused
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Program
@@ -128,6 +129,25 @@ def heal(home: Home, site: str, say: Say) -> None:
     if broken:
         with _alone(home):
             _start_site(home, plan, site, say)
+
+
+def activate_site(home: Home, site: str) -> None:
+    """Bring up a site's servers but for its databases, as a provisioner does; what runs is left alone.
+
+    Raises:
+        Refused: there is no such site.
+        Transient: a server did not come up in time, or another command holds the lab.
+    """
+    plan = home.plan()
+    _require_site(plan, site)
+    with _alone(home):
+        home.unreachable(site).unlink(missing_ok=True)
+        _prepare(home, plan, site, plan.site_of("primary"), *_BASE)
+        _start(home, *servers(home, plan, site, *_BASE))
+        ensure_bucket(plan, site)
+        active = provision.truth(plan)
+        _prepare(home, plan, site, active, *_STACK)
+        _start(home, *servers(home, plan, site, *(p for p in _STACK if p not in {"postgres", "control"})))
 
 
 def status(home: Home) -> dict[str, dict[str, str]]:

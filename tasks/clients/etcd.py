@@ -45,6 +45,18 @@ class Etcd:
             return Entry(None, 0)
         return Entry(_decode(found[0].get("value", "")), int(found[0]["mod_revision"]))
 
+    def below(self, prefix: str) -> dict[str, Entry]:
+        """Every key that begins with a prefix, linearizably.
+
+        Raises:
+            Transient: no member answered.
+        """
+        found = self._call("/v3/kv/range", _range(prefix)).get("kvs", [])
+        return {
+            _decode(each["key"]): Entry(_decode(each.get("value", "")), int(each["mod_revision"]))
+            for each in found
+        }
+
     def put(self, key: str, value: str) -> None:
         """Write one key.
 
@@ -114,6 +126,11 @@ class Etcd:
         """Ask a member that failed last from now on."""
         self._members.remove(member)
         self._members.append(member)
+
+
+def _range(prefix: str) -> dict[str, str]:
+    """All keys from a prefix to the first that no longer begins with it."""
+    return {"key": _encode(prefix), "range_end": _encode(prefix[:-1] + chr(ord(prefix[-1]) + 1))}
 
 
 def _encode(text: str) -> str:

@@ -3,13 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
-
-
-class Fact(BaseModel):
-    """One frozen observation."""
-
-    model_config = ConfigDict(frozen=True)
+from tasks.facts.base import Fact
+from tasks.facts.restored import ColdRestore
 
 
 class Incident(Fact):
@@ -149,7 +144,7 @@ class Loss(Fact):
         lost_transactions: acknowledged transactions that are gone; an upper bound while `basis` is bound.
         lost_seconds: from the first commit that is lost to the last; its bound goes from the last moment
             that is known to have survived to the fence.
-        basis: "bound" while the old site is gone, "exact" once its WAL was read.
+        basis: "bound" while the old site is gone, "exact" once its WAL was read, or the clients' ledger counted.
         unacknowledged: transactions in the old WAL that no client was ever told of; counted apart.
     """
 
@@ -207,6 +202,7 @@ class Report(Fact):
     bound: Loss
     ledger: LedgerCount | None
     divergence: Divergence | None = None
+    restored: ColdRestore | None = None
     steps: tuple[StepRecord, ...]
 
 

@@ -1,14 +1,14 @@
 """The plan's own blocks: what the seed leaves open about one service in several regions."""
 
-from string import Formatter
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 from tasks.plan.base import Block
+from tasks.plan.infrastructure import Infrastructure
 from tasks.plan.schedule import Schedule
-from tasks.plan.values import Address, Duration, Integer, Name, SecretRef, matching, refusal
+from tasks.plan.values import Address, Command, Duration, Integer, Name, SecretRef, matching, refusal
 
 Role = Literal["primary", "dr", "archive"]
 Program = Literal[
@@ -24,7 +24,7 @@ Bucket = Annotated[
 ]
 RoleArn = Annotated[str, matching(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/\S+", "the ARN of an IAM role")]
 AbsolutePath = Annotated[str, matching(r"/\S*", "an absolute path")]
-_COMMAND_FIELDS = {"site", "host", "address"}
+_SYSTEMCTL = "ssh -o BatchMode=yes -o ConnectTimeout=5 postgres@{address} sudo systemctl"
 
 
 def _storage_url(value: str) -> str:
@@ -38,18 +38,7 @@ def _storage_url(value: str) -> str:
     return value
 
 
-def _command(value: str) -> str:
-    try:
-        fields = {name for _, name, _, _ in Formatter().parse(value) if name is not None}
-    except ValueError:
-        fields = {value}
-    if not fields <= _COMMAND_FIELDS:
-        raise refusal("not a command template", "a command in which only {site}, {host} and {address} vary")
-    return value
-
-
 StorageUrl = Annotated[str, AfterValidator(_storage_url)]
-Command = Annotated[str, AfterValidator(_command)]
 
 
 class Endpoint(Block):
@@ -133,12 +122,15 @@ class Secrets(Block):
 class Access(Block):
     """How the flows reach a host, and where things lie on one.
 
-    `operators` are addresses beside the hosts' own from which databases are reached.
+    `operators` are addresses beside the hosts' own from which databases are reached. `start_database` and
+    `stop_database` are run where the flow runs: they start and stop Patroni, and PostgreSQL with it, on a host.
     """
 
     shell: Command
     root: AbsolutePath
     postgres_bin: AbsolutePath
+    start_database: Command = f"{_SYSTEMCTL} start patroni"
+    stop_database: Command = f"{_SYSTEMCTL} stop patroni"
     operators: tuple[Address, ...] = ()
 
 
@@ -156,7 +148,9 @@ class Ledger(Block):
 class Recovery(Block):
     """How closely the recovery is prepared.
 
-    WAL is pulled every `pull_interval` without end; `wal_check` and `replication` are runs on a schedule.
+    WAL is pulled every `pull_interval` without end; `wal_check` and `replication` are runs on a schedule. Where
+    `standby` is cold, a site is recovered from backups even where a standby is left; `infrastructure` says how
+    the hosts of a site come to be there.
     """
 
     ledger: Ledger | None = None
@@ -165,3 +159,5 @@ class Recovery(Block):
     archive_timeout: Duration
     wal_check: Schedule
     replication: Schedule
+    standby: Literal["hot", "cold"] = "hot"
+    infrastructure: Infrastructure | None = None
