@@ -6,8 +6,9 @@ from typing import Literal
 from prefect import flow
 
 from tasks.current import current_plan
-from tasks.point_in_time import Rescued, compare, export, live_digests, require_moment, swap
-from tasks.policy.point_in_time import TableDifference
+from tasks.facts.point_in_time import Rescued
+from tasks.point_in_time import compare, export, live_digests, require_moment, swap
+from tasks.policy.point_in_time import in_words
 from tasks.restore_database import choose_place, open_restored, put_away, restore_files
 
 
@@ -19,7 +20,7 @@ async def restore_point_in_time(  # noqa: PLR0913 -- what an operator may choose
     tables: list[str] | None = None,
     from_site: str | None = None,
     host: str | None = None,
-) -> tuple[list[Rescued], tuple[TableDifference, ...]]:
+) -> str:
     """Restore a moment beside the live database, compare every table, and bring some back where asked to.
 
     Args:
@@ -31,7 +32,7 @@ async def restore_point_in_time(  # noqa: PLR0913 -- what an operator may choose
         host: a database host to restore on; one that answers where none is given.
 
     Returns:
-        what was brought back, and how every table differs.
+        how the tables differ, and what was brought back, in words.
     """
     plan, wanted = current_plan(), tables or []
     require_moment(plan, from_site, at, action, wanted)
@@ -48,4 +49,4 @@ async def restore_point_in_time(  # noqa: PLR0913 -- what an operator may choose
             rescued = swap(plan, where, found, wanted, at)
     finally:
         put_away(plan, place, keep=False)
-    return rescued, found
+    return in_words(found, rescued)

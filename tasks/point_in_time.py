@@ -6,7 +6,6 @@ Source: seed, "Recovery Point Objective"; PostgreSQL manual, "Recovery Target Se
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,10 +22,10 @@ from tasks.clients.sealed_objects import put_sealed
 from tasks.clients.tables import Table
 from tasks.clients.truth import active_site
 from tasks.errors import Permanent, Refused
+from tasks.facts.point_in_time import Rescued, TableDifference
 from tasks.plan.plan import Plan
 from tasks.policy.database_backup import choose_standby
 from tasks.policy.point_in_time import (
-    TableDifference,
     choose_tables,
     differences,
     require_action,
@@ -38,23 +37,6 @@ from tasks.retry import retried
 _FOLDER = "recovered"
 _STORE_S = 120.0
 _POLL_S = 0.5
-
-
-@dataclass(frozen=True)
-class Rescued:
-    """A table that was brought back.
-
-    Attributes:
-        table: its name, as `DATABASE/SCHEMA.TABLE`.
-        rows: how many rows it had at the moment.
-        where: where it is now.
-        command: how to take it from there, for a person; empty where it is in its place.
-    """
-
-    table: str
-    rows: int
-    where: str
-    command: str = ""
 
 
 @retried("see that the moment can be reached", times=3, delay=2)

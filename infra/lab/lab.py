@@ -95,7 +95,7 @@ def break_site(home: Home, site: str) -> int:
         Refused: there is no such site.
     """
     plan = home.plan()
-    _require_site(plan, site)
+    require_site(plan, site)
     _mark(home, site, "broken")
     return kill_all(home.directory, home.directory / "sites" / site, f"{site}/")
 
@@ -106,7 +106,7 @@ def cut(home: Home, site: str) -> None:
     Raises:
         Refused: no such site, or the lab's network cannot be cut.
     """
-    _require_site(home.plan(), site)
+    require_site(home.plan(), site)
     home.network().cut(site)
     _mark(home, site, "cut")
 
@@ -121,7 +121,7 @@ def heal(home: Home, site: str, say: Say) -> None:
         Transient: a server did not come up in time.
     """
     plan = home.plan()
-    _require_site(plan, site)
+    require_site(plan, site)
     broken = home.broken(site)
     if home.network().is_cut(site):
         home.network().heal(site)
@@ -139,7 +139,7 @@ def activate_site(home: Home, site: str) -> None:
         Transient: a server did not come up in time, or another command holds the lab.
     """
     plan = home.plan()
-    _require_site(plan, site)
+    require_site(plan, site)
     with _alone(home):
         home.unreachable(site).unlink(missing_ok=True)
         _prepare(home, plan, site, plan.site_of("primary"), *_BASE)
@@ -254,6 +254,11 @@ def _mark(home: Home, site: str, how: str) -> None:
     mark.write_text(how)
 
 
-def _require_site(plan: Plan, site: str) -> None:
+def require_site(plan: Plan, site: str) -> None:
+    """Refuse a site that the plan does not have.
+
+    Raises:
+        Refused: it does not.
+    """
     if site not in plan.sites:
         raise Refused(f"there is no site {site}", f"the plan's sites: {', '.join(plan.sites)}")

@@ -1,41 +1,11 @@
 """What a restored moment and the live database say of each other, table by table. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 from tasks.clients.digests import Digest, Digests
 from tasks.errors import Refused
-
-Verdict = Literal["same", "changed", "dropped since", "made since"]
-
-
-@dataclass(frozen=True)
-class TableDifference:
-    """One table, by `DATABASE/SCHEMA.TABLE`.
-
-    Attributes:
-        table: its name.
-        then: its rows at the moment; None where it did not exist.
-        now: its rows now; None where it does not exist.
-        verdict: how they differ: "changed" also where as many rows have other values.
-    """
-
-    table: str
-    then: int | None
-    now: int | None
-    verdict: Verdict
-
-    @property
-    def database(self) -> str:
-        """Its database."""
-        return self.table.partition("/")[0]
-
-    @property
-    def name(self) -> str:
-        """Its name within the database, quoted where it must be."""
-        return self.table.partition("/")[2]
+from tasks.facts.point_in_time import Rescued, TableDifference, Verdict
 
 
 def differences(then: Digests, now: Digests) -> tuple[TableDifference, ...]:
@@ -112,3 +82,21 @@ def _chosen(found: Sequence[TableDifference], wanted: str) -> TableDifference:
         raise Refused(f"{wanted} is not one table", ", ".join(each.table for each in fitting))
     known = ", ".join(each.table for each in there) or "none"
     raise Refused(f"there was no table {wanted} at that moment", f"there were: {known}")
+
+
+def in_words(found: Sequence[TableDifference], rescued: Sequence[Rescued]) -> str:
+    """What differs, and what was brought back, a line each."""
+    lines = [
+        f"{each.table}: {each.verdict}, {_rows(each.then)} then, {_rows(each.now)} now"
+        for each in found
+        if each.verdict != "same"
+    ]
+    for table in rescued:
+        lines.append(f"{table.table}: {table.rows} rows are in {table.where}")
+        lines += [f"    {table.command}"] if table.command else []
+    same = sum(each.verdict == "same" for each in found)
+    return "\n".join([*lines, f"{same} tables are the same"])
+
+
+def _rows(count: int | None) -> str:
+    return "not there" if count is None else f"{count} rows"
