@@ -1,4 +1,4 @@
-"""Bring back what people broke: a moment restored beside and compared. Source: the seed's recovery objectives."""
+"""What people broke comes back: a moment restored beside, and compared. Source: "Recovery Procedures"."""
 
 from datetime import UTC, datetime
 from typing import Literal
@@ -14,7 +14,7 @@ from tasks.restore_database import choose_place, open_restored, put_away, restor
 
 # Async for the reason that `backup_database` is.
 @flow(persist_result=False)
-async def restore_point_in_time(  # noqa: PLR0913 -- what an operator may choose
+async def restore_point_in_time(
     at: datetime,
     action: Literal["compare", "export", "swap"] = "compare",
     tables: list[str] | None = None,

@@ -16,9 +16,7 @@ _NO_LSN = "0/0"
 
 
 @step(_TITLE)
-def assess_copies(
-    plan: Plan, incident: Incident, *, target: datetime | None, force: bool
-) -> ColdAssessment:
+def assess_copies(plan: Plan, incident: Incident, *, target: datetime | None, force: bool) -> ColdAssessment:
     """Look at the old primary, at the standby that could take over instead, and at every copy.
 
     Args:

@@ -43,7 +43,9 @@ def gone_files(plan: Plan, incident: Incident) -> list[GoneFiles]:
             root = Layout.of(plan, incident.to_site, host).root
             if not _has(plan, incident.to_site, host, root / asset.path.lstrip("/")):
                 restored = _has(plan, incident.to_site, host, root / str(beside).lstrip("/"))
-                found.append(GoneFiles(asset=f"files/{name}", host=host, beside=str(beside), restored=restored))
+                found.append(
+                    GoneFiles(asset=f"files/{name}", host=host, beside=str(beside), restored=restored)
+                )
     return found
 
 
@@ -74,7 +76,9 @@ def gone_repositories(plan: Plan) -> dict[str, Path]:
     """The plan's repositories that should lie beside the plan and are not there: their places by name."""
     places = {name: bundles.source_of(plan, name) for name in plan.protection.configuration.repositories}
     return {
-        name: Path(place) for name, place in places.items() if place.startswith("/") and not Path(place).exists()
+        name: Path(place)
+        for name, place in places.items()
+        if place.startswith("/") and not Path(place).exists()
     }
 
 
@@ -131,7 +135,7 @@ def restore_redis(plan: Plan, incident: Incident, assessment: ColdAssessment) ->
 
 
 @step("restore what else is gone", deadline_s=_TREE_S)
-def tell_returned(plan: Plan, incident: Incident, restored: tuple[str, ...]) -> Returned:
+def tell_returned(_plan: Plan, _incident: Incident, restored: tuple[str, ...]) -> Returned:
     """Write down what was restored beside the database.
 
     Raises:

@@ -80,7 +80,9 @@ def live_digests(plan: Plan) -> Digests:
 def compare(then: Digests, now: Digests, at: datetime) -> tuple[TableDifference, ...]:
     """Show how every table differs between the moment and now."""
     found = differences(then, now)
-    rows = "".join(f"|{each.table}|{_count(each.then)}|{_count(each.now)}|{each.verdict}|\n" for each in found)
+    rows = "".join(
+        f"|{each.table}|{_count(each.then)}|{_count(each.now)}|{each.verdict}|\n" for each in found
+    )
     create_markdown_artifact(
         key="point-in-time",
         description=f"the database at {at.isoformat()} and now",
@@ -91,7 +93,11 @@ def compare(then: Digests, now: Digests, at: datetime) -> tuple[TableDifference,
 
 @task(name="export tables", cache_policy=NO_CACHE)
 def export(
-    plan: Plan, where: tuple[str, str, Path], found: Sequence[TableDifference], wanted: Sequence[str], at: datetime
+    plan: Plan,
+    where: tuple[str, str, Path],
+    found: Sequence[TableDifference],
+    wanted: Sequence[str],
+    at: datetime,
 ) -> list[Rescued]:
     """Dump tables of the moment into the active site's bucket, sealed to the recovery recipients.
 
@@ -123,7 +129,11 @@ def export(
 
 @task(name="bring tables back", cache_policy=NO_CACHE)
 def swap(
-    plan: Plan, where: tuple[str, str, Path], found: Sequence[TableDifference], wanted: Sequence[str], at: datetime
+    plan: Plan,
+    where: tuple[str, str, Path],
+    found: Sequence[TableDifference],
+    wanted: Sequence[str],
+    at: datetime,
 ) -> list[Rescued]:
     """Bring tables of the moment into the live database: in place where they were dropped, else beside.
 

@@ -1,4 +1,4 @@
-"""The restored database in service: started under Patroni, proven by a write, replicated, archived, checked."""
+"""The restored database in service: started by Patroni, proven by a write, replicated, archived, checked."""
 
 import time
 from datetime import datetime

@@ -52,7 +52,7 @@ cd {home} && exec {python} -m infra.lab.site_commands "$@"
 def write_shell(home: Home, plan: Plan) -> None:
     """Write `bin/on`, which reaches the plan's hosts and refuses those of a broken or cut site.
 
-    Beside it `bin/ssh`, by which a host reaches another one of its site, and `bin/site`, which starts servers.
+    Beside it `bin/ssh`, by which a host reaches another one of its site, and `bin/site` to start servers.
     """
     network, cases = home.network(), []
     for site_name, site in plan.sites.items():
@@ -69,8 +69,8 @@ def write_shell(home: Home, plan: Plan) -> None:
     (home.directory / "bin").mkdir(exist_ok=True)
     _write_script(home.directory / "bin" / "on", _SCRIPT.format(**words))
     _write_script(home.directory / "bin" / "ssh", _PEER_SCRIPT.format(**words))
-    site = _SITE_SCRIPT.format(python=program("python"), home=Path(__file__).parents[2])
-    _write_script(home.directory / "bin" / "site", site)
+    starter = _SITE_SCRIPT.format(python=program("python"), home=Path(__file__).parents[2])
+    _write_script(home.directory / "bin" / "site", starter)
 
 
 def _write_script(path: Path, script: str) -> None:

@@ -4,7 +4,7 @@
 empty database. So the configuration stays, less the standby cluster, and the key names the restored system:
 a node with that data directory may lead, and one without any waits for a leader to copy.
 
-Source: Patroni source, `patroni/ha.py` (`_run_cycle`, `bootstrap`, `is_lagging`); manual, "patronictl remove".
+Source: Patroni source, `patroni/ha.py` (`_run_cycle`, `bootstrap`, `is_lagging`); manual, "patronictl".
 """
 
 import json

@@ -15,13 +15,12 @@ from tasks.clients.private import PrivateServer
 from tasks.clients.psql import Psql
 from tasks.clients.remote import follow_on, run_on
 from tasks.errors import DrError, Permanent
-from tasks.plan.plan import Plan
 
 _HOURS = 6 * 3600.0
 # A binary stream as lines of text, whatever the remote shell does to bytes.
 _ENCODED = 'set -e; "$@" >{file}; base64 -w 65536 {file}; rm -f {file}'
 _AHEAD = 32
-# A copy that is looked at brings no keys, triggers or indexes along: they name tables that have changed since.
+# A copy to look at brings no keys, triggers or indexes along: they name tables that have changed since.
 _DATA_ONLY = ("--section=pre-data", "--section=data")
 
 
@@ -82,10 +81,8 @@ def move_apart(server: PrivateServer, table: Table, schema: str) -> Table:
         Transient: the host cannot be reached.
     """
     apart = table.within(schema)
-    script = f"create schema if not exists {schema};\n" + (
-        f"alter table if exists {table.name} set schema {schema};\n"
-    )
-    server.psql.query(script, database=table.database)
+    server.psql.query(f"create schema if not exists {schema}", database=table.database)
+    server.psql.query(f"alter table {table.name} set schema {schema}", database=table.database)
     return apart
 
 

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from pydantic import Field
+
 from tasks.facts.base import Fact
 from tasks.facts.recovery import Assessment
 
@@ -59,7 +61,7 @@ class Infrastructure(Fact):
 
     how: str
     host: str
-    outputs: dict[str, str] = {}
+    outputs: dict[str, str] = Field(default_factory=dict)
 
 
 class RestoredFiles(Fact):

@@ -1,4 +1,4 @@
-"""What a restored moment and the live database say of each other, and what was brought back, as frozen facts."""
+"""What a restored moment and the live database say of each other, and what was brought back, as facts."""
 
 from dataclasses import dataclass
 from typing import Literal

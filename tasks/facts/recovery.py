@@ -144,7 +144,7 @@ class Loss(Fact):
         lost_transactions: acknowledged transactions that are gone; an upper bound while `basis` is bound.
         lost_seconds: from the first commit that is lost to the last; its bound goes from the last moment
             that is known to have survived to the fence.
-        basis: "bound" while the old site is gone, "exact" once its WAL was read, or the clients' ledger counted.
+        basis: "bound" while the old site is gone, "exact" once its WAL was read or the clients' ledger was.
         unacknowledged: transactions in the old WAL that no client was ever told of; counted apart.
     """
 

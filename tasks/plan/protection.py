@@ -9,7 +9,7 @@ from tasks.plan.backup import ScheduledBackup
 from tasks.plan.base import Block
 from tasks.plan.schedule import Schedule
 from tasks.plan.sites import AbsolutePath, Program
-from tasks.plan.values import Name, Percentage, SecretRef, Sentence, matching, refusal
+from tasks.plan.values import HttpUrl, Name, Percentage, SecretRef, Sentence, matching, refusal
 
 AssetName = Annotated[
     str,
@@ -22,7 +22,6 @@ GitUrl = Annotated[
     str,
     matching(r"(?!-)\S+", "a git repository: a path beside the plan, an absolute path, or a URL git knows"),
 ]
-HttpUrl = Annotated[str, matching(r"https?://\S+", "http://HOST:PORT or https://HOST:PORT")]
 
 
 def _day(value: Any) -> date:

@@ -24,7 +24,6 @@ Bucket = Annotated[
 ]
 RoleArn = Annotated[str, matching(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/\S+", "the ARN of an IAM role")]
 AbsolutePath = Annotated[str, matching(r"/\S*", "an absolute path")]
-_SYSTEMCTL = "ssh -o BatchMode=yes -o ConnectTimeout=5 postgres@{address} sudo systemctl"
 
 
 def _storage_url(value: str) -> str:
@@ -123,14 +122,14 @@ class Access(Block):
     """How the flows reach a host, and where things lie on one.
 
     `operators` are addresses beside the hosts' own from which databases are reached. `start_database` and
-    `stop_database` are run where the flow runs: they start and stop Patroni, and PostgreSQL with it, on a host.
+    `stop_database` are run where the flow runs: they start and stop a host's Patroni, with its PostgreSQL.
     """
 
     shell: Command
     root: AbsolutePath
     postgres_bin: AbsolutePath
-    start_database: Command = f"{_SYSTEMCTL} start patroni"
-    stop_database: Command = f"{_SYSTEMCTL} stop patroni"
+    start_database: Command
+    stop_database: Command
     operators: tuple[Address, ...] = ()
 
 
@@ -148,9 +147,9 @@ class Ledger(Block):
 class Recovery(Block):
     """How closely the recovery is prepared.
 
-    WAL is pulled every `pull_interval` without end; `wal_check` and `replication` are runs on a schedule. Where
-    `standby` is cold, a site is recovered from backups even where a standby is left; `infrastructure` says how
-    the hosts of a site come to be there.
+    WAL is pulled every `pull_interval` without end; `wal_check` and `replication` are runs on a schedule.
+    Where `standby` is cold, a site is recovered from backups even where a standby is left; `infrastructure`
+    says how the hosts of a site come to be there.
     """
 
     ledger: Ledger | None = None

@@ -114,7 +114,7 @@ def parse_address(value: Any) -> IPv4Address:
 
 
 def template(fields: set[str], allowed: str) -> AfterValidator:
-    """A validator of command lines in which only these fields vary."""
+    """A validator of texts in which only these fields vary."""
 
     def check(value: str) -> str:
         try:
@@ -148,7 +148,8 @@ Percentage = Annotated[Decimal, BeforeValidator(parse_percentage), _when_json(pe
 Names = Annotated[tuple[str, ...], BeforeValidator(parse_names), _when_json(", ".join)]
 Address = Annotated[IPv4Address, BeforeValidator(parse_address)]
 Command = Annotated[str, template({"site", "host", "address"}, "{site}, {host} and {address}")]
-SiteCommand = Annotated[str, template({"site"}, "{site}")]
+SiteText = Annotated[str, template({"site"}, "{site}")]
+HttpUrl = Annotated[str, matching(r"https?://\S+", "http://HOST:PORT or https://HOST:PORT")]
 Flag = Annotated[bool, Strict()]
 Integer = Annotated[int, Strict()]
 Sentence = Annotated[str, matching(r"(?s).*\S.*", "a text that is not empty")]

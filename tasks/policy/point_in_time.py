@@ -68,14 +68,12 @@ def _difference(name: str, then: Digest | None, now: Digest | None) -> TableDiff
         verdict = "dropped since"
     else:
         verdict = "same" if then == now else "changed"
-    return TableDifference(name, then and then.rows, now and now.rows, verdict)
+    return TableDifference(name, then.rows if then else None, now.rows if now else None, verdict)
 
 
 def _chosen(found: Sequence[TableDifference], wanted: str) -> TableDifference:
     there = [each for each in found if each.then is not None]
-    fitting = [
-        each for each in there if wanted in {each.table, each.name, each.name.rpartition(".")[2]}
-    ]
+    fitting = [each for each in there if wanted in {each.table, each.name, each.name.rpartition(".")[2]}]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:

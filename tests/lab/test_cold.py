@@ -1,4 +1,4 @@
-"""No standby is left: the service is recovered from a copy of the backups, and its loss is told to the order."""
+"""No standby is left: the service is recovered from a copy of its backups, its loss told to the order."""
 
 import json
 import os
@@ -125,10 +125,8 @@ def assert_recovered_archive_leads_here(lab, site):
     archiver.switch_wal(lab.plan, leader(lab, site).host)
     expected = live_digests(lab, site)
     time.sleep(5)
-    shown = lab.dr(
-        "run", "restore-point-in-time", "--param", f"at={moment()}", "--param", f"from_site={site}", site=site,
-        timeout=300,
-    )  # fmt: skip
+    words = ("--param", f"at={moment()}", "--param", f"from_site={site}")
+    shown = lab.dr("run", "restore-point-in-time", *words, site=site, timeout=300)
     differing = [line for line in shown.splitlines() if "then" in line and "heartbeat" not in line]
     assert differing == [], (differing, expected)
 

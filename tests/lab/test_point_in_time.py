@@ -40,7 +40,9 @@ def lab(labs):
 @pytest.fixture(scope="module")
 def mistake(lab):
     """A moment, what two tables were then, and then what a person did to them."""
-    before = {name: each for name, each in digests_of(live(lab)).items() if name.endswith(("invoices", "prices"))}
+    before = {
+        name: each for name, each in digests_of(live(lab)).items() if name.endswith(("invoices", "prices"))
+    }
     time.sleep(1.5)
     moment = datetime.now(UTC)
     time.sleep(1.5)
@@ -66,7 +68,7 @@ def recovered(lab, at, *words):
 
 
 def test_every_table_is_compared_and_nothing_is_touched(lab, mistake):
-    moment, before = mistake
+    moment, _ = mistake
     told = recovered(lab, moment)
     assert "naas/public.invoices: dropped since, 5000 rows then, not there now" in told
     assert "naas/public.prices: changed, 300 rows then, 300 rows now" in told
@@ -74,7 +76,7 @@ def test_every_table_is_compared_and_nothing_is_touched(lab, mistake):
 
 
 def test_tables_are_exported_sealed_and_opened_by_the_command_that_was_told(lab, mistake, tmp_path):
-    moment, before = mistake
+    moment, _ = mistake
     told = recovered(lab, moment, "action=export", 'tables=["invoices"]')
     site = lab.plan.site_of("primary")
     (place,) = [line.rpartition(" ")[2] for line in told.splitlines() if "rows are in" in line]
@@ -135,5 +137,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_left(lab, mistake, shift, word
     assert done.returncode == 2
     assert refusal in done.stderr
     assert live(lab).query(schemas, database="naas") == before
-    left = [path for path in lab.home.directory.glob("sites/*/*/var/lib/postgresql/*") if "restore" in path.name]
+    left = [
+        path for path in lab.home.directory.glob("sites/*/*/var/lib/postgresql/*") if "restore" in path.name
+    ]
     assert left == []

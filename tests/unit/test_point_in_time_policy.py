@@ -24,7 +24,11 @@ THEN = {
     "naas/public.edited": Digest(3, 7),
     "naas/audit.orders": Digest(0, 0),
 }
-NOW = {"naas/public.kept": Digest(1, 5), "naas/public.edited": Digest(3, 8), "naas/public.young": Digest(9, 9)}
+NOW = {
+    "naas/public.kept": Digest(1, 5),
+    "naas/public.edited": Digest(3, 8),
+    "naas/public.young": Digest(9, 9),
+}
 
 
 def test_every_table_of_either_is_compared_and_what_differs_stands_first():
@@ -45,7 +49,8 @@ def test_a_table_is_named_in_three_ways(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("orders", "not one table"), ("young", "no table young"), ("nothing", "no table nothing")]
+    ("name", "words"),
+    [("orders", "not one table"), ("young", "no table young"), ("nothing", "no table nothing")],
 )
 def test_a_table_that_is_not_one_or_was_not_there_is_refused(name, words):
     with pytest.raises(Refused, match=words):
@@ -99,7 +104,10 @@ def test_a_table_is_moved_by_its_own_name_whatever_it_holds(name, schema, plain)
 
 
 def test_the_words_tell_what_differs_and_where_what_was_brought_back_is():
-    found = [TableDifference("naas/public.a", 2, None, "dropped since"), TableDifference("naas/b.c", 1, 1, "same")]
+    found = [
+        TableDifference("naas/public.a", 2, None, "dropped since"),
+        TableDifference("naas/b.c", 1, 1, "same"),
+    ]
     words = in_words(found, [Rescued("naas/public.a", 2, "bucket/key", "age ...")])
     assert words.splitlines() == [
         "naas/public.a: dropped since, 2 rows then, not there now",
