@@ -30,13 +30,15 @@ def lab(labs):
     """A lab whose backups are at every site."""
     lab = labs.fresh("loopback")
     add_rows(lab.plan, lab.plan.site_of("primary"), 20_000)
-    with redis.Redis(host=master(lab, "primary"), password=lab.plan.secret("redis")) as server:
-        server.mset(KEYS)
-    for flow in ("database", "files", "redis", "configuration", "secrets"):
-        lab.dr("run", f"backup-{flow}", timeout=300)
-    lab.dr("run", "replicate-backups", timeout=300)
+    backed_up(lab, "database")
     yield lab
     labs.end()
+
+
+def backed_up(lab, *kinds):
+    for kind in kinds:
+        lab.dr("run", f"backup-{kind}", timeout=600)
+    lab.dr("run", "replicate-backups", timeout=600)
 
 
 def master(lab, role):
@@ -64,7 +66,7 @@ def disaster(lab, old, new):
     lab.dr("lab", "break", old)
 
 
-def recover(lab, site, *words, timeout=400):
+def recover(lab, site, *words, timeout=900):
     return lab.dr("run", "recover-cold", "--param", "reason=both regions", *words, site=site, timeout=timeout)
 
 
@@ -112,7 +114,7 @@ def test_from_the_standby_sites_copy_with_both_databases_gone(lab):
     assert_whole_site(lab, new)
     lost = missing_ids(lab, new)
     lab.dr("lab", "heal", old)
-    lab.dr("run", "bring-back", site=new, timeout=300)
+    lab.dr("run", "bring-back", site=new, timeout=600)
     exact = report(lab)
     assert exact["rpo"]["lost_transactions"] == len(lost)
     saved = (journal.read(lab.plan, exact["incident"], "diverged/rows.jsonl") or "").splitlines()
@@ -126,7 +128,7 @@ def assert_recovered_archive_leads_here(lab, site):
     expected = live_digests(lab, site)
     time.sleep(5)
     words = ("--param", f"at={moment()}", "--param", f"from_site={site}")
-    shown = lab.dr("run", "restore-point-in-time", *words, site=site, timeout=300)
+    shown = lab.dr("run", "restore-point-in-time", *words, site=site, timeout=600)
     differing = [line for line in shown.splitlines() if "then" in line and "heartbeat" not in line]
     assert differing == [], (differing, expected)
 
@@ -139,6 +141,9 @@ def test_from_the_archive_with_the_standby_sites_store_files_and_redis_gone_as_w
     plan, old, new = lab.plan, lab.plan.site_of("primary"), lab.plan.site_of("dr")
     host = next(iter(plan.sites[new].running("service")))
     uploads = lab.home.root(new, host) / UPLOADS
+    with redis.Redis(host=master(lab, "primary"), password=plan.secret("redis")) as server:
+        server.mset(KEYS)
+    backed_up(lab, "files", "redis", "configuration", "secrets")
     before = tree_digest(uploads)
     application = lab.home.directory / "repositories/application"
     under_load_until_some_is_archived(lab, old)
