@@ -4,6 +4,7 @@ Source: PostgreSQL manual, "pg_dump", "pg_restore", "ALTER TABLE".
 """
 
 import base64
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ _HOURS = 6 * 3600.0
 # A binary stream as lines of text, whatever the remote shell does to bytes.
 _ENCODED = 'set -e; "$@" >{file}; base64 -w 65536 {file}; rm -f {file}'
 _AHEAD = 32
+_PART = r'("(?:[^"]|"")*"|[^".]+)'
+_QUALIFIED = re.compile(rf"{_PART}\.{_PART}")
 # A copy to look at brings no keys, triggers or indexes along: they name tables that have changed since.
 _DATA_ONLY = ("--section=pre-data", "--section=data")
 
@@ -176,9 +179,8 @@ def _scratch(server: PrivateServer) -> Path:
 
 
 def _parts(name: str) -> tuple[str, str]:
-    """A qualified name at the dot between schema and table; a quoted schema may hold dots itself."""
-    if not name.startswith('"'):
-        schema, _, table = name.partition(".")
-        return schema, table
-    end = name.index('".', 1)
-    return name[: end + 1], name[end + 2 :]
+    """Schema and table of a qualified name; a quoted part may hold dots and doubled quotes itself."""
+    match = _QUALIFIED.fullmatch(name)
+    if match is None:
+        raise Permanent(f"{name} is not the name of a table", hint="SCHEMA.TABLE, as PostgreSQL writes it")
+    return match[1], match[2]
