@@ -21,7 +21,7 @@ _SLOW_POLL_S = 1.0
 
 @step("promote PostgreSQL", deadline_s=_LEAD_S)
 def start_leader(plan: Plan, incident: Incident, swapped: Swapped, recovered: Recovered) -> Promotion:
-    """Start Patroni on the restored directory and prove by a write that it leads; then start the others.
+    """Start Patroni on the restored directory and prove by a write that it leads. The others wait.
 
     Raises:
         Transient: the host or etcd does not answer.
@@ -32,10 +32,7 @@ def start_leader(plan: Plan, incident: Incident, swapped: Swapped, recovered: Re
     site = incident.to_site
     address = str(plan.sites[site].hosts[swapped.host].address)
     switch.start_database(plan, site, swapped.host)
-    written = _first_write(plan, address, incident)
-    for host in plan.sites[site].running("postgres"):
-        if host != swapped.host:
-            _start_replica(plan, site, host)
+    address, written = _first_write(plan, incident, address)
     return Promotion(
         node=swapped.host,
         address=address,
@@ -51,6 +48,8 @@ def start_leader(plan: Plan, incident: Incident, swapped: Swapped, recovered: Re
 @step("replicas follow", deadline_s=_HOURS)
 def follow(plan: Plan, incident: Incident) -> Replicas:
     """Start every other node of the site, and wait until each streams from the leader.
+
+    They are made after the users are served: copying a whole database would slow the first of them down.
 
     Raises:
         Permanent: one does not within half a day.
@@ -102,20 +101,21 @@ def check_tables(plan: Plan, incident: Incident) -> Checked:
     return Checked(node=leader.name, method="pg_amcheck of all databases", seconds=took)
 
 
-def _first_write(plan: Plan, address: str, incident: Incident) -> datetime:
+def _first_write(plan: Plan, incident: Incident, restored: str) -> tuple[str, datetime]:
+    """The address of the node that took a write, the restored one unless another leads; and its clock then."""
     deadline = time.monotonic() + _LEAD_S
     while True:
+        address = _leader(plan, incident.to_site) or restored
         try:
-            return postgres.prove_write(plan, address, incident.id)
+            return address, postgres.prove_write(plan, address, incident.id)
         except DrError as error:
             if time.monotonic() > deadline:
                 raise Permanent(f"the restored PostgreSQL at {address} takes no write", str(error)) from error
         time.sleep(_POLL_S)
 
 
-def _start_replica(plan: Plan, site: str, host: str) -> None:
-    """Let a replica be made from the leader; one that is not reached does not hold up the users."""
+def _leader(plan: Plan, site: str) -> str | None:
     try:
-        switch.start_database(plan, site, host)
+        return patroni.leader(plan, site).host
     except Transient:
-        return  # the step that waits for the replicas starts it again, and fails where it cannot
+        return None

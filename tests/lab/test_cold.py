@@ -20,7 +20,7 @@ from tasks.clients.trees import tree_digest
 
 pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(900)]
 
-ORDERS_A_SECOND = 25
+ORDERS_A_SECOND = 10
 UPLOADS = "srv/naas/uploads"
 KEYS = {f"basket:{n}": f"value {n}" for n in range(50)}
 

@@ -31,7 +31,7 @@ def lab(labs):
     add_rows(lab.plan, lab.plan.site_of("primary"), 5_000)
     live(lab).query(MAKE, database="naas")
     lab.dr("run", "backup-database", timeout=300)
-    lab.dr("lab", "load", "--rate", "25")
+    lab.dr("lab", "load", "--rate", "10")
     time.sleep(2)
     yield lab
     labs.end()
