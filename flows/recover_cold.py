@@ -49,7 +49,8 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
     Args:
         reason: why, in your words; it stands in the report.
         to_site: the site that takes over; the standby site where empty.
-        target_time: the moment to recover to; the newest that the copy gives where empty.
+        target_time: the moment to recover to; where empty, that of the run that is resumed, or the newest
+            that the copy gives.
         incident: an incident to resume; a new one where empty.
         detected_at: when the disaster was detected; now where empty.
         force: go on although the old primary takes writes, or a standby could take over.
@@ -57,6 +58,8 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
     plan = current_plan()
     case = declare(plan, reason, to_site, incident, detected_at)
     assessment = assess_copies(plan, case, target=target_time, force=force)
+    if target_time:  # a run that is resumed may ask for another moment than the first did
+        assessment = assessment.model_copy(update={"target": target_time})
 
     ready = activate_infrastructure(plan, case)
     files = restore_files.submit(plan, case, assessment, ready)

@@ -33,6 +33,8 @@ fi
 """
 _RUNNING = "{binaries}/pg_ctl -D {copy} status >/dev/null 2>&1"
 _MARK = "sync -f {copy} && : >{copy}/dr_restored"
+_FORGET = "rm -f {copy}/dr_restored"
+_UNREACHED = "recovery ended before configured recovery target was reached"
 _KEEP = "cat >{copy}/dr_recovered.partial && mv {copy}/dr_recovered.partial {copy}/dr_recovered.json"
 # What it knew before anything was written to it. Ids below the snapshot's end whose transactions ended
 # without a commit may be those of commits that are missing: never more than there were connections.
@@ -155,7 +157,7 @@ class Beside:
         if not self._has_recovered():
             # Of a run that was killed: it may wait for nobody.
             self.server.stop(remove=False)
-            self.server.start(timeout=timeout, secrets=secrets)
+            self._start(secrets, timeout)
         facts: dict[str, Any] = json.loads("".join(self.server.psql.query(_FACTS, database="postgres")))
         names = self.server.psql.query(_DATABASES, database="postgres")
         facts["tables"] = sum(int(self.server.psql.query(_TABLES, database=name)[0]) for name in names)
@@ -209,6 +211,17 @@ class Beside:
     def server(self) -> PrivateServer:
         """The private server on the copy; what it writes reaches the disk."""
         return PrivateServer(self.plan, self.site, self.host, self.copy)
+
+    def _start(self, secrets: Mapping[str, str], timeout: float) -> None:
+        try:
+            self.server.start(timeout=timeout, secrets=secrets)
+        except Permanent as error:
+            if _UNREACHED not in error.detail:
+                raise
+            # Whoever resumes may name another moment, for which it is restored anew.
+            self._shell(_FORGET)
+            hint = "resume the incident with an earlier --param target_time=MOMENT"
+            raise Permanent("the WAL ends before the moment to recover to", error.detail, hint) from error
 
     def _has_recovered(self) -> bool:
         """Whether it runs, and its recovery has ended."""
