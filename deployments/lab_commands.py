@@ -10,6 +10,7 @@ from rich.table import Table
 
 from infra.edge.inbox import messages
 from infra.lab import lab as embedded
+from infra.lab.faults import wipe_databases, wipe_store
 from infra.lab.home import DEFAULT_PLAN, Home, default_directory
 from infra.lab.traffic import start_load, stop_load
 from tasks.errors import Refused
@@ -69,6 +70,20 @@ def cut(site: Site, directory: Directory = None) -> None:
     """Isolate a site from the other sites while it keeps running."""
     embedded.cut(_home(directory), site)
     _console.print(f"{site} is cut off from the other sites")
+
+
+@lab.command()
+def wipe(
+    site: Site,
+    directory: Directory = None,
+    what: Annotated[str, typer.Option(help="databases or store")] = "databases",
+) -> None:
+    """Destroy the databases, or the object store, of a site that goes on running."""
+    acts = {"databases": wipe_databases, "store": wipe_store}
+    if what not in acts:
+        raise Refused("unknown fault", what, f"allowed: {', '.join(acts)}")
+    killed = acts[what](_home(directory), site)
+    _console.print(f"the {what} of {site} is gone: {killed} processes killed")
 
 
 @lab.command()

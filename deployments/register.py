@@ -93,6 +93,8 @@ DEPLOYMENTS = (
     _urgent("restore_configuration"),
     _urgent("restore_secrets"),
     _urgent("fail_over", REFUSED),
+    _urgent("recover_cold", REFUSED),
+    _urgent("restore_point_in_time"),
     _urgent("validate_recovery"),
     _routine("record_baseline", REFUSED),
     _urgent("bring_back", REFUSED),

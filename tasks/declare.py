@@ -3,7 +3,6 @@
 Source: the seed's "Disaster Declaration Process".
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,17 +13,24 @@ from tasks.clients import fingerprints, journal, postgres
 from tasks.clients.observation import last_observation
 from tasks.clients.truth import claim, read_truth
 from tasks.errors import DrError, Refused
-from tasks.facts.recovery import Assessment, Incident, Observation, Promotion, StepRecord
+from tasks.facts.recovery import Assessment, Incident, Kind, Observation, Promotion, StepRecord
 from tasks.plan.plan import Plan
 from tasks.policy.recovery import choose_target
 from tasks.retry import retried
 from tasks.step import step
 from tasks.this_run import own_incident
 
+_COLD = "recover from backups: `dr run recover_cold --param incident=ID`"
+
 
 @retried("declare", times=5, delay=0.5)
-def declare(
-    plan: Plan, reason: str, to_site: str | None, incident: str | None, detected_at: datetime | None
+def declare(  # noqa: PLR0913 -- what a declarer may say
+    plan: Plan,
+    reason: str,
+    to_site: str | None,
+    incident: str | None,
+    detected_at: datetime | None,
+    kind: Kind = "failover",
 ) -> Incident:
     """Open an incident, or take up the one of the given id, or of this very flow run when it is run again.
 
@@ -32,7 +38,9 @@ def declare(
         Refused: another incident is open, or the target cannot take over.
         Transient: etcd has no quorum.
     """
-    return _open(plan, incident, to_site, reason=reason, detected_at=detected_at or datetime.now(UTC))
+    return _open(
+        plan, incident, to_site, reason=reason, detected_at=detected_at or datetime.now(UTC), kind=kind
+    )
 
 
 @retried("declare a planned move", times=5, delay=0.5)
@@ -81,7 +89,7 @@ def assess(plan: Plan, incident: Incident, *, force: bool) -> Assessment:
         Refused: the old primary still takes writes, and nobody insisted.
         Transient: the site that takes over does not answer.
     """
-    writable = _writable_nodes(plan, incident.failed_site)
+    writable = postgres.writable(plan, plan.sites[incident.failed_site].addresses("postgres"))
     if writable and not force:
         raise Refused(
             f"{incident.failed_site} is alive: its primary takes writes",
@@ -91,7 +99,7 @@ def assess(plan: Plan, incident: Incident, *, force: bool) -> Assessment:
     positions = [_position(plan, address) for address in plan.sites[incident.to_site].addresses("postgres")]
     standbys = [position for position in positions if position]
     if not standbys:
-        raise Refused(f"{incident.to_site} has no PostgreSQL node that answers", hint="recover from backups")
+        raise Refused(f"{incident.to_site} has no PostgreSQL node that answers", hint=_COLD)
     furthest = max(standbys, key=lambda position: position.next_xid)
     seen = last_observation(plan, incident.failed_site)
     return Assessment(
@@ -101,24 +109,6 @@ def assess(plan: Plan, incident: Incident, *, force: bool) -> Assessment:
         standby_next_xid=furthest.next_xid,
         standby_last_commit=furthest.last_commit,
     )
-
-
-def _writable_nodes(plan: Plan, site: str) -> list[str]:
-    addresses = plan.sites[site].addresses("postgres")
-    with ThreadPoolExecutor(len(addresses)) as pool:
-        return [
-            a
-            for a, ok in zip(addresses, pool.map(lambda a: _takes_writes(plan, a), addresses), strict=True)
-            if ok
-        ]
-
-
-def _takes_writes(plan: Plan, address: str) -> bool:
-    try:
-        postgres.prove_write(plan, address, "is it alive")
-    except DrError:
-        return False
-    return True
 
 
 def _position(plan: Plan, address: str) -> postgres.Position | None:

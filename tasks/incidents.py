@@ -11,6 +11,7 @@ from tasks.facts.recovery import Incident, Report
 from tasks.facts.response import Alarm, Decision, Impact
 from tasks.plan.plan import Plan
 
+_FLOW_OF = {"switchover": "switch_over", "cold": "recover_cold"}
 _RECORDS = ("alarm", "impact", "decision", "incident", "report")
 F = TypeVar("F", bound=Fact)
 
@@ -85,5 +86,5 @@ def flow_to_resume(record: OnRecord) -> str:
     if record.decision and not record.decision.recovers:
         raise Refused(f"{record.id} was not declared", record.decision.why)
     if record.truth.incident == record.id:
-        return "switch_over" if record.truth.kind == "switchover" else "fail_over"
+        return _FLOW_OF.get(record.truth.kind, "fail_over")
     return "respond" if record.alarm and record.case is None else "fail_over"

@@ -21,8 +21,17 @@ from tasks.facts.recovery import (
     Targets,
     Validation,
 )
+from tasks.facts.restored import ColdRestore
 from tasks.plan.plan import Plan
-from tasks.policy.recovery import bound_loss, exact_loss, loss_of_move, phases, verdict
+from tasks.policy.recovery import (
+    AFTERWARDS,
+    bound_loss,
+    exact_loss,
+    ledger_loss,
+    loss_of_move,
+    phases,
+    verdict,
+)
 from tasks.policy.words import report_markdown
 
 _VERIFY_FROM = "validate through the public endpoint"
@@ -36,15 +45,19 @@ def write_report(  # noqa: PLR0913 -- the evidence is everything the flow found
     fence: Fence,
     promotion: Promotion,
     validation: Validation,
+    restored: ColdRestore | None = None,
 ) -> Report:
-    """Write the report of a finished failover, with the loss as a bound.
+    """Write the report of a recovery: the loss as a bound or, of one from backups, as the ledger counts it.
 
     Raises:
         Transient: no store takes it.
     """
     last_good = assessment.seen.at if assessment.seen else incident.detected_at
-    loss = bound_loss(assessment.seen, promotion, fence.proven_at)
+    bound = bound_loss(assessment.seen, promotion, fence.proven_at)
+    missing = _missing_at(plan, incident.to_site) if restored else None
+    loss = bound if missing is None else ledger_loss(missing)
     report = _compose(plan, incident, validation, last_good, loss)
+    report = report.model_copy(update={"bound": bound, "restored": restored})
     _publish(plan, incident, report)
     return report
 
@@ -90,11 +103,26 @@ def complete_report(plan: Plan, incident: Incident, divergence: Divergence) -> R
     return report
 
 
+@task(name="complete the report of a recovery from backups", cache_policy=NO_CACHE)
+def complete_restored(plan: Plan, incident: Incident, report: Report, checked: str) -> Report:
+    """Add what went on after the users were served.
+
+    Raises:
+        Transient: no store takes it.
+    """
+    restored = report.restored.model_copy(update={"checked": checked}) if report.restored else None
+    steps = tuple(read_steps(plan, incident))
+    done = report.model_copy(update={"restored": restored, "steps": steps})
+    _publish(plan, incident, done)
+    return done
+
+
 def _compose(
     plan: Plan, incident: Incident, validation: Validation, last_good: datetime, loss: Loss
 ) -> Report:
     steps = read_steps(plan, incident)
-    took = phases(last_good, incident.detected_at, steps, _VERIFY_FROM)
+    served = [step for step in steps if step.name not in AFTERWARDS]
+    took = phases(last_good, incident.detected_at, served, _VERIFY_FROM)
     return Report(
         incident=incident.id,
         kind=incident.kind,
@@ -104,7 +132,7 @@ def _compose(
         to_site=incident.to_site,
         epoch=incident.epoch,
         detected_at=incident.detected_at,
-        recovered_at=max(step.ended or step.started for step in steps),
+        recovered_at=max(step.ended or step.started for step in served),
         first_write_at=validation.first_served,
         targets=_targets(plan),
         rto_seconds=took,
@@ -122,6 +150,15 @@ def _count(plan: Plan, site: str) -> LedgerCount | None:
         return None
     missing = ledger.missing(plan, patroni.leader(plan, site).host, ids)
     return LedgerCount(acknowledged=len(ids), missing=len(missing))
+
+
+def _missing_at(plan: Plan, site: str) -> list[float] | None:
+    """When each write was acknowledged that the active database does not have; None without a ledger."""
+    times = ledger.acknowledged_at(plan)
+    if times is None:
+        return None
+    missing = ledger.missing(plan, patroni.leader(plan, site).host, set(times))
+    return [times[each] for each in missing]
 
 
 def _targets(plan: Plan) -> Targets:

@@ -55,7 +55,7 @@ def step(title: str, deadline_s: float = 60) -> Callable[[Step[P, R]], Recorded[
                 if isinstance(error, Transient) and time.monotonic() - began[incident.id] > deadline_s:
                     raise Permanent(f"{title}: not done within {deadline_s:g} s", str(error)) from error
                 raise
-            if incident.resumed and (first := _first_result(plan, incident, title)):
+            if incident.resumed and (first := first_result(plan, incident, title)):
                 result = type(result).model_validate(first)
             found = result.model_dump(mode="json")
             _write(plan, incident, attempted.model_copy(update={"result": found}))
@@ -79,7 +79,7 @@ def _write(plan: Plan, incident: Incident, record: StepRecord) -> None:
     journal.write(plan, incident.failed_site, incident.id, name, record.ended_now().model_dump_json())
 
 
-def _first_result(plan: Plan, incident: Incident, title: str) -> dict[str, Any] | None:
+def first_result(plan: Plan, incident: Incident, title: str) -> dict[str, Any] | None:
     """What an earlier run's step found, when it first succeeded."""
     texts = journal.read_all(plan, incident.id, "steps/")
     records = (StepRecord.model_validate_json(text) for text in texts)

@@ -166,6 +166,8 @@ def lab_plan(home: Home, source: Path, kind: str) -> str:
     document["access"] |= {
         "shell": f"{home.directory}/bin/on {{address}}",
         "root": f"{home.directory}/sites/{{site}}/{{host}}",
+        "start_database": f"{home.directory}/bin/site start {home.directory} {{site}} {{host}}",
+        "stop_database": f"{home.directory}/bin/site stop {home.directory} {{site}} {{host}}",
         # On loopback every client appears as 127.0.0.1, among namespaces the world as the endpoint.
         "operators": ["127.0.0.1" if kind == "loopback" else endpoint],
     }
@@ -175,6 +177,10 @@ def lab_plan(home: Home, source: Path, kind: str) -> str:
     security["listeners"] = security.get("listeners", {}) | _store_listeners(plan)
     # The third parties' edge stands beside the public endpoint.
     security["administration"] = [*plan.validation.security.administration, HTTPS_PORT, SMTP_PORT]
+    document["recovery"]["infrastructure"] = {
+        "command": f"{home.directory}/bin/site activate {home.directory} {{site}}",
+        "timeout": "2 minutes",
+    }
     document["recovery"]["ledger"] = {
         "file": home.ledger.name,
         "query": "select id::text as id from orders where id = any(%s::uuid[])",

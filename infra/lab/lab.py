@@ -18,6 +18,7 @@ from infra.lab.secrets import make_secrets
 from infra.lab.servers import edge_servers, servers, servers_of
 from infra.lab.shell import write_shell
 from infra.ui import seal_ui
+from tasks.clients.buckets import ensure_bucket
 from tasks.errors import Refused
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Program
@@ -95,7 +96,7 @@ def break_site(home: Home, site: str) -> int:
         Refused: there is no such site.
     """
     plan = home.plan()
-    _require_site(plan, site)
+    require_site(plan, site)
     _mark(home, site, "broken")
     return kill_all(home.directory, home.directory / "sites" / site, f"{site}/")
 
@@ -106,7 +107,7 @@ def cut(home: Home, site: str) -> None:
     Raises:
         Refused: no such site, or the lab's network cannot be cut.
     """
-    _require_site(home.plan(), site)
+    require_site(home.plan(), site)
     home.network().cut(site)
     _mark(home, site, "cut")
 
@@ -121,7 +122,7 @@ def heal(home: Home, site: str, say: Say) -> None:
         Transient: a server did not come up in time.
     """
     plan = home.plan()
-    _require_site(plan, site)
+    require_site(plan, site)
     broken = home.broken(site)
     if home.network().is_cut(site):
         home.network().heal(site)
@@ -129,6 +130,25 @@ def heal(home: Home, site: str, say: Say) -> None:
     if broken:
         with _alone(home):
             _start_site(home, plan, site, say)
+
+
+def activate_site(home: Home, site: str) -> None:
+    """Bring up a site's servers but for its databases, as a provisioner does; what runs is left alone.
+
+    Raises:
+        Refused: there is no such site.
+        Transient: a server did not come up in time, or another command holds the lab.
+    """
+    plan = home.plan()
+    require_site(plan, site)
+    with _alone(home):
+        home.unreachable(site).unlink(missing_ok=True)
+        _prepare(home, plan, site, plan.site_of("primary"), *_BASE)
+        _start(home, *servers(home, plan, site, *_BASE))
+        ensure_bucket(plan, site)
+        active = provision.truth(plan)
+        _prepare(home, plan, site, active, *_STACK)
+        _start(home, *servers(home, plan, site, *(p for p in _STACK if p not in {"postgres", "control"})))
 
 
 def status(home: Home) -> dict[str, dict[str, str]]:
@@ -246,6 +266,11 @@ def _mark(home: Home, site: str, how: str) -> None:
     mark.write_text(how)
 
 
-def _require_site(plan: Plan, site: str) -> None:
+def require_site(plan: Plan, site: str) -> None:
+    """Refuse a site that the plan does not have.
+
+    Raises:
+        Refused: it does not.
+    """
     if site not in plan.sites:
         raise Refused(f"there is no site {site}", f"the plan's sites: {', '.join(plan.sites)}")

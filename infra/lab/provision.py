@@ -28,7 +28,7 @@ create table if not exists naas_dr.heartbeat
 """
 
 
-def listening(wanted: Iterable[Server], timeout: float = 40) -> None:
+def listening(wanted: Iterable[Server], timeout: float = 120) -> None:
     """Wait until every server accepts connections.
 
     Raises:

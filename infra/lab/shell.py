@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from infra.lab.home import Home
+from infra.lab.home import Home, program
 from infra.lab.processes import MARK, as_account
 from tasks.plan.plan import Plan
 
@@ -42,12 +42,17 @@ case $address in
 esac
 cd "$root" && exec env -i PATH="$PATH" HOME="$root" LANG=C.UTF-8 {mark}="${mark}" sh -c "$*"
 """
+# What stands for systemd and for a provisioner; see `infra.lab.site_commands`.
+_SITE_SCRIPT = """\
+#!/bin/sh
+cd {home} && exec {python} -m infra.lab.site_commands "$@"
+"""
 
 
 def write_shell(home: Home, plan: Plan) -> None:
     """Write `bin/on`, which reaches the plan's hosts and refuses those of a broken or cut site.
 
-    Beside it `bin/ssh`, by which a host reaches another one of its site.
+    Beside it `bin/ssh`, by which a host reaches another one of its site, and `bin/site` to start servers.
     """
     network, cases = home.network(), []
     for site_name, site in plan.sites.items():
@@ -64,6 +69,8 @@ def write_shell(home: Home, plan: Plan) -> None:
     (home.directory / "bin").mkdir(exist_ok=True)
     _write_script(home.directory / "bin" / "on", _SCRIPT.format(**words))
     _write_script(home.directory / "bin" / "ssh", _PEER_SCRIPT.format(**words))
+    starter = _SITE_SCRIPT.format(python=program("python"), home=Path(__file__).parents[2])
+    _write_script(home.directory / "bin" / "site", starter)
 
 
 def _write_script(path: Path, script: str) -> None:

@@ -14,6 +14,7 @@ from infra.platform.monitoring import (
     prometheus_config,
 )
 from infra.platform.rules import alert_rules
+from infra.platform.stack import recovery_stacks
 from infra.platform.surroundings import (
     destination_rule,
     index_template,
@@ -47,6 +48,7 @@ def platform_files(plan: Plan) -> dict[str, str]:
         "istio/destination-rule.yaml": _yaml(destination_rule(plan)),
         "istio/virtual-service.yaml": _yaml(virtual_service(plan)),
         "cloudformation/parameters.json": _json(stack_parameters(plan)),
+        **{f"cloudformation/{name}": _yaml(stack) for name, stack in recovery_stacks(plan).items()},
     }
 
 

@@ -31,6 +31,18 @@ def ensure_bucket(plan: Plan, site: str) -> None:
     check_bucket(plan, site)
 
 
+def bucket_exists(plan: Plan, site: str) -> bool:
+    """Whether a site's bucket is there.
+
+    Raises:
+        Permanent: the store refuses.
+        Transient: it does not answer.
+    """
+    bucket = plan.sites[site].storage.bucket
+    with told(f"bucket {bucket}"):
+        return _exists(control_plane(plan, site), bucket)
+
+
 def check_bucket(plan: Plan, site: str) -> None:
     """See that a site's bucket exists and keeps what the plan wants kept.
 

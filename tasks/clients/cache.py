@@ -18,6 +18,7 @@ _TIMEOUT = 3.0
 _CATCH_UP_S, _POLL_S = 5, 0.02
 # Longer than the catching up: a master that nobody could demote takes writes again by itself.
 _PAUSE_MS = 10_000
+_BATCH = 500
 
 
 def role(plan: Plan, address: str) -> str:
@@ -48,6 +49,35 @@ def get(plan: Plan, address: str, key: str) -> str | None:
     """
     with _server(plan, address) as server:
         return server.get(key)  # type: ignore[return-value] # redis-py types both of its clients at once
+
+
+def keys(plan: Plan, address: str) -> int:
+    """How many keys a Redis server holds, in all its databases.
+
+    Raises:
+        Transient: it does not answer.
+    """
+    with _server(plan, address) as server:
+        return sum(int(each["keys"]) for each in server.info("keyspace").values())
+
+
+def fill(plan: Plan, address: str, source: "redis.Redis") -> None:
+    """Copy every key of another server that this one does not have, with what is left of its life.
+
+    Args:
+        plan: the plan.
+        address: the server that is filled.
+        source: a connection that gives bytes.
+
+    Raises:
+        Transient: it does not answer.
+    """
+    for name in source.info("keyspace"):
+        number = int(name.removeprefix("db"))
+        source.select(number)
+        with _client(address, 6379, plan.secret("redis"), number=number, text=False) as target:
+            for key in source.scan_iter(count=_BATCH):
+                _copy(source, target, key)
 
 
 def master_of(plan: Plan, site: str) -> str:
@@ -148,6 +178,17 @@ def follow(plan: Plan, site: str, upstream: str) -> None:
         _follow(plan, address, first, priority=0)
 
 
+def _copy(source: "redis.Redis", target: "redis.Redis", key: bytes) -> None:
+    value, left_ms = source.dump(key), source.pttl(key)
+    if value is None:
+        return  # its life ended meanwhile
+    try:
+        target.restore(key, max(left_ms, 0), value)
+    except redis.ResponseError as error:
+        if "BUSYKEY" not in str(error):
+            raise
+
+
 def _follow(plan: Plan, address: str, master: str, priority: int) -> None:
     with _server(plan, address) as server:
         server.config_set("replica-priority", priority)
@@ -192,14 +233,17 @@ def _sentinel(address: str) -> Iterator["redis.Redis"]:
 
 
 @contextmanager
-def _client(address: str, port: int, password: str | None) -> Iterator["redis.Redis"]:
+def _client(
+    address: str, port: int, password: str | None, *, number: int = 0, text: bool = True
+) -> Iterator["redis.Redis"]:
     client = redis.Redis(
         host=address,
         port=port,
         password=password,
+        db=number,
         socket_timeout=_TIMEOUT,
         socket_connect_timeout=1.0,
-        decode_responses=True,
+        decode_responses=text,
     )
     try:
         yield client

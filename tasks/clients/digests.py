@@ -20,6 +20,7 @@ select format('select %L, count(*), coalesce(sum(hashtextextended(t::text, 0)::n
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'm') and c.relpersistence = 'p'
   and n.nspname not in ('pg_catalog', 'information_schema') and n.nspname !~ '^pg_(toast|temp)'
+  {only}
 order by 1 \\gexec
 commit;
 """
@@ -37,16 +38,26 @@ class Digest:
 Digests = Mapping[str, Digest]
 
 
-def digests_of(server: Psql, *, timeout: float = 3600) -> Digests:
+def digests_of(
+    server: Psql, *, timeout: float = 3600, database: str | None = None, only: str | None = None
+) -> Digests:
     """Every user table of every database, by `DATABASE/SCHEMA.TABLE`, as of one moment a database.
+
+    Args:
+        server: where.
+        timeout: seconds for each database.
+        database: only this one.
+        only: only this table, by its name as PostgreSQL writes it.
 
     Raises:
         Permanent: a table cannot be read.
         Transient: the host cannot be reached, or the time is over.
     """
     found = {}
-    for database in server.query(_DATABASES, database="postgres"):
-        for line in server.query(_SETTINGS + _DIGESTS, database=database, timeout=timeout):
+    chosen = "and c.oid::regclass::text = '{}'".format(only.replace("'", "''")) if only else ""
+    script = _SETTINGS + _DIGESTS.replace("{only}", chosen)
+    for name in [database] if database else server.query(_DATABASES, database="postgres"):
+        for line in server.query(script, database=name, timeout=timeout):
             table, rows, total = line.split("\t")
-            found[f"{database}/{table}"] = Digest(int(rows), int(total))
+            found[f"{name}/{table}"] = Digest(int(rows), int(total))
     return found

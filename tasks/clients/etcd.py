@@ -66,6 +66,18 @@ class Etcd:
         granted, left = int(answer.get("grantedTTL", 0)), int(answer.get("TTL", 0))
         return granted - left if granted and left >= 0 else None
 
+    def below(self, prefix: str) -> dict[str, Entry]:
+        """Every key that begins with a prefix, linearizably.
+
+        Raises:
+            Transient: no member answered.
+        """
+        found = self._call("/v3/kv/range", _range(prefix)).get("kvs", [])
+        return {
+            _decode(each["key"]): Entry(_decode(each.get("value", "")), int(each["mod_revision"]))
+            for each in found
+        }
+
     def put(self, key: str, value: str) -> None:
         """Write one key.
 
@@ -144,6 +156,11 @@ def _entry(answer: dict[str, Any]) -> Entry:
         return Entry(None, 0)
     value, revision, lease = (found[0].get(name, 0) for name in ("value", "mod_revision", "lease"))
     return Entry(_decode(value or ""), int(revision), int(lease))
+
+
+def _range(prefix: str) -> dict[str, str]:
+    """All keys from a prefix to the first that no longer begins with it."""
+    return {"key": _encode(prefix), "range_end": _encode(prefix[:-1] + chr(ord(prefix[-1]) + 1))}
 
 
 def _encode(text: str) -> str:

@@ -7,15 +7,25 @@ from tasks.clients.postgres import connected
 from tasks.plan.plan import Plan
 
 
-def acknowledged(plan: Plan) -> set[str] | None:
-    """The ids of all acknowledged writes; None where the plan names no ledger or nothing was written yet."""
+def acknowledged_at(plan: Plan) -> dict[str, float] | None:
+    """When each acknowledged write was, in epoch seconds, by its id.
+
+    None where the plan names no ledger or nothing was written yet.
+    """
     book = plan.recovery.ledger
     if book is None:
         return None
     path = plan.folder / Path(book.file)
     if not path.exists():
         return None
-    return {entry["id"] for line in path.read_text().splitlines() if (entry := _entry(line))}
+    entries = (entry for line in path.read_text().splitlines() if (entry := _entry(line)))
+    return {entry["id"]: float(entry["acknowledged_at"]) for entry in entries}
+
+
+def acknowledged(plan: Plan) -> set[str] | None:
+    """The ids of all acknowledged writes; None as above."""
+    times = acknowledged_at(plan)
+    return None if times is None else set(times)
 
 
 def missing(plan: Plan, address: str, ids: set[str]) -> set[str]:

@@ -1,6 +1,7 @@
 """PostgreSQL, straight to a node: what it knows about itself, and proof that it takes a write."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from tasks.errors import Permanent, Transient
+from tasks.errors import DrError, Permanent, Transient
 from tasks.plan.plan import Plan
 
 Row = dict[str, Any]
@@ -111,6 +112,15 @@ def position(plan: Plan, address: str, *, database: str | None = None, timeout: 
     return Position(**row)
 
 
+def writable(plan: Plan, addresses: Sequence[str]) -> list[str]:
+    """Those of some nodes that take a write."""
+    if not addresses:
+        return []
+    with ThreadPoolExecutor(len(addresses)) as pool:
+        took = pool.map(lambda address: _takes_writes(plan, address), addresses)
+        return [address for address, ok in zip(addresses, took, strict=True) if ok]
+
+
 def prove_write(plan: Plan, address: str, note: str) -> datetime:
     """Write one row and read it back: the only proof that a node is a primary.
 
@@ -136,6 +146,14 @@ def prove_write(plan: Plan, address: str, note: str) -> datetime:
         raise Permanent(f"PostgreSQL at {address} took a write but did not return it")
     at: datetime = row["at"]
     return at
+
+
+def _takes_writes(plan: Plan, address: str) -> bool:
+    try:
+        prove_write(plan, address, "is it alive")
+    except DrError:
+        return False
+    return True
 
 
 def receivers(plan: Plan, address: str) -> set[str]:

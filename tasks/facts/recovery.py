@@ -7,6 +7,10 @@ from pydantic import Field
 
 from tasks.facts.base import Fact
 from tasks.facts.communication import Delivery
+from tasks.facts.restored import ColdRestore
+
+
+Kind = Literal["failover", "switchover", "cold"]
 
 
 class Incident(Fact):
@@ -21,7 +25,7 @@ class Incident(Fact):
         reason: why, in the declarer's words.
         detected_at: when the disaster was detected.
         triggered_at: when the recovery was asked for.
-        kind: a failover after a loss, or a planned switchover.
+        kind: a failover after a loss, a planned switchover, or a recovery from backups.
         resumed: whether an earlier run of it left steps behind.
         fingerprints: keyed fingerprints of the secrets that must be rotated after it; none where none must.
     """
@@ -34,7 +38,7 @@ class Incident(Fact):
     reason: str
     detected_at: datetime
     triggered_at: datetime
-    kind: Literal["failover", "switchover"] = "failover"
+    kind: Kind = "failover"
     resumed: bool = False
     fingerprints: dict[str, str] = Field(default_factory=dict)
 
@@ -189,7 +193,7 @@ class Loss(Fact):
         lost_transactions: acknowledged transactions that are gone; an upper bound while `basis` is bound.
         lost_seconds: from the first commit that is lost to the last; its bound goes from the last moment
             that is known to have survived to the fence.
-        basis: "bound" while the old site is gone, "exact" once its WAL was read.
+        basis: "bound" while the old site is gone, "exact" once its WAL was read or the clients' ledger was.
         unacknowledged: transactions in the old WAL that no client was ever told of; counted apart.
     """
 
@@ -239,7 +243,7 @@ class Report(Fact):
     """
 
     incident: str
-    kind: Literal["failover", "switchover"] = "failover"
+    kind: Kind = "failover"
     verdict: str
     reason: str
     failed_site: str
@@ -256,6 +260,7 @@ class Report(Fact):
     ledger: LedgerCount | None
     told: tuple[Delivery, ...] = ()
     divergence: Divergence | None = None
+    restored: ColdRestore | None = None
     steps: tuple[StepRecord, ...]
 
 

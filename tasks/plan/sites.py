@@ -1,15 +1,15 @@
 """The plan's own blocks: what the seed leaves open about one service in several regions."""
 
-from string import Formatter
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 from tasks.plan.base import Block
+from tasks.plan.infrastructure import Infrastructure
 from tasks.plan.schedule import Schedule
 from tasks.plan.traffic import Endpoint
-from tasks.plan.values import Address, Duration, Name, SecretRef, matching, refusal
+from tasks.plan.values import Address, Command, Duration, Name, SecretRef, matching, refusal
 
 Role = Literal["primary", "dr", "archive"]
 Program = Literal[
@@ -24,7 +24,6 @@ Bucket = Annotated[
 ]
 RoleArn = Annotated[str, matching(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/\S+", "the ARN of an IAM role")]
 AbsolutePath = Annotated[str, matching(r"/\S*", "an absolute path")]
-_COMMAND_FIELDS = {"site", "host", "address"}
 
 
 def _storage_url(value: str) -> str:
@@ -38,18 +37,7 @@ def _storage_url(value: str) -> str:
     return value
 
 
-def _command(value: str) -> str:
-    try:
-        fields = {name for _, name, _, _ in Formatter().parse(value) if name is not None}
-    except ValueError:
-        fields = {value}
-    if not fields <= _COMMAND_FIELDS:
-        raise refusal("not a command template", "a command in which only {site}, {host} and {address} vary")
-    return value
-
-
 StorageUrl = Annotated[str, AfterValidator(_storage_url)]
-Command = Annotated[str, AfterValidator(_command)]
 
 
 class Service(Block):
@@ -124,12 +112,15 @@ class Secrets(Block):
 class Access(Block):
     """How the flows reach a host, and where things lie on one.
 
-    `operators` are addresses beside the hosts' own from which databases are reached.
+    `operators` are addresses beside the hosts' own from which databases are reached. `start_database` and
+    `stop_database` are run where the flow runs: they start and stop a host's Patroni, with its PostgreSQL.
     """
 
     shell: Command
     root: AbsolutePath
     postgres_bin: AbsolutePath
+    start_database: Command
+    stop_database: Command
     operators: tuple[Address, ...] = ()
 
 
@@ -154,6 +145,8 @@ class Recovery(Block):
     """How closely the recovery is prepared.
 
     WAL is pulled every `pull_interval` without end; `wal_check` and `replication` are runs on a schedule.
+    Where `standby` is cold, a site is recovered from backups even where a standby is left; `infrastructure`
+    says how the hosts of a site come to be there.
     """
 
     ledger: Ledger | None = None
@@ -163,3 +156,5 @@ class Recovery(Block):
     wal_check: Schedule
     replication: Schedule
     watch: Watching
+    standby: Literal["hot", "cold"] = "hot"
+    infrastructure: Infrastructure | None = None

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from ipaddress import IPv4Address
+from string import Formatter
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict
@@ -112,6 +113,21 @@ def parse_address(value: Any) -> IPv4Address:
     return address
 
 
+def template(fields: set[str], allowed: str) -> AfterValidator:
+    """A validator of texts in which only these fields vary."""
+
+    def check(value: str) -> str:
+        try:
+            found = {name for _, name, _, _ in Formatter().parse(value) if name is not None}
+        except ValueError:
+            found = {value}
+        if not found <= fields:
+            raise refusal("not a command template", f"a command in which only {allowed} vary")
+        return value
+
+    return AfterValidator(check)
+
+
 def percent(ratio: Decimal) -> str:
     """Write a ratio as the plan does: "99.95%"."""
     return f"{(ratio * 100).normalize():f}%"
@@ -131,6 +147,9 @@ Limit = Annotated[timedelta, BeforeValidator(parse_limit), _when_json(lambda val
 Percentage = Annotated[Decimal, BeforeValidator(parse_percentage), _when_json(percent)]
 Names = Annotated[tuple[str, ...], BeforeValidator(parse_names), _when_json(", ".join)]
 Address = Annotated[IPv4Address, BeforeValidator(parse_address)]
+Command = Annotated[str, template({"site", "host", "address"}, "{site}, {host} and {address}")]
+SiteText = Annotated[str, template({"site"}, "{site}")]
+HttpUrl = Annotated[str, matching(r"https?://\S+", "http://HOST:PORT or https://HOST:PORT")]
 Flag = Annotated[bool, Strict()]
 Integer = Annotated[int, Strict()]
 Port = Annotated[Integer, Field(ge=1, le=65535)]

@@ -13,6 +13,8 @@ from tasks.plan.sites import Role
 
 # What was never seen is counted generously: a bound that turns out too low is a lie.
 _UNSEEN_FACTOR = 2.0
+# What goes on after the users are served: it is in the report, and not in the recovery time.
+AFTERWARDS = frozenset(("replicas follow", "archive WAL again", "check every table and index"))
 # A peak fades slowly: the bound must hold for the busiest seconds of the last minutes.
 _FADE_PER_S = 0.998
 
@@ -109,6 +111,16 @@ def loss_of_move(handover: Handover, promotion: Promotion) -> Loss:
             "keep the old site as it is; `dr run bring-back` saves what only it has",
         )
     return Loss(lost_transactions=0, lost_seconds=0.0, basis="exact", unacknowledged=0)
+
+
+def ledger_loss(missing_at: Sequence[float]) -> Loss:
+    """What is lost by the clients' own count.
+
+    Args:
+        missing_at: when each acknowledged write that is gone was acknowledged, in epoch seconds.
+    """
+    span = max(missing_at) - min(missing_at) if missing_at else 0.0
+    return Loss(lost_transactions=len(missing_at), lost_seconds=round(span, 3), basis="exact")
 
 
 def phases(last_good: datetime, detected: datetime, steps: Sequence[StepRecord], verify_from: str) -> Phases:

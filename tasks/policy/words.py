@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from tasks.facts.communication import Delivery
 from tasks.facts.recovery import LedgerCount, Loss, Phases, Report, StepRecord
+from tasks.facts.restored import ColdRestore
 
 
 def report_markdown(report: Report) -> str:
@@ -24,6 +25,7 @@ def report_markdown(report: Report) -> str:
         *_settling(report.steps),
         ("told", _told_words(report.told)),
     ]  # fmt: skip
+    rows += _restored(report.restored) if report.restored else []
     return "\n".join(
         [f"# {report.incident}", "", *_table(("what", "measured"), rows), "", steps_markdown(report.steps)]
     )
@@ -44,6 +46,19 @@ def loss_words(loss: Loss) -> str:
 def phase_words(took: Phases) -> str:
     """The phases of an outage, without their names."""
     return ", ".join(f"{seconds:.1f} s" for seconds in (took.detect, took.decide, took.execute, took.verify))
+
+
+def _restored(told: ColdRestore) -> list[tuple[str, str]]:
+    asked = f"{told.target:%Y-%m-%d %H:%M:%S} UTC" if told.target else "the newest moment"
+    return [
+        ("restored from", f"{told.source}, its newest WAL {told.newest_wal}, {told.bytes / 1e6:,.1f} MB"),
+        ("recovered to", f"{asked}: LSN {told.lsn} of timeline {told.timeline}, last commit {told.reached}"),
+        ("restore, recover", f"{told.restore_s:.1f} s, {told.recover_s:.1f} s"),
+        ("set aside", ", ".join(told.kept) or "nothing was there"),
+        ("infrastructure", told.infrastructure or "was there"),
+        ("also restored", "; ".join(told.returned) or "nothing else was gone"),
+        ("looked through", told.checked or "not yet"),
+    ]
 
 
 def _ledger_words(count: LedgerCount | None) -> str:

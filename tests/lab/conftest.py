@@ -16,7 +16,7 @@ from bucket_stores import owned, running_stores
 from infra.lab.home import Home
 from infra.lab.processes import MARK
 
-DR = str(Path(sys.executable).with_name("dr"))
+DR = os.environ.get("TEST_DR") or str(Path(sys.executable).with_name("dr"))
 _LOG_LINES = 25
 _started: list["Lab"] = []
 
@@ -79,7 +79,7 @@ class Labs:
         directory.chmod(0o755)
         lab = Lab(Home(directory), kind)
         _started.append(lab)
-        lab.dr("lab", "up", "--network", kind)
+        lab.dr("lab", "up", "--network", kind, timeout=600)
         return lab
 
     def end(self):

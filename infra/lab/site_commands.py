@@ -1,0 +1,71 @@
+"""What the lab's plan runs in place of systemd and of a provisioner: `python -m infra.lab.site_commands`.
+
+    start|stop HOME SITE HOST   Patroni, and PostgreSQL with it, on one host
+    activate HOME SITE          the site's servers, but for its databases
+
+Exit codes: 255 where the host cannot be reached, as ssh has it; 75 where it may go well later.
+"""
+
+import sys
+from pathlib import Path
+
+import psutil
+
+from infra.lab import provision
+from infra.lab.home import Home
+from infra.lab.lab import activate_site
+from infra.lab.processes import kill_all, running, start
+from infra.lab.servers import servers_of
+from tasks.clients.layout import Layout
+from tasks.errors import DrError, Transient
+
+_UNREACHABLE, _TRY_AGAIN, _FAILED = 255, 75, 1
+_STOP_S = 60
+
+
+def start_database(home: Home, site: str, host: str) -> None:
+    """Start a host's Patroni, unless it runs.
+
+    Raises:
+        Transient: it does not listen in time.
+    """
+    (server,) = servers_of(home, home.plan(), site, host, "postgres")
+    if server.key not in running(home.directory):
+        start(home.directory, server)
+    provision.listening([server])
+
+
+def stop_database(home: Home, site: str, host: str) -> None:
+    """Stop a host's Patroni and then whatever is left of its PostgreSQL.
+
+    Raises:
+        Permanent: something outlived SIGKILL.
+    """
+    plan = home.plan()
+    (server,) = servers_of(home, plan, site, host, "postgres")
+    if process := running(home.directory).get(server.key):
+        process.terminate()
+        psutil.wait_procs([process], timeout=_STOP_S)
+    kill_all(home.directory, Layout.of(plan, site, host).data_dir, server.key)
+
+
+def main(arguments: list[str]) -> int:
+    """Do what is asked; the exit code."""
+    what, directory, site, *host = arguments
+    home = Home(Path(directory))
+    try:
+        if what == "activate":
+            activate_site(home, site)
+            return 0
+        if home.unreachable(site).exists():
+            print(f"connect to {site}: connection refused", file=sys.stderr)  # noqa: T201 -- a program's own
+            return _UNREACHABLE
+        (start_database if what == "start" else stop_database)(home, site, *host)
+    except DrError as error:
+        print(error, file=sys.stderr)  # noqa: T201 -- as above
+        return _TRY_AGAIN if isinstance(error, Transient) else _FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

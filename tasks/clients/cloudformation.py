@@ -1,0 +1,182 @@
+"""AWS CloudFormation: a site's stack made or updated by a change set, its outputs, and its end.
+
+Source: AWS CloudFormation API reference, CreateChangeSet, ExecuteChangeSet, DescribeStacks, DeleteStack.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tasks.clients.buckets import bucket_exists
+from tasks.errors import DrError, Permanent, Refused, Transient
+from tasks.plan.infrastructure import CloudFormation
+from tasks.plan.plan import Plan
+
+_POLL_S = 2.0
+_PASSING = {"Throttling", "RequestLimitExceeded", "ServiceUnavailable", "InternalFailure"}
+_NOTHING = ("didn't contain changes", "No updates are to be performed")
+_GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+
+
+def name_of(plan: Plan, site: str) -> str:
+    """The name of a site's stack."""
+    return f"{_wanted(plan).stack}-{site}"
+
+
+def activate(plan: Plan, site: str, *, timeout: float) -> dict[str, str]:
+    """Make a site's stack what its template says; again is no change.
+
+    Args:
+        plan: the plan.
+        site: whose stack, in the region of its name.
+        timeout: seconds until the stack must be complete.
+
+    Returns:
+        its outputs.
+
+    Raises:
+        Refused: the template was not rendered.
+        Permanent: CloudFormation refuses, or the stack fails; its own words are the detail.
+        Transient: it does not answer, or the time is over.
+    """
+    client, name = _client(plan, site), name_of(plan, site)
+    deadline = time.monotonic() + timeout
+    with _told(name):
+        stack = _settled(client, name, deadline)
+        if stack and stack["StackStatus"] == "ROLLBACK_COMPLETE":
+            # A stack that was never made whole can only be made anew.
+            delete(plan, site, timeout=deadline - time.monotonic())
+            stack = None
+        known = {each["ParameterKey"]: each["ParameterValue"] for each in (stack or {}).get("Parameters", ())}
+        makes = known.get("MakeBucket") or ("no" if _has_bucket(plan, site) else "yes")
+        if change := _prepared(client, name, _template(plan, site), makes, new=stack is None, until=deadline):
+            client.execute_change_set(ChangeSetName=change, StackName=name)
+        stack = _settled(client, name, deadline)
+        if stack is None or stack["StackStatus"] not in _GOOD:
+            raise Permanent(f"the stack {name} failed", _reasons(client, name))
+    return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
+
+
+def delete(plan: Plan, site: str, *, timeout: float) -> None:
+    """Remove a site's stack and wait for its end; its bucket stays.
+
+    Raises:
+        Permanent: CloudFormation refuses, or cannot.
+        Transient: it does not answer, or the time is over.
+    """
+    client, name = _client(plan, site), name_of(plan, site)
+    with _told(name):
+        client.delete_stack(StackName=name)
+        stack = _settled(client, name, time.monotonic() + timeout)
+        if stack is not None:
+            raise Permanent(f"the stack {name} cannot be removed", _reasons(client, name))
+
+
+def _prepared(  # noqa: PLR0913 -- a change of a stack
+    client: Any, name: str, template: str, makes: str, *, new: bool, until: float
+) -> str | None:
+    """A change set that is ready; None where it holds no change."""
+    change = f"recover-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    client.create_change_set(
+        StackName=name,
+        ChangeSetName=change,
+        ChangeSetType="CREATE" if new else "UPDATE",
+        TemplateBody=template,
+        Parameters=[{"ParameterKey": "MakeBucket", "ParameterValue": makes}],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    while True:
+        told = client.describe_change_set(ChangeSetName=change, StackName=name)
+        status, why = told["Status"], told.get("StatusReason") or ""
+        if status == "CREATE_COMPLETE":
+            return change
+        if status == "FAILED":
+            client.delete_change_set(ChangeSetName=change, StackName=name)
+            if any(words in why for words in _NOTHING):
+                return None
+            raise Permanent(f"the change of the stack {name} is refused", why)
+        _wait(name, status, until)
+
+
+def _settled(client: Any, name: str, until: float) -> dict[str, Any] | None:
+    """The stack, once nothing is under way with it; None where there is none."""
+    while True:
+        stack = _stack(client, name)
+        if stack is None or not stack["StackStatus"].endswith("_IN_PROGRESS"):
+            return stack
+        if stack["StackStatus"] == "REVIEW_IN_PROGRESS":
+            return None  # a first change set that was never carried out
+        _wait(name, stack["StackStatus"], until)
+
+
+def _stack(client: Any, name: str) -> dict[str, Any] | None:
+    try:
+        stack: dict[str, Any] = client.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return None
+        raise
+    return None if stack["StackStatus"] == "DELETE_COMPLETE" else stack
+
+
+def _reasons(client: Any, name: str) -> str:
+    events = client.describe_stack_events(StackName=name)["StackEvents"]
+    failed = [each for each in events if each.get("ResourceStatus", "").endswith("_FAILED")]
+    return "; ".join(f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', '')}" for e in failed[-5:])
+
+
+def _wait(name: str, status: str, until: float) -> None:
+    if time.monotonic() > until:
+        raise Transient(f"the stack {name} is not done in time", status, "it goes on by itself: look again")
+    time.sleep(_POLL_S)
+
+
+def _template(plan: Plan, site: str) -> str:
+    path = plan.folder / _wanted(plan).template.format(site=site)
+    if not path.exists():
+        raise Refused(f"{path} was not rendered", hint="`dr render DIR` writes it, where the plan says")
+    return path.read_text(encoding="utf-8")
+
+
+def _has_bucket(plan: Plan, site: str) -> bool:
+    try:
+        return bucket_exists(plan, site)
+    except DrError:
+        return False
+
+
+def _wanted(plan: Plan) -> CloudFormation:
+    given = plan.recovery.infrastructure
+    if given is None or given.cloudformation is None:
+        raise Refused("the plan asks for no stack", hint="see recovery.infrastructure.cloudformation")
+    return given.cloudformation
+
+
+def _client(plan: Plan, site: str) -> Any:
+    wanted = _wanted(plan)
+    pair = plan.credentials(wanted.credentials)
+    return boto3.client(
+        "cloudformation",
+        region_name=site,
+        endpoint_url=wanted.endpoint,
+        aws_access_key_id=pair.access_key,
+        aws_secret_access_key=pair.secret_key,
+        config=Config(connect_timeout=3, read_timeout=30, retries={"total_max_attempts": 3}),
+    )
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        kind = Transient if error.response["Error"]["Code"] in _PASSING else Permanent
+        raise kind(f"CloudFormation refuses {error.operation_name} of {name}", str(error)) from error
+    except BotoCoreError as error:
+        raise Transient(f"CloudFormation does not answer for {name}", type(error).__name__) from error

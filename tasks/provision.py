@@ -1,0 +1,77 @@
+"""Activate the infrastructure of the site that is recovered. Source: seed, "infrastructure_activation"."""
+
+import shlex
+import time
+
+from tasks.clients import cloudformation
+from tasks.clients.buckets import ensure_bucket
+from tasks.clients.command import run
+from tasks.clients.remote import run_on
+from tasks.errors import DrError, Permanent, Transient
+from tasks.facts.cold import Infrastructure
+from tasks.facts.recovery import Incident
+from tasks.plan.plan import Plan
+from tasks.step import step
+
+# EX_TEMPFAIL, as sysexits.h has it.
+_TRY_AGAIN = "exit 75"
+_HOURS = 2 * 3600.0
+_POLL_S = 1.0
+_ANSWER_S = 15.0
+
+
+@step("activate infrastructure", deadline_s=_HOURS)
+def activate_infrastructure(plan: Plan, incident: Incident) -> Infrastructure:
+    """Let the plan's provisioner bring the site's hosts up, where it has one; then see that they are there.
+
+    Returns:
+        what did it, and the database host that is restored to: the first that answers.
+
+    Raises:
+        Permanent: the provisioner failed, or a database host or the store does not answer in time.
+        Transient: the provisioner may succeed later.
+    """
+    given = plan.recovery.infrastructure
+    how, outputs = "", dict[str, str]()
+    if given and given.cloudformation:
+        outputs = cloudformation.activate(plan, incident.to_site, timeout=given.timeout.total_seconds())
+        how = f"CloudFormation stack {cloudformation.name_of(plan, incident.to_site)}"
+    elif given and given.command:
+        argv = [word.format(site=incident.to_site) for word in shlex.split(given.command)]
+        _run(argv, given.timeout.total_seconds())
+        how = argv[0]
+    patience_s = given.timeout.total_seconds() if given else 0.0
+    host = _until_answered(plan, incident.to_site, patience_s)
+    ensure_bucket(plan, incident.to_site)
+    return Infrastructure(how=how, host=host, outputs=outputs)
+
+
+def _run(argv: list[str], timeout: float) -> None:
+    try:
+        run(argv, timeout=timeout)
+    except Permanent as error:
+        if error.detail.startswith(_TRY_AGAIN):
+            raise Transient("the infrastructure cannot be activated now", error.detail) from error
+        raise
+
+
+def _until_answered(plan: Plan, site: str, patience_s: float) -> str:
+    """The first database host, once all of them answer; at the end, the first that does."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        hosts = plan.sites[site].running("postgres")
+        answering = [name for name in hosts if _answers(plan, str(hosts[name].address))]
+        if len(answering) == len(hosts) or (answering and time.monotonic() > deadline):
+            return answering[0]
+        if time.monotonic() > deadline:
+            hint = "activate the site's infrastructure, then resume the incident"
+            raise Permanent(f"no database host of {site} answers", ", ".join(hosts), hint)
+        time.sleep(_POLL_S)
+
+
+def _answers(plan: Plan, address: str) -> bool:
+    try:
+        run_on(plan, address, ["true"], timeout=_ANSWER_S)
+    except DrError:
+        return False
+    return True

@@ -1,0 +1,127 @@
+"""The database from a surviving copy: restored beside, recovered in private, and only then swapped in.
+
+Nothing of the site is touched before the restored database was opened and found to hold what the copy has.
+"""
+
+import json
+
+from tasks.clients import journal, scope, switch
+from tasks.clients.beside import Beside
+from tasks.clients.pgbackrest_command import recovery_secrets
+from tasks.clients.pgbackrest_log import share_done
+from tasks.clients.truth import Truth, require_epoch
+from tasks.errors import DrError, Permanent
+from tasks.facts.cold import ColdAssessment, Infrastructure, Recovered, RestoredFiles, Swapped
+from tasks.facts.recovery import Incident
+from tasks.plan.plan import Plan
+from tasks.policy.cold import end_of_history
+from tasks.policy.database_restore import recovery_gap
+from tasks.progress import shown
+from tasks.step import step
+
+_HOURS = 12 * 3600.0
+_SCOPE = "patroni.json"
+
+
+@step("restore the database beside", deadline_s=_HOURS)
+def restore_files(
+    plan: Plan, incident: Incident, assessment: ColdAssessment, ready: Infrastructure
+) -> RestoredFiles:
+    """Restore the newest backup that leads to the target, from the copy that was chosen.
+
+    Raises:
+        Permanent: pgBackRest failed.
+        Transient: the host cannot be reached, or an earlier run's restore is still at work there.
+    """
+    beside = _beside(plan, incident, ready)
+    took = 0.0
+    if beside.state() == "nothing":
+        with shown(f"restore from {assessment.source} to {ready.host}") as told:
+
+            def tell(line: str) -> None:
+                share = share_done(line)
+                if share is not None:
+                    told(share, 1)
+
+            took = beside.restore(assessment.source, assessment.target, _HOURS, tell)
+    return RestoredFiles(directory=f"{ready.host}:{beside.copy}", seconds=round(took, 3))
+
+
+@step("recover the database beside", deadline_s=_HOURS)
+def recover(plan: Plan, incident: Incident, assessment: ColdAssessment, ready: Infrastructure) -> Recovered:
+    """Recover it to its end in private, and see that it holds what the copy has.
+
+    Raises:
+        Permanent: it does not start, ends before its target, or ends before the newest WAL of the copy.
+        Transient: the host cannot be reached.
+    """
+    beside = _beside(plan, incident, ready)
+    state = beside.state()
+    if state == "nothing":
+        raise Permanent("the restored database is gone", str(beside.copy), "resume the incident")
+    if state == "restored":
+        facts = beside.recover(recovery_secrets(plan, assessment.source), _HOURS)
+    else:
+        facts = beside.recovered()
+    timeline, lsn = end_of_history(facts["history"])
+    copy = assessment.copy_used
+    gap = recovery_gap({"archive": [{"max": copy.newest_wal}]}, (timeline, lsn))
+    if gap and assessment.target is None:
+        raise Permanent(f"the copy of {copy.site} is not whole", gap, "look at `dr run check_wal_archiving`")
+    return Recovered.model_validate(facts | {"timeline": timeline, "lsn": lsn})
+
+
+@step("swap in the restored database", deadline_s=1800)
+def swap_in(plan: Plan, incident: Incident, ready: Infrastructure, recovered: Recovered) -> Swapped:
+    """Stop the site's nodes, set their data directories aside, and put the restored one in place.
+
+    Patroni's record of the site begins anew, its old one is kept in the journal.
+
+    Raises:
+        Transient: a host or etcd does not answer.
+        Permanent: a node cannot be stopped, or its directory not renamed.
+        Refused: this run is stale.
+    """
+    require_epoch(plan, Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id))
+    nodes = {host: _on(plan, incident, host) for host in _reachable(plan, incident, ready)}
+    leader = nodes[ready.host]
+    if leader.state() != "in place":
+        for host in nodes:
+            switch.stop_database(plan, incident.to_site, host)
+        _keep_scope(plan, incident)
+        scope.begin_anew(plan, incident.to_site, recovered.system, incident.failed_site)
+        for node in nodes.values():
+            node.set_aside()
+        leader.tidy(recovered.wal)
+        leader.swap_in()
+    kept = [node.kept() for node in nodes.values()]
+    return Swapped(host=ready.host, kept=tuple(each for each in kept if each))
+
+
+def _reachable(plan: Plan, incident: Incident, ready: Infrastructure) -> list[str]:
+    """The site's database hosts, without those that are gone; the one that is restored to must be there."""
+    there = []
+    for host in plan.sites[incident.to_site].running("postgres"):
+        try:
+            _on(plan, incident, host).state()
+        except DrError:
+            if host == ready.host:
+                raise
+            continue
+        there.append(host)
+    return there
+
+
+def _keep_scope(plan: Plan, incident: Incident) -> None:
+    """Journal Patroni's record as the first run found it; a run that was killed may have emptied it."""
+    if journal.read(plan, incident.id, _SCOPE) is None:
+        record = scope.record_of(plan, incident.to_site)
+        journal.write(plan, incident.failed_site, incident.id, _SCOPE, json.dumps(record))
+
+
+def _beside(plan: Plan, incident: Incident, ready: Infrastructure) -> Beside:
+    return _on(plan, incident, ready.host)
+
+
+def _on(plan: Plan, incident: Incident, host: str) -> Beside:
+    return Beside(plan, incident.to_site, host, incident.id)

@@ -1,0 +1,121 @@
+"""The restored database in service: started by Patroni, proven by a write, replicated, archived, checked."""
+
+import time
+from datetime import datetime
+
+from tasks.clients import patroni, pgbackrest, postgres, switch
+from tasks.clients.psql import Psql
+from tasks.clients.remote import run_on
+from tasks.clients.truth import Truth, require_epoch
+from tasks.errors import DrError, Permanent, Transient
+from tasks.facts.cold import Checked, Recovered, Replicas, Swapped
+from tasks.facts.recovery import Incident, Promotion
+from tasks.plan.plan import Plan
+from tasks.step import step
+
+_HOURS = 12 * 3600.0
+_LEAD_S = 600
+_POLL_S = 0.2
+_SLOW_POLL_S = 1.0
+
+
+@step("promote PostgreSQL", deadline_s=_LEAD_S)
+def start_leader(plan: Plan, incident: Incident, swapped: Swapped, recovered: Recovered) -> Promotion:
+    """Start Patroni on the restored directory and prove by a write that it leads. The others wait.
+
+    Raises:
+        Transient: the host or etcd does not answer.
+        Permanent: no write succeeded in time.
+        Refused: this run is stale.
+    """
+    require_epoch(plan, Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id))
+    site = incident.to_site
+    address = str(plan.sites[site].hosts[swapped.host].address)
+    switch.start_database(plan, site, swapped.host)
+    address, written = _first_write(plan, incident, address)
+    return Promotion(
+        node=swapped.host,
+        address=address,
+        first_write_at=written,
+        timeline=postgres.position(plan, address).timeline,
+        old_timeline=recovered.timeline,
+        fork_lsn=recovered.lsn,
+        next_xid=recovered.next_xid,
+        last_commit=recovered.reached,
+    )
+
+
+@step("replicas follow", deadline_s=_HOURS)
+def follow(plan: Plan, incident: Incident) -> Replicas:
+    """Start every other node of the site, and wait until each streams from the leader.
+
+    They are made after the users are served: copying a whole database would slow the first of them down.
+
+    Raises:
+        Permanent: one does not within half a day.
+        Transient: no node answers.
+    """
+    site = incident.to_site
+    wanted = tuple(plan.sites[site].running("postgres"))
+    for host in wanted:
+        switch.start_database(plan, site, host)
+    deadline = time.monotonic() + _HOURS
+    while True:
+        states = {member.name: member.state for member in patroni.members(plan, site)}
+        leader = patroni.leader(plan, site).name
+        if all(states.get(host) == "streaming" for host in wanted if host != leader):
+            return Replicas(nodes=wanted, states=states)
+        if time.monotonic() > deadline:
+            raise Permanent(f"not every node of {site} follows", str(states))
+        time.sleep(_SLOW_POLL_S)
+
+
+@step("archive WAL again", deadline_s=900)
+def archive_again(plan: Plan, incident: Incident) -> Checked:
+    """See a segment of the recovered database arrive in its own site's repository.
+
+    Raises:
+        Permanent: it does not arrive.
+        Transient: the leader does not answer.
+    """
+    began = time.monotonic()
+    leader = patroni.leader(plan, incident.to_site).name
+    pgbackrest.create_stanza(plan, incident.to_site, leader)
+    pgbackrest.check(plan, incident.to_site, leader)
+    return Checked(node=leader, method="pgbackrest check", seconds=round(time.monotonic() - began, 3))
+
+
+@step("check every table and index", deadline_s=_HOURS)
+def check_tables(plan: Plan, incident: Incident) -> Checked:
+    """Read the whole recovered database with pg_amcheck, after its users are served.
+
+    Raises:
+        Permanent: something is corrupt; what, is the detail.
+        Transient: the leader does not answer.
+    """
+    began = time.monotonic()
+    leader = patroni.leader(plan, incident.to_site)
+    argv = [*Psql(plan, incident.to_site, leader.name).command("pg_amcheck"), "--all", "--install-missing"]
+    run_on(plan, leader.host, [*argv, "--heapallindexed", "--jobs=2"], timeout=_HOURS)
+    took = round(time.monotonic() - began, 3)
+    return Checked(node=leader.name, method="pg_amcheck of all databases", seconds=took)
+
+
+def _first_write(plan: Plan, incident: Incident, restored: str) -> tuple[str, datetime]:
+    """The address of the node that took a write, the restored one unless another leads; and its clock then."""
+    deadline = time.monotonic() + _LEAD_S
+    while True:
+        address = _leader(plan, incident.to_site) or restored
+        try:
+            return address, postgres.prove_write(plan, address, incident.id)
+        except DrError as error:
+            if time.monotonic() > deadline:
+                raise Permanent(f"the restored PostgreSQL at {address} takes no write", str(error)) from error
+        time.sleep(_POLL_S)
+
+
+def _leader(plan: Plan, site: str) -> str | None:
+    try:
+        return patroni.leader(plan, site).host
+    except Transient:
+        return None

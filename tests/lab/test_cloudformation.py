@@ -1,0 +1,140 @@
+"""A site's stack against a real HTTP server that speaks CloudFormation: made, changed, made anew, removed."""
+
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import boto3
+import httpx
+import pytest
+import yaml
+
+from infra.render import write_all
+from tasks.clients import cloudformation
+from tasks.errors import Permanent, Refused, Transient
+from tasks.plan.load import load_plan
+
+pytestmark = pytest.mark.lab
+ROOT = Path(__file__).parents[2]
+SITE = "us-west-2"
+PAIR = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory):
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    argv = [
+        sys.executable,
+        str(Path(sys.executable).with_name("moto_server")),
+        "-H",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
+    log = (tmp_path_factory.mktemp("moto") / "log").open("w")
+    endpoint = f"http://127.0.0.1:{port}"
+    with log, subprocess.Popen(argv, stdout=log, stderr=log) as server:
+        try:
+            wait_for(f"{endpoint}/moto-api/")
+            yield endpoint
+        finally:
+            server.kill()
+
+
+def wait_for(url):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            return httpx.get(url, timeout=2)
+        except httpx.TransportError:
+            time.sleep(0.2)
+    return pytest.fail(f"{url} does not answer")
+
+
+@pytest.fixture
+def document(aws):
+    """The shipped plan with a stack; each test has a name of its own for it."""
+    ec2 = boto3.client("ec2", SITE, endpoint_url=aws, **PAIR)
+    network = ec2.create_vpc(CidrBlock="127.2.0.0/16")["Vpc"]["VpcId"]
+    subnets = {
+        f"us-west-2{zone}": ec2.create_subnet(VpcId=network, CidrBlock=f"127.2.{n}.0/24")["Subnet"][
+            "SubnetId"
+        ]
+        for n, zone in ((1, "a"), (2, "b"))
+    }
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    found = yaml.safe_load((ROOT / "deployments/plan.yaml").read_text())
+    found["recovery"]["infrastructure"] = {
+        "timeout": "2 minutes",
+        "cloudformation": {
+            "stack": f"naas-{time.time_ns()}",
+            "template": "rendered/cloudformation/recovery-{site}.yaml",
+            "credentials": "file:provisioner.json", "endpoint": aws, "image": image, "network": network,
+            "subnets": subnets, "instance_type": "m5.large",
+        },
+    }  # fmt: skip
+    return found
+
+
+def planned(tmp_path, document, *, render=True):
+    (tmp_path / "provisioner.json").write_text('{"access_key": "a", "secret_key": "b"}')
+    file = tmp_path / "plan.yaml"
+    file.write_text(yaml.safe_dump(document))
+    plan = load_plan(file)
+    if render:
+        write_all(plan, tmp_path / "rendered", secrets=False)
+    return plan
+
+
+def instances(aws, outputs):
+    ec2 = boto3.client("ec2", SITE, endpoint_url=aws, **PAIR)
+    told = ec2.describe_instances(InstanceIds=list(outputs.values()))["Reservations"]
+    return {each["InstanceId"]: each for reservation in told for each in reservation["Instances"]}
+
+
+def test_a_stack_is_made_and_again_is_no_change_and_a_change_is_made(aws, document, tmp_path, monkeypatch):
+    monkeypatch.setattr(cloudformation, "_has_bucket", lambda *_: True)
+    plan = planned(tmp_path, document)
+    outputs = cloudformation.activate(plan, SITE, timeout=120)
+    hosts = {name for name, host in plan.sites[SITE].hosts.items() if host.runs != ("storage",)}
+    assert len(outputs) == len(hosts)
+    running = instances(aws, outputs)
+    leader = running[outputs["PostgresDr1"]]
+    assert (leader["PrivateIpAddress"], leader["InstanceType"]) == ("127.2.1.11", "m5.large")
+    assert cloudformation.activate(plan, SITE, timeout=120) == outputs
+    document["recovery"]["infrastructure"]["cloudformation"]["volume_gigabytes"] = 200
+    cloudformation.activate(planned(tmp_path, document), SITE, timeout=120)
+    client = boto3.client("cloudformation", SITE, endpoint_url=aws, **PAIR)
+    name = cloudformation.name_of(plan, SITE)
+    body = client.get_template(StackName=name)["TemplateBody"]
+    assert "VolumeSize: 200" in str(body) or "'VolumeSize': 200" in str(body)
+    cloudformation.delete(plan, SITE, timeout=120)
+    assert not [
+        s
+        for s in client.list_stacks()["StackSummaries"]
+        if s["StackName"] == name and not s.get("DeletionTime")
+    ]
+    cloudformation.delete(plan, SITE, timeout=120)
+
+
+def test_a_template_that_was_not_rendered_is_refused(document, tmp_path):
+    with pytest.raises(Refused, match="was not rendered"):
+        cloudformation.activate(planned(tmp_path, document, render=False), SITE, timeout=5)
+
+
+def test_a_template_that_cannot_be_made_is_told_in_cloudformations_words(document, tmp_path, monkeypatch):
+    monkeypatch.setattr(cloudformation, "_has_bucket", lambda *_: True)
+    plan = planned(tmp_path, document)
+    (tmp_path / "rendered/cloudformation/recovery-us-west-2.yaml").write_text("Resources: [")
+    with pytest.raises(Permanent):
+        cloudformation.activate(plan, SITE, timeout=20)
+
+
+def test_a_server_that_does_not_answer_is_passing(document, tmp_path):
+    document["recovery"]["infrastructure"]["cloudformation"]["endpoint"] = "http://127.0.0.1:9"
+    with pytest.raises(Transient, match="does not answer"):
+        cloudformation.activate(planned(tmp_path, document), SITE, timeout=5)

@@ -1,0 +1,117 @@
+"""A restored moment against the live database: what differs, what is meant, what is refused."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from tasks.clients.digests import Digest
+from tasks.clients.tables import Table
+from tasks.errors import Refused
+from tasks.facts.point_in_time import Rescued, TableDifference
+from tasks.policy.point_in_time import (
+    choose_tables,
+    differences,
+    in_words,
+    require_action,
+    require_reach,
+    schema_of,
+)
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+THEN = {
+    "naas/public.orders": Digest(2, 10),
+    "naas/public.kept": Digest(1, 5),
+    "naas/public.edited": Digest(3, 7),
+    "naas/audit.orders": Digest(0, 0),
+}
+NOW = {
+    "naas/public.kept": Digest(1, 5),
+    "naas/public.edited": Digest(3, 8),
+    "naas/public.young": Digest(9, 9),
+}
+
+
+def test_every_table_of_either_is_compared_and_what_differs_stands_first():
+    found = {each.table: (each.verdict, each.then, each.now) for each in differences(THEN, NOW)}
+    assert found == {
+        "naas/audit.orders": ("dropped since", 0, None),
+        "naas/public.edited": ("changed", 3, 3),
+        "naas/public.orders": ("dropped since", 2, None),
+        "naas/public.young": ("made since", None, 9),
+        "naas/public.kept": ("same", 1, 1),
+    }
+    assert next(reversed(found)) == "naas/public.kept"
+
+
+@pytest.mark.parametrize("name", ["kept", "public.kept", "naas/public.kept"])
+def test_a_table_is_named_in_three_ways(name):
+    assert choose_tables(differences(THEN, NOW), [name])[0].table == "naas/public.kept"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("orders", "not one table"), ("young", "no table young"), ("nothing", "no table nothing")],
+)
+def test_a_table_that_is_not_one_or_was_not_there_is_refused(name, words):
+    with pytest.raises(Refused, match=words):
+        choose_tables(differences(THEN, NOW), [name])
+
+
+def test_an_action_without_tables_or_that_is_none_is_refused():
+    require_action("compare", [])
+    require_action("swap", ["orders"])
+    for action, wanted in (("swap", []), ("export", []), ("overwrite", ["orders"])):
+        with pytest.raises(Refused, match=action):
+            require_action(action, wanted)
+
+
+@pytest.mark.parametrize(
+    ("oldest", "at", "words"),
+    [
+        (NOON, NOON - timedelta(seconds=1), "reaches back"),
+        (None, NOON, "reaches back"),
+        (NOON, NOON + timedelta(hours=1), "not past"),
+        (NOON, NOON.replace(tzinfo=None), "time zone"),
+    ],
+)
+def test_a_moment_that_cannot_be_reached_is_refused(oldest, at, words):
+    with pytest.raises(Refused, match=words):
+        require_reach(oldest, at, NOON + timedelta(hours=1))
+
+
+def test_a_moment_between_the_first_backup_and_now_is_not():
+    require_reach(NOON, NOON, NOON + timedelta(hours=1))
+
+
+def test_the_schema_of_recovered_tables_needs_no_quotes_and_is_in_utc():
+    at = datetime(2026, 11, 24, 14, 5, tzinfo=timezone(timedelta(hours=-1)))
+    assert schema_of(at) == "recovered_20261124t1505"
+
+
+@pytest.mark.parametrize(
+    ("name", "schema", "plain"),
+    [
+        ("public.orders", "public", "orders"),
+        ('public."odd.name"', "public", '"odd.name"'),
+        ('"odd.schema".orders', '"odd.schema"', "orders"),
+        ('"a ""b"".c"."d"', '"a ""b"".c"', '"d"'),
+    ],
+)
+def test_a_table_is_moved_by_its_own_name_whatever_it_holds(name, schema, plain):
+    table = Table("naas", name)
+    assert (table.schema, table.plain) == (schema, plain)
+    assert table.within("recovered_x").name == f"recovered_x.{plain}"
+
+
+def test_the_words_tell_what_differs_and_where_what_was_brought_back_is():
+    found = [
+        TableDifference("naas/public.a", 2, None, "dropped since"),
+        TableDifference("naas/b.c", 1, 1, "same"),
+    ]
+    words = in_words(found, [Rescued("naas/public.a", 2, "bucket/key", "age ...")])
+    assert words.splitlines() == [
+        "naas/public.a: dropped since, 2 rows then, not there now",
+        "naas/public.a: 2 rows are in bucket/key",
+        "    age ...",
+        "1 tables are the same",
+    ]
