@@ -22,6 +22,7 @@ from tasks.gone import (
     restore_redis,
     tell_returned,
 )
+from tasks.notify import notify, telling_failure
 from tasks.plan.plan import Plan
 from tasks.policy.cold import told
 from tasks.promote import promote_redis
@@ -57,26 +58,30 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
     """
     plan = current_plan()
     case = declare(plan, reason, to_site, incident, detected_at, "cold")
-    assessment = assess_copies(plan, case, target=target_time, force=force)
-    if target_time:  # a run that is resumed may ask for another moment than the first did
-        assessment = assessment.model_copy(update={"target": target_time})
+    declared = notify.submit(plan, case, "declared")
+    with telling_failure(plan, case):
+        assessment = assess_copies(plan, case, target=target_time, force=force)
+        if target_time:  # a run that is resumed may ask for another moment than the first did
+            assessment = assessment.model_copy(update={"target": target_time})
 
-    ready = activate_infrastructure(plan, case)
-    files = restore_files.submit(plan, case, assessment, ready)
-    fenced = fence(plan, case)
-    files.result()
-    recovered = recover(plan, case, assessment, ready)
+        ready = activate_infrastructure(plan, case)
+        files = restore_files.submit(plan, case, assessment, ready)
+        fenced = fence(plan, case)
+        files.result()
+        recovered = recover(plan, case, assessment, ready)
 
-    swapped = swap_in(plan, case, ready, recovered)
-    promotion = start_leader(plan, case, swapped, recovered)
-    promote_redis(plan, case)
-    redis = restore_redis(plan, case, assessment)
-    returned = _restore_others(plan, case, assessment, redis)
+        swapped = swap_in(plan, case, ready, recovered)
+        promotion = start_leader(plan, case, swapped, recovered)
+        promote_redis(plan, case)
+        redis = restore_redis(plan, case, assessment)
+        returned = _restore_others(plan, case, assessment, redis)
 
-    smoke_before_traffic(plan, case)
-    redirect_traffic(plan, case)
-    validation = validate_public(plan, case)
-    validate_servers(plan, case)
+        smoke_before_traffic(plan, case)
+        redirect_traffic(plan, case)
+        validation = validate_public(plan, case)
+        validate_servers(plan, case)
+    declared.wait()
+    notify(plan, case, "recovered")
 
     summary = told(assessment, ready, files.result(), recovered, swapped, returned)
     report = write_report(plan, case, assessment, fenced, promotion, validation, summary)

@@ -5,6 +5,7 @@ from datetime import datetime
 from prefect import flow
 
 from flows.fail_over import fail_over
+from flows.recover_cold import recover_cold
 from tasks.approval import ask_commanders, decide_without_asking, record_decision
 from tasks.current import current_plan
 from tasks.facts.recovery import Report
@@ -43,4 +44,6 @@ def respond(  # noqa: PLR0913 -- what whoever raises the alarm may say
     opened.wait()
     if not decision.recovers:
         return None
-    return fail_over(reason=alarm.reason, incident=alarm.incident, detected_at=alarm.detected_at)
+    cold = impact.recommended is not None and impact.recommended.kind == "cold standby"
+    recover = recover_cold if cold else fail_over
+    return recover(reason=alarm.reason, incident=alarm.incident, detected_at=alarm.detected_at)
