@@ -18,7 +18,7 @@ from tasks.clients.layout import Layout
 from tasks.clients.psql import Psql
 from tasks.clients.trees import tree_digest
 
-pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(900), pytest.mark.long]
 
 ORDERS_A_SECOND = 10
 UPLOADS = "srv/naas/uploads"

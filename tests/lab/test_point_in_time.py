@@ -12,7 +12,7 @@ from tasks.clients.digests import digests_of
 from tasks.clients.objects import Bucket
 from tasks.clients.psql import Psql
 
-pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(600), pytest.mark.long]
 
 MAKE = """
 create table invoices (id bigint generated always as identity primary key, note text not null unique);

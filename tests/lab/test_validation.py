@@ -13,7 +13,7 @@ from tasks.validate import validate_smoke
 from tasks.validate_integration import validate_integration
 from tasks.validate_performance import record_pace, validate_performance
 
-pytestmark = [pytest.mark.lab, pytest.mark.fault]
+pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tasks.clients.layout import Layout
 from tasks.facts.validation import Subject
 from tasks.validate_security import validate_security
 
-pytestmark = [pytest.mark.lab, pytest.mark.fault]
+pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
