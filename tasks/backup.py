@@ -3,7 +3,10 @@
 Source: pgBackRest command reference, "Backup Command"; user guide, "Backup from a Standby".
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -11,17 +14,19 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.clients import patroni, pgbackrest
 from tasks.clients.objects import Bucket
+from tasks.clients.parallel import ask_all
 from tasks.clients.patroni import Member
 from tasks.clients.pgbackrest_log import share_done
 from tasks.clients.serverfacts import server_facts
 from tasks.clients.truth import active_site
-from tasks.errors import Permanent, Transient
+from tasks.errors import DrError, Permanent, Transient
 from tasks.plan.plan import Plan
 from tasks.policy.database_backup import choose_standby, doubts
 from tasks.progress import Told, shown
 from tasks.retry import retried
 
 _BACKUP_S = 4 * 3600
+_LOOK_S = 300
 
 
 @dataclass(frozen=True)
@@ -99,16 +104,26 @@ def verify_backup(plan: Plan, taken: Taken) -> Stored:
     """
     site = active_site(plan)
     leader = patroni.leader(plan, site)
-    told = pgbackrest.info(plan, site, leader.name)
+    folder = f"pgbackrest/backup/{plan.postgresql_ha.cluster_name}/{taken.label}/"
+    looks: dict[str, Callable[[], Any]] = {
+        "told": partial(pgbackrest.info, plan, site, leader.name),
+        "stored": lambda: {e.key.removeprefix(folder): e.size for e in Bucket.owned(plan, site).list(folder)},
+        "facts": partial(server_facts, plan, site, leader.name),
+    }
+    told, stored, facts = (_answer(answer) for answer in ask_all(looks, _LOOK_S).values())
     mine = next((backup for backup in told["backup"] if backup["label"] == taken.label), None)
     if mine is None:
         raise Permanent(f"backup {taken.label} is not in the repository", f"site {site}")
-    folder = f"pgbackrest/backup/{plan.postgresql_ha.cluster_name}/{taken.label}/"
-    stored = {entry.key.removeprefix(folder): entry.size for entry in Bucket.owned(plan, site).list(folder)}
-    wrong = list(doubts(mine, told["db"], stored, server_facts(plan, site, leader.name)))
+    wrong = list(doubts(mine, told["db"], stored, facts))
     if wrong:
         raise Permanent(f"backup {taken.label} is not usable", "; ".join(wrong), "look at pgBackRest's log")
     return Stored(mine["info"]["size"], mine["info"]["repository"]["delta"])
+
+
+def _answer(answer: Any) -> Any:
+    if isinstance(answer, DrError):
+        raise answer
+    return answer
 
 
 @task(name="tell what was backed up", cache_policy=NO_CACHE)

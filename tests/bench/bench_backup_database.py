@@ -163,14 +163,13 @@ def measure(home: Home | None = None, *, rounds: int = ROUNDS, megabytes: int = 
         sides.fill(megabytes)
         sides.warm()
         sides.bare_backup()  # not counted: it waits for the standby to have the rows
-        for number in range(rounds):
-            for name in _order(list(ways), number):
-                sides.clear()
-                os.sync()  # nobody pays for what the one before left to be written
-                began = time.monotonic()
-                ways[name]()
-                seconds[name].append(time.monotonic() - began)
-                print(f"{name}: {seconds[name][-1]:.2f} s", file=sys.stderr, flush=True)  # noqa: T201 - progress
+        for name in _order(rounds):
+            sides.clear()
+            os.sync()  # nobody pays for what the one before left to be written
+            began = time.monotonic()
+            ways[name]()
+            seconds[name].append(time.monotonic() - began)
+            print(f"{name}: {seconds[name][-1]:.2f} s", file=sys.stderr, flush=True)  # noqa: T201 - progress
     finally:
         sides.end()
     median = {name: statistics.median(each) for name, each in seconds.items()}
@@ -185,14 +184,16 @@ def measure(home: Home | None = None, *, rounds: int = ROUNDS, megabytes: int = 
     }  # fmt: skip
 
 
-def _order(ways: list[str], number: int) -> list[str]:
-    """What a round runs: every other one backwards, for whoever comes second finds warm caches.
+def _order(rounds: int) -> list[str]:
+    """What runs after what: pairs of ours and pgBackRest's, every other one the other way round.
 
-    Restores are short and run once more in the other order. What takes minutes and is far away runs twice.
+    Backups, then base backups, then restores: what one kind leaves to the disk would slow another kind down.
+    Restores are short and run twice as often; base backups take minutes, are far away, and run twice.
     """
-    names = [way for way in ways if number < BASE_ROUNDS or not way.startswith("pg_basebackup")]
-    names = names[:: 1 if number % 2 == 0 else -1]
-    return names + [name for name in reversed(names) if name.endswith("restore")]
+    pairs = {what: [f"our {what}", f"pgbackrest {what}"] for what in ("backup", "restore")}
+    order = [name for number in range(rounds) for name in pairs["backup"][:: 1 - number % 2 * 2]]
+    order += ["pg_basebackup gzip", "pg_basebackup zstd"] * BASE_ROUNDS
+    return order + [name for number in range(2 * rounds) for name in pairs["restore"][:: 1 - number % 2 * 2]]
 
 
 def serve_ours() -> None:
