@@ -102,7 +102,7 @@ def check_tables(plan: Plan, incident: Incident) -> Checked:
 
 
 def _first_write(plan: Plan, incident: Incident, restored: str) -> tuple[str, datetime]:
-    """The address of the node that took a write, the restored one unless another leads; and its clock then."""
+    """The node that took a write (the restored one unless another leads), and its clock then."""
     deadline = time.monotonic() + _LEAD_S
     while True:
         address = _leader(plan, incident.to_site) or restored

@@ -9,7 +9,6 @@ from tasks.facts.base import Fact
 from tasks.facts.communication import Delivery
 from tasks.facts.restored import ColdRestore
 
-
 Kind = Literal["failover", "switchover", "cold"]
 
 

@@ -153,7 +153,6 @@ HttpUrl = Annotated[str, matching(r"https?://\S+", "http://HOST:PORT or https://
 Flag = Annotated[bool, Strict()]
 Integer = Annotated[int, Strict()]
 Port = Annotated[Integer, Field(ge=1, le=65535)]
-HttpUrl = Annotated[str, matching(r"https?://\S+", "http://HOST:PORT or https://HOST:PORT")]
 Sentence = Annotated[str, matching(r"(?s).*\S.*", "a text that is not empty")]
 Key = Annotated[
     str, matching(r"[a-z][a-z0-9_]{0,62}", "lower-case letters, digits and underscores, a letter first")
