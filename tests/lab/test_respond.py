@@ -29,10 +29,11 @@ DECLARE = {"commander": "ada-lindqvist", "decision": "declare", "comment": "the 
 
 @pytest.fixture(scope="module")
 def lab(labs):
-    """A lab of its own, with the flows deployed."""
+    """A lab of its own, with the flows deployed; its last test leaves a site broken."""
     lab = labs.fresh("loopback")
     lab.dr("deploy")
-    return lab
+    yield lab
+    labs.end()
 
 
 @pytest.fixture
