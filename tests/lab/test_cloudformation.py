@@ -17,7 +17,7 @@ from tasks.clients import cloudformation
 from tasks.errors import Permanent, Refused, Transient
 from tasks.plan.load import load_plan
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 ROOT = Path(__file__).parents[2]
 SITE = "us-west-2"
 PAIR = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}

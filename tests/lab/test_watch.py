@@ -15,7 +15,7 @@ from infra.lab.processes import running
 from tasks.policy.watch import rule_of
 from tasks.watching import vantages_of
 
-pytestmark = [pytest.mark.lab, pytest.mark.fault]
+pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.long]
 
 SETTLE_S = 90
 
