@@ -1,6 +1,6 @@
 """S3's control plane as moto speaks it, over TLS at several addresses; started as a program of its own.
 
-Arguments: PORT, then ADDRESS=FOLDER for each address, where FOLDER holds storage.crt and storage.key. moto
+Arguments: PORT, then ADDRESS=FOLDER for each address, where FOLDER holds server.crt and server.key. moto
 replicates nothing, so the status of an object is in its key: one that holds "status-failed" has FAILED.
 """
 
@@ -29,7 +29,7 @@ if __name__ == "__main__":
     application = with_status(DomainDispatcherApplication(create_backend_app))
     for store in stores:
         address, _, folder = store.partition("=")
-        certificate = (f"{folder}/storage.crt", f"{folder}/storage.key")
+        certificate = (f"{folder}/server.crt", f"{folder}/server.key")
         server = make_server(
             address, int(port), application, threaded=True, request_handler=MotoRequestHandler,
             ssl_context=certificate,
