@@ -10,9 +10,8 @@ from rich.table import Column, Table
 
 from deployments.environment import active_plan
 from deployments.starting import start_here, start_there
-from tasks.clients import journal
 from tasks.evidence import read_steps
-from tasks.incidents import OnRecord, flow_to_resume, on_record
+from tasks.incidents import OnRecord, all_on_record, flow_to_resume, on_record
 from tasks.policy.response_words import decision_words, impact_page
 from tasks.policy.words import report_markdown, steps_markdown
 
@@ -45,10 +44,9 @@ def declare(
 @incident.command("list")
 def list_incidents() -> None:
     """List the incidents on record, oldest first."""
-    plan = active_plan()
     table = Table(Column("incident", no_wrap=True), "kind", "from", "to", "state")
-    for name in journal.incidents(plan):
-        table.add_row(name, *_row(on_record(plan, name)))
+    for record in all_on_record(active_plan()):
+        table.add_row(record.id, *_row(record))
     _console.print(table)
 
 

@@ -118,14 +118,17 @@ def _require_commander(plan: Plan, name: str) -> None:
 
 
 def _counted(plan: Plan, alarm: Alarm) -> Decision | None:
-    votes = [Vote.model_validate_json(text) for text in journal.read_all(plan, alarm.incident, "votes/")]
-    return tally(votes, plan.declaration.needed(plan.service.tier), datetime.now(UTC))
+    return tally(_votes(plan, alarm), plan.declaration.needed(plan.service.tier), datetime.now(UTC))
 
 
 def _expired(plan: Plan, alarm: Alarm) -> Decision:
-    votes = tuple(Vote.model_validate_json(text) for text in journal.read_all(plan, alarm.incident, "votes/"))
     why = "the commanders did not decide within the plan's deadline"
-    return Decision(outcome="expired", why=why, votes=votes, at=datetime.now(UTC))
+    return Decision(outcome="expired", why=why, votes=_votes(plan, alarm), at=datetime.now(UTC))
+
+
+def _votes(plan: Plan, alarm: Alarm) -> tuple[Vote, ...]:
+    texts = journal.read_all(plan, alarm.incident, "votes/")
+    return tuple(Vote.model_validate_json(text) for text in texts)
 
 
 def _write_vote(plan: Plan, alarm: Alarm, vote: Vote) -> None:

@@ -54,8 +54,21 @@ def on_record(plan: Plan, incident: str) -> OnRecord:
         Refused: it has nothing.
         Transient: no store answers, or etcd has no quorum.
     """
-    texts = {name: journal.read(plan, incident, f"{name}.json") for name in _RECORDS}
+    return _on_record(plan, incident, read_truth(plan)[0])
+
+
+def all_on_record(plan: Plan) -> list[OnRecord]:
+    """The same of every incident, oldest first.
+
+    Raises:
+        Transient: no store answers, or etcd has no quorum.
+    """
     truth, _ = read_truth(plan)
+    return [_on_record(plan, incident, truth) for incident in journal.incidents(plan)]
+
+
+def _on_record(plan: Plan, incident: str, truth: Truth) -> OnRecord:
+    texts = {name: journal.read(plan, incident, f"{name}.json") for name in _RECORDS}
     # One that was killed right after it took the epoch has no record yet.
     if not any(texts.values()) and truth.incident != incident:
         raise Refused(f"there is no incident {incident}", hint="`dr incident list` shows them")

@@ -12,7 +12,7 @@ from infra.lab.hosts import remove_sockets, write_edge, write_host
 from infra.lab.network.addresses import site_addresses, world_addresses
 from infra.lab.network.namespaces import Namespaces
 from infra.lab.preflight import require_programs
-from infra.lab.processes import MARK, Server, kill_all, running, start
+from infra.lab.processes import MARK, Server, kill_all, running
 from infra.lab.repositories import make_repositories
 from infra.lab.secrets import make_secrets
 from infra.lab.servers import edge_servers, servers, servers_of
@@ -253,11 +253,7 @@ def _prepare(home: Home, plan: Plan, site: str, active: str, *programs: Program)
 
 
 def _start(home: Home, *wanted: Server) -> None:
-    alive = running(home.directory)
-    for server in wanted:
-        if server.key not in alive:
-            start(home.directory, server)
-    provision.listening(wanted)
+    provision.start_missing(home.directory, wanted)
 
 
 def _mark(home: Home, site: str, how: str) -> None:

@@ -2,14 +2,15 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib.resources import files
+from pathlib import Path
 from typing import TypeVar
 
 from psycopg import sql
 
-from infra.lab.processes import Server
+from infra.lab.processes import Server, running, start
 from tasks.clients import patroni, pgbackrest, postgres
 from tasks.clients.buckets import ensure_bucket
 from tasks.clients.truth import read_truth
@@ -26,6 +27,19 @@ create schema if not exists naas_dr;
 create table if not exists naas_dr.heartbeat
     (id int primary key, note text not null, at timestamptz not null);
 """
+
+
+def start_missing(directory: Path, wanted: Sequence[Server]) -> None:
+    """Start those servers of a lab that do not run, and wait until all of them listen.
+
+    Raises:
+        Transient: one does not in time.
+    """
+    alive = running(directory)
+    for server in wanted:
+        if server.key not in alive:
+            start(directory, server)
+    listening(wanted)
 
 
 def listening(wanted: Iterable[Server], timeout: float = 120) -> None:

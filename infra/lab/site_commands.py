@@ -14,7 +14,7 @@ import psutil
 from infra.lab import provision
 from infra.lab.home import Home
 from infra.lab.lab import activate_site
-from infra.lab.processes import kill_all, running, start
+from infra.lab.processes import kill_all, running
 from infra.lab.servers import servers_of
 from tasks.clients.layout import Layout
 from tasks.errors import DrError, Transient
@@ -30,9 +30,7 @@ def start_database(home: Home, site: str, host: str) -> None:
         Transient: it does not listen in time.
     """
     (server,) = servers_of(home, home.plan(), site, host, "postgres")
-    if server.key not in running(home.directory):
-        start(home.directory, server)
-    provision.listening([server])
+    provision.start_missing(home.directory, [server])
 
 
 def stop_database(home: Home, site: str, host: str) -> None:

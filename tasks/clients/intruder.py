@@ -148,11 +148,7 @@ def _patroni_takes(address: str, auth: tuple[str, str] | None) -> bool:
         answer = request("PATCH", url, json=_NO_CHANGE, timeout=_TIMEOUT, auth=auth)
     except httpx.HTTPError as error:
         raise Transient(f"Patroni at {address} does not answer", type(error).__name__) from error
-    if answer.status_code in _DENIED:
-        return False
-    if answer.is_success:
-        return True
-    raise Transient(f"Patroni at {address} neither takes nor refuses a write", str(answer.status_code))
+    return _lets_in(answer, f"Patroni at {address} neither takes nor refuses a write")
 
 
 def _lists(location: Location, credentials: Credentials) -> bool:
@@ -173,11 +169,7 @@ def _lists_anonymously(location: Location) -> bool:
         answer = httpx.get(url, timeout=_TIMEOUT, verify=trust, trust_env=False)
     except httpx.HTTPError as error:
         raise Transient(f"{location.endpoint} does not answer", type(error).__name__) from error
-    if answer.status_code in _DENIED:
-        return False
-    if answer.is_success:
-        return True
-    raise Transient(f"{location.endpoint} neither lists nor refuses", str(answer.status_code))
+    return _lets_in(answer, f"{location.endpoint} neither lists nor refuses")
 
 
 def _reader_writes(plan: Plan, site: str) -> bool:
@@ -187,6 +179,14 @@ def _reader_writes(plan: Plan, site: str) -> bool:
         return _refused(error)
     Bucket.owned(plan, site).delete(_INTRUSION)
     return True
+
+
+def _lets_in(answer: httpx.Response, neither: str) -> bool:
+    if answer.status_code in _DENIED:
+        return False
+    if answer.is_success:
+        return True
+    raise Transient(neither, str(answer.status_code))
 
 
 def _refused(error: Permanent) -> bool:

@@ -11,10 +11,11 @@ from campaign import ENDLESS_S, Campaign, Ended
 
 from deployments.trigger import Api, trigger, wait_for
 from infra.lab.control import client_settings
-from infra.lab.processes import running, start
-from infra.lab.provision import listening
+from infra.lab.processes import running
+from infra.lab.provision import start_missing
 from infra.lab.servers import servers
 from tasks.errors import DrError
+from tasks.plan.sites import Role
 
 _DATABASE_DOWN_S = 60
 _RUN_S = 240
@@ -62,35 +63,28 @@ def _process(lab: Campaign, program: str, site: str) -> psutil.Process:
 
 
 @contextmanager
-def _killed(program: str, role: str, lab: Campaign) -> Iterator[None]:
+def _killed(program: str, role: Role, lab: Campaign) -> Iterator[None]:
     """A program is killed, and started again afterwards as its supervisor would."""
-    process = _process(lab, program, lab.plan.site_of(role))  # type: ignore[arg-type]
+    process = _process(lab, program, lab.plan.site_of(role))
     for child in [*process.children(recursive=True), process]:
         with suppress(psutil.NoSuchProcess):
             child.kill()
     try:
         yield
     finally:
-        _start_again(lab, lab.plan.site_of(role))  # type: ignore[arg-type]
+        _start_again(lab, lab.plan.site_of(role))
 
 
 def _start_again(lab: Campaign, site: str) -> None:
     """Start what is missing of a site, and of nothing else: another one may be broken on purpose."""
     programs = {program for host in lab.plan.sites[site].hosts.values() for program in host.runs}
-    missing = [
-        server
-        for server in servers(lab.home, lab.plan, site, *programs)
-        if server.key not in running(lab.home.directory)
-    ]
-    for server in missing:
-        start(lab.home.directory, server)
-    listening(missing)
+    start_missing(lab.home.directory, servers(lab.home, lab.plan, site, *programs))
 
 
 @contextmanager
-def _frozen(program: str, role: str, lab: Campaign) -> Iterator[None]:
+def _frozen(program: str, role: Role, lab: Campaign) -> Iterator[None]:
     """A program and all of its children answer nobody."""
-    process = _process(lab, program, lab.plan.site_of(role))  # type: ignore[arg-type]
+    process = _process(lab, program, lab.plan.site_of(role))
     family = [process, *process.children(recursive=True)]
     for each in family:
         each.suspend()

@@ -1,16 +1,12 @@
 """A site's stack against a real HTTP server that speaks CloudFormation: made, changed, made anew, removed."""
 
-import socket
-import subprocess
-import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
 import boto3
-import httpx
 import pytest
 import yaml
+from moto_server import PAIR, moto_server
 
 from infra.render import write_all
 from tasks.clients import cloudformation
@@ -20,39 +16,12 @@ from tasks.plan.load import load_plan
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 ROOT = Path(__file__).parents[2]
 SITE = "us-west-2"
-PAIR = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
 
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory):
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    argv = [
-        sys.executable,
-        str(Path(sys.executable).with_name("moto_server")),
-        "-H",
-        "127.0.0.1",
-        "-p",
-        str(port),
-    ]
-    log = (tmp_path_factory.mktemp("moto") / "log").open("w")
-    endpoint = f"http://127.0.0.1:{port}"
-    with log, subprocess.Popen(argv, stdout=log, stderr=log) as server:
-        try:
-            wait_for(f"{endpoint}/moto-api/")
-            yield endpoint
-        finally:
-            server.kill()
-
-
-def wait_for(url):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            return httpx.get(url, timeout=2)
-        except httpx.TransportError:
-            time.sleep(0.2)
-    return pytest.fail(f"{url} does not answer")
+    with moto_server(tmp_path_factory.mktemp("moto")) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture

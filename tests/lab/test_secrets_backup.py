@@ -1,19 +1,15 @@
 """Secrets of files, hosts and AWS Secrets Manager: sealed, opened with the escrowed key, never in clear."""
 
 import io
-import socket
 import subprocess
-import sys
 import tarfile
 import time
-from contextlib import closing
 from decimal import Decimal
-from pathlib import Path
 
 import boto3
-import httpx
 import pytest
 import yaml
+from moto_server import PAIR, moto_server
 from pyrage import x25519
 
 from tasks.clients import points, secret_sources
@@ -31,33 +27,12 @@ BINARY = bytes(range(256))
 @pytest.fixture(scope="module")
 def manager(tmp_path_factory):
     """A server that speaks Secrets Manager, with a text in two versions and a binary secret."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    program = Path(sys.executable).with_name("moto_server")
-    argv = [sys.executable, program, "-H", "127.0.0.1", "-p", str(port)]
-    log = (tmp_path_factory.mktemp("moto") / "log").open("w")
-    endpoint = f"http://127.0.0.1:{port}"
-    with log, subprocess.Popen(argv, stdout=log, stderr=log) as server:
-        try:
-            wait_for(f"{endpoint}/moto-api/")
-            pair = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
-            client = boto3.client("secretsmanager", "us-east-1", endpoint_url=endpoint, **pair)
-            client.create_secret(Name="naas/api", SecretString="first-planted-secret")
-            client.put_secret_value(SecretId="naas/api", SecretString="second-planted-secret")
-            client.create_secret(Name="naas/blob", SecretBinary=BINARY)
-            yield endpoint
-        finally:
-            server.kill()
-
-
-def wait_for(url):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            return httpx.get(url, timeout=2)
-        except httpx.TransportError:
-            time.sleep(0.2)
-    return pytest.fail(f"{url} does not answer")
+    with moto_server(tmp_path_factory.mktemp("moto")) as endpoint:
+        client = boto3.client("secretsmanager", "us-east-1", endpoint_url=endpoint, **PAIR)
+        client.create_secret(Name="naas/api", SecretString="first-planted-secret")
+        client.put_secret_value(SecretId="naas/api", SecretString="second-planted-secret")
+        client.create_secret(Name="naas/blob", SecretBinary=BINARY)
+        yield endpoint
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ Each edge tells the truth about who gets the users by other means than the drive
 import json
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ import httpx
 import pytest
 import yaml
 from kubernetes_api import KubernetesApi, serving
+from moto_server import PAIR, moto_server, wait_for
 from seaweed import Authority
 
 from infra.platform.surroundings import virtual_service
@@ -66,16 +66,6 @@ def changed(plan, **endpoint):
     other = plan.model_copy(update={"service": service})
     other._folder = plan.folder
     return other
-
-
-def wait_for(url, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            return httpx.get(url, timeout=2, trust_env=False)
-        except httpx.TransportError:
-            time.sleep(0.1)
-    return pytest.fail(f"{url} does not answer")
 
 
 def wait_for_port(address, port, seconds=60):
@@ -226,20 +216,12 @@ class Route53Edge:
 
     def __init__(self, folder, stack):
         self.failing, self.pending, self.delay, self.requests = None, 0, 0, []
-        port = free_port()
-        self.moto = f"http://127.0.0.1:{port}"
-        program = Path(sys.executable).with_name("moto_server")
-        log = stack.enter_context((folder / "log").open("wb"))
-        argv = [sys.executable, str(program), "-H", "127.0.0.1", "-p", str(port)]
-        server = stack.enter_context(subprocess.Popen(argv, stdout=log, stderr=log))
-        stack.callback(server.kill)
-        wait_for(f"{self.moto}/moto-api/")
+        self.moto = stack.enter_context(moto_server(folder))
         front = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Faults))
         front.edge, front.daemon_threads = self, True
         threading.Thread(target=front.serve_forever, daemon=True).start()
         stack.callback(front.shutdown)
-        pair = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
-        self.client = boto3.client("route53", "us-east-1", endpoint_url=self.moto, **pair)
+        self.client = boto3.client("route53", "us-east-1", endpoint_url=self.moto, **PAIR)
         created = self.client.create_hosted_zone(Name=ZONE, CallerReference="test")
         self.zone = created["HostedZone"]["Id"].rpartition("/")[2]
         block = {
