@@ -14,7 +14,7 @@ from typing import TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.clients import cache, journal, ledger, patroni, postgres, rescue, waldump
+from tasks.clients import cache, journal, ledger, patroni, postgres, rescue, slots, waldump
 from tasks.errors import Permanent, Transient
 from tasks.facts.recovery import Divergence, Incident, Promotion, Return
 from tasks.plan.plan import Plan
@@ -59,7 +59,7 @@ def rejoin(plan: Plan, incident: Incident) -> Return:
         Permanent: a node does not follow within a minute and a half.
     """
     patroni.follow(plan, incident.failed_site, incident.to_site)
-    leader = _until(lambda: _streaming(plan, incident.failed_site), _RETURN_S)
+    leader = _until(lambda: _made_to_stream(plan, incident), _RETURN_S)
     cache.follow(plan, incident.failed_site, incident.to_site)
     return Return(
         site=incident.failed_site,
@@ -134,6 +134,14 @@ def _streaming(plan: Plan, site: str) -> str:
     if behind or len(members) < len(plan.sites[site].running("postgres")):
         raise Transient(f"not every node of {site} follows yet", ", ".join(behind))
     return next((m.name for m in members if m.leads), "")
+
+
+def _made_to_stream(plan: Plan, incident: Incident) -> str:
+    try:
+        return _streaming(plan, incident.failed_site)
+    except Transient:
+        slots.free(plan, incident.failed_site, incident.to_site)
+        raise
 
 
 def _until(attempt: Callable[[], T], patience_s: float) -> T:

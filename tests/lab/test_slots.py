@@ -1,0 +1,77 @@
+"""A node that holds the slot of its site's standby leader loses it; the standby leader keeps it."""
+
+import os
+import subprocess
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from tasks.clients import patroni, postgres, slots
+from tasks.clients.layout import slot_of
+
+pytestmark = [pytest.mark.lab, pytest.mark.fault]
+PATIENCE_S = 30
+HOLDER = (
+    "select application_name from pg_stat_replication join pg_replication_slots on active_pid = pid "
+    "where slot_name = %s"
+)
+
+
+@pytest.fixture
+def plan(labs):
+    return labs.shared("loopback").plan
+
+
+def holder(plan):
+    with postgres.connected(plan, active(plan)) as connection:
+        row = connection.execute(HOLDER, (slot_of(plan.site_of("dr")),)).fetchone()
+    return row and row["application_name"]
+
+
+def active(plan):
+    return patroni.leader(plan, plan.site_of("primary")).host
+
+
+@contextmanager
+def usurped(plan, name, folder):
+    """The slot is held by a receiver that calls itself another node of the site."""
+    slot, deadline = slot_of(plan.site_of("dr")), time.monotonic() + PATIENCE_S
+    argv = [
+        f"{plan.access.postgres_bin}/pg_receivewal", "--no-loop", "--slot", slot, "--directory", str(folder),
+        "--dbname", f"host={active(plan)} user=replicator application_name={name}",
+    ]  # fmt: skip
+    environment = os.environ | {"PGPASSWORD": plan.secret("database_replication")}
+    while holder(plan) != name:
+        assert time.monotonic() < deadline, "the slot cannot be taken"
+        with postgres.connected(plan, active(plan)) as connection:
+            connection.execute(
+                "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = %s",
+                (slot,),
+            )
+        receiver = subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+    try:
+        yield
+    finally:
+        receiver.kill()
+        receiver.wait(10)
+
+
+def test_a_standby_leader_keeps_its_slot(plan):
+    before = holder(plan)
+    assert before == patroni.leader(plan, plan.site_of("dr")).name
+    assert slots.free(plan, plan.site_of("dr"), plan.site_of("primary")) == []
+    assert holder(plan) == before
+
+
+def test_another_node_loses_it_and_the_standby_leader_streams_again(plan, tmp_path):
+    site = plan.site_of("dr")
+    leader = patroni.leader(plan, site).name
+    other = next(name for name in plan.sites[site].running("postgres") if name != leader)
+    with usurped(plan, other, tmp_path):
+        assert slots.free(plan, site, plan.site_of("primary")) == [other]
+        deadline = time.monotonic() + PATIENCE_S
+        while holder(plan) != leader:
+            assert time.monotonic() < deadline, f"{leader} does not stream again"
+            time.sleep(0.3)
