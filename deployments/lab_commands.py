@@ -12,6 +12,7 @@ from infra.edge.inbox import messages
 from infra.lab import lab as embedded
 from infra.lab.faults import wipe_databases, wipe_store
 from infra.lab.home import DEFAULT_PLAN, Home, default_directory
+from infra.lab.network.topology import Weather
 from infra.lab.traffic import start_load, stop_load
 from tasks.errors import Refused
 
@@ -73,6 +74,18 @@ def cut(site: Site, directory: Directory = None) -> None:
 
 
 @lab.command()
+def worsen(
+    site: Site,
+    directory: Directory = None,
+    delay: Annotated[float, typer.Option(min=0, help="added one-way latency in milliseconds")] = 0,
+    loss: Annotated[float, typer.Option(min=0, max=100, help="packets lost, in percent")] = 0,
+) -> None:
+    """Make a site's lines to everything else slow, or lossy."""
+    embedded.worsen(_home(directory), site, Weather(delay, loss / 100))
+    _console.print(f"packets of {site} take {delay:g} ms longer, and {loss:g}% of them get lost")
+
+
+@lab.command()
 def wipe(
     site: Site,
     directory: Directory = None,
@@ -88,7 +101,7 @@ def wipe(
 
 @lab.command()
 def heal(site: Site, directory: Directory = None) -> None:
-    """Bring a broken or cut site back."""
+    """Bring a broken or cut site back, and mend its lines."""
     with _console.status(f"healing {site}") as shown:
         embedded.heal(_home(directory), site, shown.update)
     _console.print(f"{site} is back")

@@ -11,6 +11,7 @@ from infra.lab.home import Home, lab_plan
 from infra.lab.hosts import remove_sockets, write_edge, write_host
 from infra.lab.network.addresses import site_addresses, world_addresses
 from infra.lab.network.namespaces import Namespaces
+from infra.lab.network.topology import Weather
 from infra.lab.preflight import require_programs
 from infra.lab.processes import MARK, Server, kill_all, running
 from infra.lab.repositories import make_repositories
@@ -112,8 +113,18 @@ def cut(home: Home, site: str) -> None:
     _mark(home, site, "cut")
 
 
+def worsen(home: Home, site: str, weather: Weather) -> None:
+    """Make a site's lines slow or lossy; `heal` mends them.
+
+    Raises:
+        Refused: no such site, or the lab's network has no lines of its own.
+    """
+    require_site(home.plan(), site)
+    home.network().worsen(site, weather)
+
+
 def heal(home: Home, site: str, say: Say) -> None:
-    """Bring a broken site's servers back, or rejoin a site that was cut.
+    """Bring a broken site's servers back, or rejoin a site that was cut or whose lines are bad.
 
     Redis and Sentinel start in the role that the truth in etcd gives the site.
 
@@ -124,7 +135,7 @@ def heal(home: Home, site: str, say: Say) -> None:
     plan = home.plan()
     require_site(plan, site)
     broken = home.broken(site)
-    if home.network().is_cut(site):
+    if home.network().is_troubled(site):
         home.network().heal(site)
     home.unreachable(site).unlink(missing_ok=True)
     if broken:

@@ -1,26 +1,14 @@
 """The CloudFormation stack that is a standby site's hosts: instances, their one group, role and bucket.
 
-Source: AWS CloudFormation template reference; Amazon VPC user guide, "Managed prefix lists".
+Source: AWS CloudFormation template reference; Amazon VPC user guide, "Amazon VPC quotas".
 """
 
 from typing import Any
 
 from tasks.plan.infrastructure import CloudFormation
 from tasks.plan.plan import Plan
-from tasks.plan.sites import Program, Site
+from tasks.plan.sites import Site
 
-# What each program listens on, for the plan's own addresses alone.
-_PORTS: dict[Program, tuple[int, ...]] = {
-    "postgres": (5432, 8008),
-    "etcd": (2379, 2380),
-    "gateway": (8080,),
-    "pgbouncer": (6432,),
-    "redis": (6379,),
-    "sentinel": (26379,),
-    "service": (8000,),
-    "control": (4200,),
-}
-_SSH = 22
 _BUCKET = "Bucket"
 
 
@@ -68,8 +56,8 @@ def recovery_stack(plan: Plan, name: str, wanted: CloudFormation) -> dict[str, A
         },
         "Conditions": {"MakesBucket": {"Fn::Equals": [_ref("MakeBucket"), "yes"]}},
         "Resources": {
-            "Addresses": _addresses(plan),
             "Group": _group(plan, site, wanted),
+            "Inside": _inside(),
             "Role": _role(plan, site),
             "Profile": {"Type": "AWS::IAM::InstanceProfile", "Properties": {"Roles": [_ref("Role")]}},
             _BUCKET: _bucket(plan, site),
@@ -80,39 +68,39 @@ def recovery_stack(plan: Plan, name: str, wanted: CloudFormation) -> dict[str, A
     }
 
 
-def _addresses(plan: Plan) -> dict[str, Any]:
+def _group(plan: Plan, site: Site, wanted: CloudFormation) -> dict[str, Any]:
+    """Who reaches the hosts from outside the site: the plan's other hosts and operators, by address.
+
+    One rule an address: a group takes 60 unless Amazon allows more, and a rule for each port would need more.
+    Every program asks who is there; what listens is scanned when a recovery is validated.
+    """
+    others = [each for each in plan.sites.values() if each is not site]
     known = [
         *((str(address), "operator") for address in plan.access.operators),
-        *((str(host.address), name) for site in plan.sites.values() for name, host in site.hosts.items()),
+        *((str(host.address), name) for each in others for name, host in each.hosts.items()),
     ]
-    properties = {
-        "PrefixListName": f"{plan.service.name}-hosts",
-        "AddressFamily": "IPv4",
-        "MaxEntries": len(known),
-        "Entries": [{"Cidr": f"{address}/32", "Description": name} for address, name in known],
-    }
-    return {"Type": "AWS::EC2::PrefixList", "Properties": properties}
-
-
-def _group(plan: Plan, site: Site, wanted: CloudFormation) -> dict[str, Any]:
-    programs = {program for host in site.hosts.values() for program in host.runs}
-    ports = sorted({_SSH, *(port for program in programs for port in _PORTS.get(program, ()))})
     rules = [
-        {
-            "IpProtocol": "tcp",
-            "FromPort": port,
-            "ToPort": port,
-            "SourcePrefixListId": _attribute("Addresses", "PrefixListId"),
-            "Description": "the hosts and operators of the plan",
-        }
-        for port in ports
+        {"IpProtocol": "tcp", "FromPort": 0, "ToPort": 65535, "CidrIp": f"{address}/32", "Description": name}
+        for address, name in known
     ]
     properties = {
-        "GroupDescription": f"{plan.service.name}: ports and addresses of the plan",
+        "GroupDescription": f"{plan.service.name}: the addresses of the plan",
         "VpcId": wanted.network,
         "SecurityGroupIngress": rules,
     }
     return {"Type": "AWS::EC2::SecurityGroup", "Properties": properties}
+
+
+def _inside() -> dict[str, Any]:
+    """The site's hosts reach each other: a rule of its own, for a group cannot name itself."""
+    properties = {
+        "GroupId": _attribute("Group", "GroupId"),
+        "SourceSecurityGroupId": _attribute("Group", "GroupId"),
+        "IpProtocol": "tcp",
+        "FromPort": 0,
+        "ToPort": 65535,
+    }
+    return {"Type": "AWS::EC2::SecurityGroupIngress", "Properties": properties}
 
 
 def _role(plan: Plan, site: Site) -> dict[str, Any]:

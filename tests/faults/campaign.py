@@ -150,14 +150,14 @@ def kill(process: "subprocess.Popen[str]", *, everything: bool) -> None:
 
 
 @contextmanager
-def campaign() -> Iterator[Campaign]:
+def campaign(network: str = "loopback") -> Iterator[Campaign]:
     """A fresh lab that is taken down again."""
     directory = Path(tempfile.mkdtemp(prefix="dr-", dir="/tmp"))
     directory.chmod(0o755)
     chosen = Campaign(Home(directory))
     tell(f"SEED={SEED}, COUNT={COUNT}")
     try:
-        chosen.dr("lab", "up")
+        chosen.dr("lab", "up", "--network", network)
         yield chosen
     finally:
         chosen.dr("lab", "down")

@@ -1,30 +1,34 @@
-"""What strikes a recovery from outside: the control plane, the surviving sites, and second triggers."""
+"""What strikes a recovery from outside: the control plane, the surviving sites, the lines, second triggers."""
 
+import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from uuid import uuid4
 
 import psutil
 from campaign import ENDLESS_S, Campaign, Ended
+from disks import fill, give_disk, take_disk
 
 from deployments.trigger import Api, trigger, wait_for
-from infra.lab.control import client_settings
-from infra.lab.processes import running
+from infra.lab.control import client_settings, prepare_database
+from infra.lab.processes import kill_all, running, start
 from infra.lab.provision import start_missing
 from infra.lab.servers import servers
+from tasks.clients import patroni
+from tasks.clients.layout import Layout
+from tasks.clients.truth import read_truth
 from tasks.errors import DrError
 from tasks.plan.sites import Role
 
 _DATABASE_DOWN_S = 60
 _RUN_S = 240
-
-
-def strike(lab: Campaign, fault: str, flow: str) -> str:
-    """Run a flow while a fault lasts; its last words where it did not succeed, else nothing."""
-    told = FAULTS[fault](lab, flow)
-    return "" if told.code == 0 else told.told[-1500:]
+_LOST_S = 45
+_UP_S, _DOWN_S = 4, 2
+_DISK = "600m"
 
 
 def _here(lab: Campaign, flow: str) -> Ended:
@@ -62,13 +66,16 @@ def _process(lab: Campaign, program: str, site: str) -> psutil.Process:
     return next(found[key] for key in found if key.startswith(f"{site}/") and key.endswith(f"/{program}"))
 
 
+def _kill(process: psutil.Process) -> None:
+    for each in [*process.children(recursive=True), process]:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+
+
 @contextmanager
 def _killed(program: str, role: Role, lab: Campaign) -> Iterator[None]:
     """A program is killed, and started again afterwards as its supervisor would."""
-    process = _process(lab, program, lab.plan.site_of(role))
-    for child in [*process.children(recursive=True), process]:
-        with suppress(psutil.NoSuchProcess):
-            child.kill()
+    _kill(_process(lab, program, lab.plan.site_of(role)))
     try:
         yield
     finally:
@@ -133,12 +140,139 @@ def _two_triggers(lab: Campaign, flow: str) -> Ended:
     return Ended(0 if acted == 1 else 1, told, ENDLESS_S)
 
 
-FAULTS: dict[str, Callable[[Campaign, str], Ended]] = {
+@contextmanager
+def _site_down(role: Role, lab: Campaign) -> Iterator[None]:
+    """A whole site is dead."""
+    site = lab.plan.site_of(role)
+    lab.dr("lab", "break", site)
+    try:
+        yield
+    finally:
+        lab.dr("lab", "heal", site)
+
+
+def _database_is_lost(lab: Campaign, flow: str) -> Ended:
+    """Prefect's server and its database die as soon as the run has been asked for, with all that they knew."""
+    site, began = lab.plan.site_of("dr"), time.monotonic()
+    with suppress(DrError):
+        trigger(_api(lab), flow, {}, str(uuid4()))
+    for program in ("prefect-server", "prefect-database"):
+        _kill(_process(lab, program, site))
+    root = lab.home.root(site, next(iter(lab.plan.sites[site].running("control"))))
+    shutil.rmtree(root / "var/lib/postgresql/prefect")
+    time.sleep(_LOST_S)  # what was started may come to its end
+    prepare_database(lab.plan, root)
+    _start_again(lab, site)
+    lab.dr("deploy")
+    return Ended(1, "its run is not known any more", time.monotonic() - began)
+
+
+@contextmanager
+def _flapping(lab: Campaign) -> Iterator[None]:
+    """The databases of the site that is active now come up and die, again and again."""
+    site, over = read_truth(lab.plan)[0].active, threading.Event()
+    whole = not lab.home.broken(site)
+
+    def kill() -> None:
+        for host in lab.plan.sites[site].running("postgres"):
+            kill_all(lab.home.directory, lab.home.root(site, host), f"{site}/{host}/")
+
+    def flap() -> None:
+        while not over.is_set():
+            alive = running(lab.home.directory)
+            for server in servers(lab.home, lab.plan, site, "postgres"):
+                if server.key not in alive:
+                    start(lab.home.directory, server)
+            over.wait(_UP_S)
+            kill()
+            over.wait(_DOWN_S)
+
+    thread = threading.Thread(target=flap, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(60)
+        if whole:
+            start_missing(lab.home.directory, servers(lab.home, lab.plan, site, "postgres"))
+
+
+@contextmanager
+def _disk_full(role: Role, lab: Campaign) -> Iterator[None]:
+    """No byte more can be written where a site's databases lie."""
+    site = lab.plan.site_of(role)
+    database = servers(lab.home, lab.plan, site, "postgres")
+    folders = [Layout.of(lab.plan, site, server.key.split("/")[1]).data_dir for server in database]
+
+    def stopped(act: Callable[[Path], None]) -> None:
+        for server, folder in zip(database, folders, strict=True):
+            kill_all(lab.home.directory, server.root, server.key.rpartition("/")[0] + "/")
+            act(folder)
+        start_missing(lab.home.directory, database)
+
+    stopped(partial(give_disk, size=_DISK))
+    _until_streaming(lab, site)
+    ballast = [fill(folder) for folder in folders]
+    try:
+        yield
+    finally:
+        for each in ballast:
+            each.unlink()
+        stopped(partial(take_disk, keep=True))
+        _until_leader(lab, site)
+
+
+def _until_streaming(lab: Campaign, site: str) -> None:
+    wanted = len(lab.plan.sites[site].running("postgres"))
+    _until(lambda: sum(m.state in {"running", "streaming"} for m in patroni.members(lab.plan, site)) == wanted)
+
+
+def _until_leader(lab: Campaign, site: str) -> None:
+    _until(lambda: bool(patroni.leader(lab.plan, site)))
+
+
+def _until(seen: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(DrError):
+            if seen():
+                return
+        time.sleep(0.3)
+    raise AssertionError("the databases did not come up again")
+
+
+@contextmanager
+def _worse_lines(role: Role, delay_ms: int, loss_percent: int, lab: Campaign) -> Iterator[None]:
+    """A site's lines to everything else are slow or lossy."""
+    site = lab.plan.site_of(role)
+    lab.dr("lab", "worsen", site, "--delay", str(delay_ms), "--loss", str(loss_percent))
+    try:
+        yield
+    finally:
+        lab.dr("lab", "heal", site)
+
+
+Fault = Callable[[Campaign, str], Ended]
+"""A flow run while something lasts; how that run ended."""
+
+FAULTS: dict[str, Fault] = {
     "Prefect server killed": _server_dies,
     "Prefect database stopped 60 s": _database_stops,
+    "Prefect database lost": _database_is_lost,
     "DR etcd member down": _during(partial(_killed, "etcd", "dr"), _here),
     "archive etcd member down": _during(partial(_killed, "etcd", "archive"), _here),
     "archive store down": _during(partial(_killed, "storage", "archive"), _here),
+    "archive site down": _during(partial(_site_down, "archive"), _here),
     "DR store frozen": _during(partial(_frozen, "storage", "dr"), _here),
+    "primary flapping": _during(_flapping, _here),
+    "DR disk full": _during(partial(_disk_full, "dr"), _here),
     "two triggers and break-glass": _two_triggers,
 }
+
+LINK_FAULTS: dict[str, Fault] = {
+    "slow lines (150 ms)": _during(partial(_worse_lines, "dr", 150, 0), _here),
+    "lossy lines (5%)": _during(partial(_worse_lines, "dr", 0, 5), _here),
+    "slow and lossy lines (80 ms, 2%)": _during(partial(_worse_lines, "archive", 80, 2), _here),
+}
+"""Those that need the lab's own lines, so a network of namespaces."""

@@ -5,19 +5,18 @@ repository is verified. `FLOW`, `SITE` and `FAULT` take some of the cases: names
 """
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from campaign import FLOWS, Campaign, asked, campaign, tell
+from disks import fill, give_disk, take_disk
 
 from infra.lab.hosts import remove_sockets
-from infra.lab.processes import own, start
+from infra.lab.processes import start
 from infra.lab.provision import listening
 from infra.lab.servers import servers
 
@@ -115,12 +114,7 @@ def read_only(lab: Campaign, site: str) -> Callable[[], None]:
 
 def full(lab: Campaign, site: str) -> Callable[[], None]:
     """Its disk is filled to the last byte."""
-    ballast = lab.store_root(site) / "data" / "ballast"
-    with ballast.open("wb") as file:
-        for size in (1 << 26, 1 << 20, 1 << 12):
-            with suppress(OSError):
-                while True:
-                    os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), size)
+    ballast = fill(lab.store_root(site) / "data")
 
     def heal() -> None:
         ballast.unlink()
@@ -145,22 +139,14 @@ def small_disks(lab: Campaign) -> Iterator[None]:
         for site in lab.plan.sites:
             data = lab.store_root(site) / "data"
             _end(lab, site)
-            aside = data.with_name("data.aside")
-            data.rename(aside)
-            data.mkdir()
-            subprocess.run(
-                ["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", data], timeout=10, check=True
-            )
+            give_disk(data, _DISK)
             mounted.append(data)
-            own(data)
-            subprocess.run(["cp", "-a", f"{aside}/.", data], timeout=60, check=True)
-            shutil.rmtree(aside)
             _begin(lab, site)
         yield
     finally:
         for data in mounted:
             _end(lab, data.parts[-3])
-            subprocess.run(["umount", "-l", data], timeout=10, check=True)
+            take_disk(data, keep=False)
 
 
 def _begin(lab: Campaign, site: str) -> None:

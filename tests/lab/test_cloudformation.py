@@ -98,8 +98,11 @@ def test_a_template_that_was_not_rendered_is_refused(document, tmp_path):
 def test_a_template_that_cannot_be_made_is_told_in_cloudformations_words(document, tmp_path, monkeypatch):
     monkeypatch.setattr(cloudformation, "_has_bucket", lambda *_: True)
     plan = planned(tmp_path, document)
-    (tmp_path / "rendered/cloudformation/recovery-us-west-2.yaml").write_text("Resources: [")
-    with pytest.raises(Permanent):
+    file = tmp_path / "rendered/cloudformation/recovery-us-west-2.yaml"
+    template = yaml.safe_load(file.read_text())
+    template["Parameters"]["Owner"] = {"Type": "String"}
+    file.write_text(yaml.safe_dump(template))
+    with pytest.raises(Permanent, match="Owner"):
         cloudformation.activate(plan, SITE, timeout=20)
 
 

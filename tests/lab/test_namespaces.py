@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from infra.lab.network import Namespaces, control
-from infra.lab.network.topology import DEVICE, NAMESPACES
+from infra.lab.network.topology import DEVICE, NAMESPACES, Weather
 from tasks.clients import command
 from tasks.errors import Permanent, Refused
 
@@ -62,6 +62,28 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20) as pe
     peer.shutdown(socket.SHUT_WR)
     assert peer.recv(3) == b"end"
     print(104.8576 / (time.perf_counter() - start))
+"""
+
+COUNT = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
+    here.bind((sys.argv[1], int(sys.argv[2])))
+    print("ready", flush=True)
+    heard = 0
+    here.settimeout(3)
+    try:
+        while here.recv(64):
+            heard += 1
+    except TimeoutError:
+        print(heard, flush=True)
+"""
+
+SEND = """
+import socket, sys, time
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
+    for _ in range(int(sys.argv[3])):
+        here.sendto(b"x", (sys.argv[1], int(sys.argv[2])))
+        time.sleep(0.0005)
 """
 
 ASK = """
@@ -193,6 +215,28 @@ def test_an_open_connection_survives_a_cut_of_three_seconds(network, south):
     assert first < 1
     assert len(trips) == 29
     assert 2.5 < max(trips) < 5
+
+
+def test_bad_lines_are_slow_until_they_are_healed(network, south):
+    network.worsen("south", Weather(delay_ms=40))
+    assert network.is_troubled("south")
+    assert not network.is_cut("south")
+    trips = [1000 * float(trip) for trip in client(network.prefix("north"), TRIPS, "10.202.1.1", 20, 0)]
+    assert 90 <= statistics.median(trips) < 110
+    network.heal("south")
+    assert not network.is_troubled("south")
+    trips = [1000 * float(trip) for trip in client(network.prefix("north"), TRIPS, "10.202.1.1", 20, 0)]
+    assert statistics.median(trips) < 15
+
+
+def test_bad_lines_lose_their_share_of_packets(network):
+    heard = [*network.prefix("south"), sys.executable, "-c", COUNT, "10.202.1.1", str(PORT)]
+    network.worsen("south", Weather(loss=0.3))
+    with subprocess.Popen(heard, stdout=subprocess.PIPE, text=True) as south:
+        assert south.stdout.readline() == "ready\n"
+        client(network.prefix("north"), SEND, "10.202.1.1", 1000)
+        arrived = int(south.stdout.readline())
+    assert 600 < arrived < 800
 
 
 def test_up_again_changes_nothing_and_keeps_a_cut(network, south):

@@ -9,7 +9,7 @@ from infra.lab.network import Loopback, Namespaces
 from infra.lab.network.addresses import namespace_address, namespace_document, site_addresses
 from infra.lab.network.commands import conflicts, guard_metric, namespaces_batch, place_batch, removal_batch
 from infra.lab.network.state import State
-from infra.lab.network.topology import WORLD, Hop, Topology, delivers, hops
+from infra.lab.network.topology import NONE, WORLD, Hop, Topology, Trouble, Weather, delivers, hops
 from tasks.errors import Refused
 from tasks.plan.load import load_plan
 
@@ -85,20 +85,31 @@ def test_a_partition_drops_exactly_what_it_says(source, destination, cuts, deliv
 
 
 def test_a_place_reaches_every_address_elsewhere_with_the_latency_between():
-    assert hops(TOPOLOGY, "north", {}) == {
+    assert hops(TOPOLOGY, "north", NONE) == {
         packed("10.0.0.10"): Hop(WORLD, 0.001),
         packed("10.2.0.1"): Hop("south", 0.005),
         packed("10.3.0.1"): Hop("east", 0.005),
     }
-    assert set(hops(TOPOLOGY, WORLD, {})) == {
+    assert set(hops(TOPOLOGY, WORLD, NONE)) == {
         packed(address) for address in ("10.1.0.1", "10.9.0.7", "10.2.0.1", "10.3.0.1")
     }
 
 
 def test_a_cut_takes_the_routes_away():
-    assert set(hops(TOPOLOGY, "north", {"north": "sites"})) == {packed("10.0.0.10")}
-    assert set(hops(TOPOLOGY, "south", {"north": "sites"})) == {packed("10.0.0.10"), packed("10.3.0.1")}
-    assert hops(TOPOLOGY, "north", {"north": "everything"}) == {}
+    cut = Trouble(cuts={"north": "sites"})
+    assert set(hops(TOPOLOGY, "north", cut)) == {packed("10.0.0.10")}
+    assert set(hops(TOPOLOGY, "south", cut)) == {packed("10.0.0.10"), packed("10.3.0.1")}
+    assert hops(TOPOLOGY, "north", Trouble(cuts={"north": "everything"})) == {}
+
+
+def test_bad_lines_count_at_both_ends_and_leave_the_others_alone():
+    bad = Trouble(weather={"north": Weather(40, 0.5), "south": Weather(10, 0.5)})
+    assert hops(TOPOLOGY, "north", bad) == {
+        packed("10.0.0.10"): Hop(WORLD, pytest.approx(0.041), 0.5),
+        packed("10.2.0.1"): Hop("south", pytest.approx(0.055), 0.75),
+        packed("10.3.0.1"): Hop("east", pytest.approx(0.045), 0.5),
+    }
+    assert hops(TOPOLOGY, "east", bad)[packed("10.0.0.10")] == Hop(WORLD, 0.001)
 
 
 def test_a_site_gets_its_addresses_and_exact_routes_from_its_first_one():
@@ -157,12 +168,13 @@ def test_the_default_route_the_labs_own_and_its_guards_are_no_conflict():
 
 def test_state_reads_back_what_was_recorded(tmp_path):
     state = State(tmp_path / "network")
-    assert (state.topology(), state.cuts(), state.applied()) == (None, {}, {})
+    assert (state.topology(), state.wanted(), state.applied()) == (None, NONE, NONE)
+    wanted = Trouble({"north": "sites"}, {"south": Weather(40, 0.1)})
     state.record(TOPOLOGY)
-    state.want({"north": "sites"})
-    state.confirm({"south": "everything"})
+    state.want(wanted)
+    state.confirm(Trouble({"south": "everything"}))
     assert state.topology() == TOPOLOGY
-    assert (state.cuts(), state.applied()) == ({"north": "sites"}, {"south": "everything"})
+    assert (state.wanted(), state.applied()) == (wanted, Trouble({"south": "everything"}))
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"name": "dr-test"}', '{"sites": {}, "world": [], "more": 1}'])

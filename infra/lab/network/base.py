@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from infra.lab.network.topology import Weather
+
 
 class Network(Protocol):
     """Sites, the world around them (users, the public endpoint, the `dr` command), and partitions."""
@@ -29,10 +31,18 @@ class Network(Protocol):
         """Drop all traffic between a site and the other sites; with `world`, between it and anything."""
         ...
 
+    def worsen(self, site: str, weather: Weather) -> None:
+        """Let the packets between a site and anything else take longer, or get lost."""
+        ...
+
     def heal(self, site: str) -> None:
-        """Undo `cut`."""
+        """Undo `cut` and `worsen`."""
         ...
 
     def is_cut(self, site: str) -> bool:
         """Whether a site is partitioned from the others."""
+        ...
+
+    def is_troubled(self, site: str) -> bool:
+        """Whether a site is cut, or its lines are bad."""
         ...

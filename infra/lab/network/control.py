@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from infra.lab.network.state import State
-from infra.lab.network.topology import Cut
+from infra.lab.network.topology import Trouble
 from tasks.clients import command
 from tasks.errors import Refused, Transient
 
@@ -81,8 +81,8 @@ def _has_ended(process: psutil.Process) -> bool:
         return True
 
 
-def partition(state: State, cuts: dict[str, Cut]) -> None:
-    """Have the link enforce these partitions, and return once it does.
+def trouble(state: State, wanted: Trouble) -> None:
+    """Have the link make this trouble, and return once it does.
 
     Raises:
         Refused: no link runs.
@@ -91,11 +91,11 @@ def partition(state: State, cuts: dict[str, Cut]) -> None:
     running = links(state)
     if not running:
         raise Refused("the lab's network is not up", f"no link runs for {state.directory}", "dr lab up")
-    state.want(cuts)
+    state.want(wanted)
     for process in running:
         process.send_signal(signal.SIGHUP)
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while state.applied() != cuts:
+    while state.applied() != wanted:
         if time.monotonic() > deadline:
-            raise Transient("the link did not take the partition", f"see {state.log}", "dr lab up")
+            raise Transient("the link did not take the trouble", f"see {state.log}", "dr lab up")
         time.sleep(0.002)

@@ -1,16 +1,17 @@
-"""Forwarding packets among open TUN devices, with latency and partitions.
+"""Forwarding packets among open TUN devices, with latency, loss and partitions.
 
 Only the standard library is imported: the link's process starts through this module.
 """
 
 import os
+import random
 import select
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from infra.lab.network.topology import Cut, Topology, hops
+from infra.lab.network.topology import Topology, Trouble, hops
 
 _BATCH = 64  # packets read from one device before what is due elsewhere is delivered
 _IN_FLIGHT = 2048  # packets under way for one delay; beyond it they are dropped, as in a full queue
@@ -35,7 +36,7 @@ class Line:
                 continue  # the device is down or its queue full: IP may lose a packet
 
 
-Routes = Mapping[bytes, tuple[int, Line]]
+Routes = Mapping[bytes, tuple[int, Line, float]]
 
 
 class Forwarder:
@@ -51,15 +52,18 @@ class Forwarder:
         self._lines: dict[float, Line] = {}
         self._routes: dict[int, Routes] = {}
 
-    def partition(self, cuts: Mapping[str, Cut]) -> None:
-        """Take these partitions from the next packet on."""
-        self._routes = {device: self._routes_from(place, cuts) for place, device in self._devices.items()}
+    def suffer(self, trouble: Trouble) -> None:
+        """Take this trouble from the next packet on."""
+        self._routes = {device: self._routes_from(place, trouble) for place, device in self._devices.items()}
 
-    def _routes_from(self, place: str, cuts: Mapping[str, Cut]) -> Routes:
+    def _routes_from(self, place: str, trouble: Trouble) -> Routes:
         return {
-            address: (self._devices[hop.destination], self._lines.setdefault(hop.delay, Line(hop.delay)))
-            for address, hop in hops(self._topology, place, cuts).items()
+            address: (self._devices[hop.destination], self._line(hop.delay), hop.loss)
+            for address, hop in hops(self._topology, place, trouble).items()
         }
+
+    def _line(self, delay: float) -> Line:
+        return self._lines.setdefault(delay, Line(delay))
 
     def run(self, wake: int, woken: Callable[[], None]) -> None:
         """Forward for ever; `woken` is called whenever the descriptor `wake` can be read."""
@@ -92,6 +96,7 @@ def _receive(device: int, routes: Routes) -> None:
         route = routes.get(packet[16:20]) if packet[0] >> 4 == 4 else None
         if route is None:
             continue
-        target, line = route
-        if len(line.packets) < _IN_FLIGHT:
+        target, line, loss = route
+        lost = loss and random.random() < loss  # noqa: S311 - weather, not a secret
+        if not lost and len(line.packets) < _IN_FLIGHT:
             line.packets.append((now + line.delay, target, packet))

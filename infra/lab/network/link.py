@@ -2,7 +2,7 @@
 
 `python -m infra.lab.network.link STATE` opens one TUN device a place, reports failures on its own
 standard error, and returns once its daemon forwards. SIGHUP makes the daemon take the wanted
-partitions from STATE. The TUN devices, and the routes over them, vanish with it.
+trouble from STATE. The TUN devices, and the routes over them, vanish with it.
 
 User space because this kernel has no netem (facts.md, "The lab, tried whole").
 """
@@ -91,17 +91,17 @@ def main(directory: str) -> None:
         sys.exit(f"no topology is recorded in {directory}")
     wake, forwarder = _wake_on_hangup(), Forwarder(topology, open_devices(topology))
 
-    def take_partitions() -> None:
-        cuts = state.cuts()
-        forwarder.partition(cuts)
-        state.confirm(cuts)
-        _LOG.info("partitions: %s", cuts or "none")
+    def take_trouble() -> None:
+        trouble = state.wanted()
+        forwarder.suffer(trouble)
+        state.confirm(trouble)
+        _LOG.info("%s", trouble)
 
     def woken() -> None:
         wake.recv(4096)
-        take_partitions()
+        take_trouble()
 
-    take_partitions()
+    take_trouble()
     _daemonise(state.log)
     forwarder.run(wake.fileno(), woken)
 

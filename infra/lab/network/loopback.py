@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from infra.lab.network.topology import Weather
 from tasks.errors import Refused
 
 
@@ -30,9 +31,25 @@ class Loopback:
             "dr lab up --network namespaces",
         )
 
+    def worsen(self, site: str, weather: Weather) -> None:  # noqa: ARG002 - the protocol's; always refused
+        """Refuse.
+
+        Raises:
+            Refused: always; packets on loopback pass nothing of ours.
+        """
+        raise Refused(
+            f"the lines of {site} cannot be bad on plain loopback",
+            "its packets do not pass the lab's link",
+            "dr lab up --network namespaces",
+        )
+
     def heal(self, site: str) -> None:
         """Nothing was ever cut."""
 
     def is_cut(self, site: str) -> bool:  # noqa: ARG002 - the protocol's; no site can be cut
+        """Never."""
+        return False
+
+    def is_troubled(self, site: str) -> bool:  # noqa: ARG002 - as above
         """Never."""
         return False

@@ -10,7 +10,7 @@ import re
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ import psutil
 
 from infra.lab.network import commands, control
 from infra.lab.network.state import State
-from infra.lab.network.topology import NAMESPACES, WORLD, Cut, Topology
+from infra.lab.network.topology import NAMESPACES, WORLD, Topology, Trouble, Weather
 from tasks.clients import command
 from tasks.errors import DrError, Refused
 
@@ -27,7 +27,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,14}")
 
 @dataclass(frozen=True)
 class Namespaces:
-    """The network that can be cut; Linux, root and TUN devices needed.
+    """The network that can be cut and worsened; Linux, root and TUN devices needed.
 
     Attributes:
         name: the lab's, at most 15 of a-z, 0-9 and dash: also the world's TUN device; see `beside`.
@@ -135,18 +135,30 @@ class Namespaces:
             Refused: there is no such site, or the network is not up.
             Transient: the link did not answer.
         """
-        self._partition({**self._known(site), site: "everything" if world else "sites"})
+        now = self._now(site)
+        cuts = {**now.cuts, site: "everything" if world else "sites"}
+        self._make(replace(now, cuts=cuts))
+
+    def worsen(self, site: str, weather: Weather) -> None:
+        """Let a site's packets take longer, or get lost; raises as `cut` does."""
+        now = self._now(site)
+        self._make(replace(now, weather={**now.weather, site: weather}))
 
     def heal(self, site: str) -> None:
-        """Undo `cut`; raises as it does."""
-        self._partition({name: cut for name, cut in self._known(site).items() if name != site})
+        """Undo `cut` and `worsen`; raises as they do."""
+        now = self._now(site)
+        self._make(Trouble(_without(now.cuts, site), _without(now.weather, site)))
 
     def is_cut(self, site: str) -> bool:
         """Whether a site is partitioned from the others."""
-        return site in self._state.cuts()
+        return site in self._state.wanted().cuts
 
-    def _known(self, site: str) -> dict[str, Cut]:
-        """The partitions as they are, once the site is known to exist."""
+    def is_troubled(self, site: str) -> bool:
+        """Whether a site is cut, or its lines are bad."""
+        return self.is_cut(site) or site in self._state.wanted().weather
+
+    def _now(self, site: str) -> Trouble:
+        """The trouble as it is, once the site is known to exist."""
         topology = self._state.topology()
         if topology is None:
             raise Refused("the lab's network is not up", f"nothing in {self._state.directory}", "dr lab up")
@@ -154,10 +166,14 @@ class Namespaces:
             raise Refused(
                 f"there is no site {site}", f"sites: {', '.join(topology.sites)}", "name one of them"
             )
-        return self._state.cuts()
+        return self._state.wanted()
 
-    def _partition(self, cuts: dict[str, Cut]) -> None:
-        control.partition(self._state, cuts)
+    def _make(self, trouble: Trouble) -> None:
+        control.trouble(self._state, trouble)
+
+
+def _without(mapping: Mapping[str, Any], site: str) -> dict[str, Any]:
+    return {name: value for name, value in mapping.items() if name != site}
 
 
 def _ip(batch: Sequence[str], namespace: str | None = None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.lab.network.topology import Cut, Topology
+from infra.lab.network.topology import NONE, Topology, Trouble, Weather
 
 
 @dataclass(frozen=True)
@@ -36,28 +36,28 @@ class State:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._write("topology", asdict(topology))
 
-    def cuts(self) -> dict[str, Cut]:
-        """The partitions that are wanted."""
-        return self._cuts("cuts")
+    def wanted(self) -> Trouble:
+        """The trouble that is wanted."""
+        return self._trouble("wanted")
 
-    def want(self, cuts: dict[str, Cut]) -> None:
-        """Ask for these partitions."""
-        self._write("cuts", cuts)
+    def want(self, trouble: Trouble) -> None:
+        """Ask for this trouble, and no other."""
+        self._write("wanted", asdict(trouble))
 
-    def applied(self) -> dict[str, Cut]:
-        """The partitions that the link enforces."""
-        return self._cuts("applied")
+    def applied(self) -> Trouble:
+        """The trouble that the link makes."""
+        return self._trouble("applied")
 
-    def confirm(self, cuts: dict[str, Cut]) -> None:
-        """Say, as the link, that these partitions are enforced."""
-        self._write("applied", cuts)
+    def confirm(self, trouble: Trouble) -> None:
+        """Say, as the link, that this trouble is made."""
+        self._write("applied", asdict(trouble))
 
-    def _cuts(self, name: str) -> dict[str, Cut]:
+    def _trouble(self, name: str) -> Trouble:
         try:
-            cuts: dict[str, Cut] = self._read(name)
+            told = self._read(name)
         except FileNotFoundError:
-            return {}
-        return cuts
+            return NONE
+        return Trouble(told["cuts"], {site: Weather(**each) for site, each in told["weather"].items()})
 
     def _read(self, name: str) -> Any:
         return json.loads((self.directory / f"{name}.json").read_text())

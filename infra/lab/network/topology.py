@@ -4,7 +4,7 @@ Only the standard library is imported: the link's process starts through this mo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Literal
@@ -23,6 +23,33 @@ MTU = 65000
 
 Cut = Literal["sites", "everything"]
 """What a cut site no longer reaches: the other sites, or the world as well."""
+
+
+@dataclass(frozen=True)
+class Weather:
+    """How bad a site's lines to everything else are.
+
+    Attributes:
+        delay_ms: added one-way latency.
+        loss: the share of packets that get lost, from 0 to 1.
+    """
+
+    delay_ms: float = 0.0
+    loss: float = 0.0
+
+
+FAIR = Weather()
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong with the network: partitions, and sites whose lines are bad."""
+
+    cuts: Mapping[str, Cut] = field(default_factory=dict)
+    weather: Mapping[str, Weather] = field(default_factory=dict)
+
+
+NONE = Trouble()
 
 
 @dataclass(frozen=True)
@@ -63,10 +90,11 @@ class Topology:
 
 @dataclass(frozen=True)
 class Hop:
-    """Where a packet goes and how long it takes, in seconds."""
+    """Where a packet goes, how long it takes in seconds, and how likely it gets lost."""
 
     destination: str
     delay: float
+    loss: float = 0.0
 
 
 def delivers(source: str, destination: str, cuts: Mapping[str, Cut]) -> bool:
@@ -76,14 +104,21 @@ def delivers(source: str, destination: str, cuts: Mapping[str, Cut]) -> bool:
     return source not in cuts and destination not in cuts
 
 
-def hops(topology: Topology, source: str, cuts: Mapping[str, Cut]) -> dict[bytes, Hop]:
+def hops(topology: Topology, source: str, trouble: Trouble) -> dict[bytes, Hop]:
     """What the link does with a place's packets, by packed destination address; others are dropped."""
     return {
-        IPv4Address(address).packed: Hop(place, topology.delay_seconds(source, place))
+        IPv4Address(address).packed: _hop(topology, source, place, trouble)
         for place, addresses in topology.places.items()
-        if place != source and delivers(source, place, cuts)
+        if place != source and delivers(source, place, trouble.cuts)
         for address in addresses
     }
+
+
+def _hop(topology: Topology, source: str, place: str, trouble: Trouble) -> Hop:
+    """Both ends' weather counts."""
+    ends = [trouble.weather.get(end, FAIR) for end in (source, place)]
+    delay = topology.delay_seconds(source, place) + sum(end.delay_ms for end in ends) / 1000
+    return Hop(place, delay, loss=1 - (1 - ends[0].loss) * (1 - ends[1].loss))
 
 
 def elsewhere(topology: Topology, place: str) -> list[str]:

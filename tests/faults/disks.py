@@ -1,0 +1,43 @@
+"""Disks that can be filled: a folder on a small file system of its own, and a ballast for it."""
+
+import os
+import shutil
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+_BALLAST = "ballast"
+
+
+def give_disk(folder: Path, size: str) -> None:
+    """Put a folder, which nothing uses now, on a disk of its own; `size` as mount(8) takes it for tmpfs."""
+    aside = folder.with_name(f"{folder.name}.aside")
+    folder.rename(aside)
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], timeout=10, check=True)
+    subprocess.run(["cp", "-a", f"{aside}/.", folder], timeout=60, check=True)
+    shutil.copystat(aside, folder)
+    shutil.chown(folder, aside.stat().st_uid, aside.stat().st_gid)
+    shutil.rmtree(aside)
+
+
+def take_disk(folder: Path, *, keep: bool) -> None:
+    """Take the disk away again, with what is on it unless that is kept; nothing uses the folder now."""
+    aside = folder.with_name(f"{folder.name}.aside")
+    if keep:
+        subprocess.run(["cp", "-a", folder, aside], timeout=60, check=True)
+    subprocess.run(["umount", "-l", folder], timeout=10, check=True)
+    if keep:
+        folder.rmdir()
+        aside.rename(folder)
+
+
+def fill(folder: Path) -> Path:
+    """Fill the disk of a folder to the last byte; the ballast to remove again."""
+    ballast = folder / _BALLAST
+    with ballast.open("wb") as file:
+        for size in (1 << 26, 1 << 20, 1 << 12):
+            with suppress(OSError):
+                while True:
+                    os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), size)
+    return ballast

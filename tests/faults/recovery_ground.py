@@ -1,0 +1,140 @@
+"""The ground of the recovery matrix: the service at its home and whole before each case, and looked at after."""
+
+import time
+from dataclasses import dataclass
+
+from campaign import Campaign
+from recovery_cases import FLOW_OF, Case
+
+from tasks.clients import ledger, orders, patroni, postgres
+from tasks.clients.truth import read_truth
+from tasks.errors import DrError
+from tasks.evidence import read_report
+from tasks.incidents import on_record
+
+_PATIENCE_S = 90
+_ARCHIVED_S = 8
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was so before a case: orders missing already, the timeline, and the epoch."""
+
+    missing: set[str]
+    timeline: int
+    epoch: int
+
+
+class Ground:
+    """One lab through all cases."""
+
+    def __init__(self, lab: Campaign) -> None:
+        self.lab, self.plan = lab, lab.plan
+        self.home, self.away = lab.plan.site_of("primary"), lab.plan.site_of("dr")
+        self._copied = False
+
+    def ready(self, case: Case) -> tuple[str, str]:
+        """Bring the service to where a case begins, both sites whole; from where it moves, and to where."""
+        begins = self.away if case.strategy == "failback" else self.home
+        other = self.home if begins == self.away else self.away
+        active = read_truth(self.plan)[0].active
+        self._make_whole(self.home if active == self.away else self.away)
+        if active != begins:
+            self._moved(begins)
+            self._make_whole(other)
+        if case.strategy == "cold":
+            self._copy()
+        return begins, other
+
+    def strike(self, case: Case, source: str, target: str) -> None:
+        """Make the disaster that a strategy answers; none for a planned move."""
+        if case.strategy == "cold":
+            time.sleep(_ARCHIVED_S)  # some of the load is in the copies
+            self.lab.dr("lab", "wipe", target)
+        if case.strategy in {"hot", "cold"}:
+            self.lab.dr("lab", "break", source)
+
+    def before(self, source: str) -> Before:
+        """What there is to compare with."""
+        return Before(self.missing(source), self.timeline(source), read_truth(self.plan)[0].epoch)
+
+    def finished(self, case: Case, target: str, before: Before) -> str:
+        """What the end state is, after a resume where the first run did not come to its end."""
+        truth, _ = read_truth(self.plan)
+        if truth.epoch > before.epoch and not truth.done:
+            again = ("incident", "resume", truth.incident, "--here")
+        elif truth.epoch == before.epoch:  # it stopped, or was killed, before it had begun
+            again = ("run", FLOW_OF[case.strategy])
+        else:
+            return self._wrong(target) or "right"
+        ended = self.lab.wait(self.lab.start(*again))
+        if ended.code:
+            return f"{' '.join(again)} failed: {ended.told[-1500:]}"
+        return self._wrong(target) or "stopped, resumed"
+
+    def missing(self, site: str) -> set[str]:
+        """Acknowledged orders that a site's database lacks."""
+        leader = patroni.leader(self.plan, site).host
+        return ledger.missing(self.plan, leader, ledger.acknowledged(self.plan) or set())
+
+    def timeline(self, site: str) -> int:
+        """The timeline that a site's leader is on."""
+        return postgres.position(self.plan, patroni.leader(self.plan, site).host).timeline
+
+    def reported(self) -> int | None:
+        """The loss that the report of the last incident tells."""
+        incident = read_truth(self.plan)[0].incident
+        record = on_record(self.plan, incident)
+        return read_report(self.plan, incident).rpo.lost_transactions if record.report else None
+
+    def _wrong(self, target: str) -> str:
+        truth, _ = read_truth(self.plan)
+        if (truth.active, truth.done) != (target, True):
+            return f"the truth is {truth}"
+        try:
+            served = orders.round_trip(self.plan.service.endpoint.url)
+        except DrError as error:
+            return f"users are not served: {error}"
+        return "" if served == target else f"users are served by {served}"
+
+    def _make_whole(self, lost: str) -> None:
+        """Heal and bring back the site that is not active."""
+        if not self._streams(lost):
+            self.lab.dr("lab", "heal", lost)
+            self.lab.dr("run", "bring-back")
+        deadline = time.monotonic() + _PATIENCE_S
+        while not self._streams(lost):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{lost} does not become whole: {self._seen(lost)}")
+            time.sleep(0.5)
+
+    def _moved(self, to_site: str) -> None:
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            ended = self.lab.wait(self.lab.start("run", "switch-over", "--param", f"to_site={to_site}"))
+            if ended.code == 0:
+                return
+            if time.monotonic() > deadline:
+                raise AssertionError(ended.told[-2000:])
+            time.sleep(1)
+
+    def _copy(self) -> None:
+        """Have one backup and its copies; what came after it is in the WAL, which is pulled all the time."""
+        if not self._copied:
+            self.lab.dr("run", "backup-database")
+            self.lab.dr("run", "replicate-backups")
+            self._copied = True
+
+    def _streams(self, site: str) -> bool:
+        try:
+            members = patroni.members(self.plan, site)
+        except DrError:
+            return False
+        wanted = len(self.plan.sites[site].running("postgres"))
+        return len(members) == wanted and all(member.state == "streaming" for member in members)
+
+    def _seen(self, site: str) -> str:
+        try:
+            return str(patroni.members(self.plan, site))
+        except DrError as error:
+            return str(error)
