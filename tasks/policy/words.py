@@ -54,16 +54,20 @@ def replay_words(replay: Replay) -> str:
     """What became of the archived WAL that the standby lacked; what is left of it comes first."""
     told = []
     if replay.left:
-        told.append(f"NOT REPLAYED: {replay.left} segments that are known to exist")
+        told.append(f"NOT REPLAYED: {_segments(replay.left)} known to exist")
     if replay.replayed:
         given = f", {replay.copied} of them from {', '.join(replay.sources)}" if replay.copied else ""
         told.append(
-            f"{replay.replayed} segments replayed{given}, from {replay.from_lsn} to {replay.standby_lsn}"
+            f"{_segments(replay.replayed)} replayed{given}, from {replay.from_lsn} to {replay.standby_lsn}"
             f" in {replay.seconds:.1f} s"
         )
     elif not replay.left:
         told.append("nothing replayed")
     return "; ".join([*told, *([replay.why] if replay.why else [])])
+
+
+def _segments(count: int) -> str:
+    return "1 segment" if count == 1 else f"{count} segments"
 
 
 def _restored(told: ColdRestore) -> list[tuple[str, str]]:
