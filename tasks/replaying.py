@@ -82,7 +82,8 @@ class Replaying:
     def _bring(self, names: Sequence[str]) -> int:
         """Copy what the own archive lacks, each file from the first site that gives it; returns how many."""
         wanted = [name for name in names if name not in self._own.files]
-        count, failures = len(wanted), []
+        count = len(wanted)
+        failures: list[str] = []
         for site, archive in self.archives.items():
             entries = [archive.files[name] for name in wanted if name in archive.files]
             if site == self.site or not entries:

@@ -2,9 +2,9 @@
 
 A standby asks its archive only when its WAL receiver has ended, and then every wal_retrieve_retry_interval
 (5 s). The receiver of an upstream that is silent ends after wal_receiver_timeout (10 s); its successor, which
-connects to an address that nobody answers for, is as good as streaming to PostgreSQL until TCP gives up, which
-takes minutes. pg_terminate_backend() does not reach a receiver, which is no backend; a signal does. Reloading
-the configuration wakes a standby that waits for its next try.
+connects to an address that nobody answers for, counts as streaming until TCP gives up, which takes minutes.
+pg_terminate_backend() does not reach a receiver, which is no backend; a signal does. Reloading the
+configuration wakes a standby that waits for its next try.
 
 Source: PostgreSQL manual, "Log-Shipping Standby Servers: Standby Server Operation"; PostgreSQL source,
 `xlogrecovery.c` (WaitForWALToBecomeAvailable) and `xlogarchive.c` (KeepFileRestoredFromArchive).

@@ -72,7 +72,7 @@ def way_ahead(standby: Standby, archives: Mapping[str, Ahead], histories: Histor
 
 
 def _target(standby: Standby, lsn: int, histories: Histories) -> PrimaryFact:
-    """The newest timeline that goes on from where a standby stands, as PostgreSQL chooses it; else its own."""
+    """The newest timeline that goes on from where a standby stands, as PostgreSQL has it; else its own."""
     for timeline, history in sorted(histories.items(), reverse=True):
         if any(each.parent == standby.timeline and each.lsn >= lsn for each in history):
             return PrimaryFact(timeline, lsn, history, standby.segment_bytes)
@@ -88,7 +88,7 @@ def _road(target: PrimaryFact, start: Segment, held: set[Segment]) -> Iterator[S
 
 
 def waves(way: Way) -> Iterator[Sequence[Segment]]:
-    """The chain in parts: each is copied and read before the next, so that a deadline leaves little behind."""
+    """The chain in parts: each is copied and read before the next, so a deadline leaves little behind."""
     for begin in range(0, len(way.chain), _WAVE):
         yield way.chain[begin : begin + _WAVE]
 
@@ -145,7 +145,7 @@ def _why(way: Way, ended: str, size: int) -> str:
 
 
 def after_promotion(replay: Replay, fork_lsn: str) -> Replay:
-    """The same, where PostgreSQL itself read on before it took writes, as it does with what its archive has."""
+    """The same, where PostgreSQL itself read on before it took writes: it reads all that its archive has."""
     known, size, fork = replay.left - replay.beyond, replay.segment_bytes, parse_lsn(fork_lsn)
     if not known or fork <= parse_lsn(replay.standby_lsn):
         return replay
