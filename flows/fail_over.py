@@ -12,6 +12,7 @@ from tasks.fence import fence
 from tasks.notify import notify, telling_failure
 from tasks.promote import promote_postgresql, promote_redis
 from tasks.redirect import redirect_traffic, smoke_before_traffic
+from tasks.replay import replay_archived_wal, see_archives
 from tasks.report import write_report
 from tasks.validate import validate_public, validate_servers
 
@@ -37,11 +38,13 @@ def fail_over(
     case = declare(plan, reason, to_site, incident, detected_at)
     declared = notify.submit(plan, case, "declared")
     with telling_failure(plan, case):
+        silent = see_archives.submit(plan)
         assessment = assess(plan, case, force=force)
 
         fenced = fence(plan, case)
         redis = promote_redis.submit(plan, case)
-        promotion = promote_postgresql(plan, case, assessment)
+        replay = replay_archived_wal(plan, case, assessment, silent.result())
+        promotion = promote_postgresql(plan, case, replay)
         redis.result()
 
         smoke_before_traffic(plan, case)
@@ -51,6 +54,6 @@ def fail_over(
         validate_servers(plan, case)
     declared.wait()
     notify(plan, case, "recovered")
-    report = write_report(plan, case, assessment, fenced, promotion, validation)
+    report = write_report(plan, case, assessment, fenced, promotion, validation, replay=replay)
     close_incident(plan, case)
     return report

@@ -5,9 +5,10 @@ deleted from a copy because its source lost it, and nothing that is final is ove
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from tasks.clients import repository
 from tasks.clients.copies import is_copy, put_copy, source_of
@@ -103,21 +104,51 @@ def pull_newest_wal(source: Bucket, target: Bucket, stanza: str, rules: Rules) -
     Raises:
         Transient, Permanent: see `pull_repository`.
     """
-    run = _Pass(source, target, repositories(stanza)[repository.ROOT], rules)
-    infos = [source.read(key) for key in run.of.infos[:2]]
-    held = _held_infos(target, run.of.infos[:2])
-    run.conflicts += _foreign_infos(infos, held, rules.cipher)
+    return _pull_wal(_of_database(source, target, stanza, rules), partial(_newest, source, target, stanza))
+
+
+def pull_wal_files(
+    source: Bucket, target: Bucket, stanza: str, rules: Rules, wanted: Sequence[Entry]
+) -> CopyReport:
+    """Copy some files of the WAL archive that the copy lacks.
+
+    Raises:
+        Transient, Permanent: see `pull_repository`.
+    """
+    return _pull_wal(_of_database(source, target, stanza, rules), partial(_beside, target, wanted))
+
+
+def _of_database(source: Bucket, target: Bucket, stanza: str, rules: Rules) -> _Pass:
+    return _Pass(source, target, repositories(stanza)[repository.ROOT], rules)
+
+
+def _pull_wal(run: _Pass, pairs: Callable[[], Iterable[Pair]]) -> CopyReport:
+    """Copy WAL between two copies of one archive."""
+    infos = [run.source.read(key) for key in run.of.infos[:2]]
+    held = _held_infos(run.target, run.of.infos[:2])
+    run.conflicts += _foreign_infos(infos, held, run.rules.cipher)
     if run.conflicts:
         return run.report()
+    listed = pairs()
+    with Courier(run.source, run.target, run.promised()) as courier:
+        _carry(courier, run.sieve.sift(listed))
+    return run.report(courier, _write_infos(run, courier, infos, held))
+
+
+def _newest(source: Bucket, target: Bucket, stanza: str) -> Iterable[Pair]:
     database = repository.newest_database(source, stanza)
     folders, listed = source.children(database) if database else ((), ())
     held_folders, have = target.children(database) if database else ((), ())
     recent = recent_directories(folders, held_folders)
     listed = [*listed, *(entry for folder in recent for entry in source.list(folder))]
     have = [*have, *(entry for folder in recent for entry in target.list(folder))]
-    with Courier(source, target, run.promised()) as courier:
-        _carry(courier, run.sieve.sift(pairs_of(listed, {entry.key: entry for entry in have})))
-    return run.report(courier, _write_infos(run, courier, infos, held))
+    return pairs_of(listed, {entry.key: entry for entry in have})
+
+
+def _beside(target: Bucket, wanted: Sequence[Entry]) -> Iterable[Pair]:
+    folders = {entry.key.rpartition("/")[0] for entry in wanted}
+    have = (entry for folder in folders for entry in target.children(folder)[1])
+    return pairs_of(wanted, {entry.key: entry for entry in have})
 
 
 def _pairs(run: _Pass, prefix: str) -> Iterable[Pair]:

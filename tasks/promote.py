@@ -6,7 +6,8 @@ from datetime import datetime
 from tasks.clients import cache, patroni, postgres
 from tasks.clients.truth import Truth, require_epoch
 from tasks.errors import DrError, Permanent
-from tasks.facts.recovery import Assessment, Incident, Promotion, RedisPromotion
+from tasks.facts.recovery import Incident, Promotion, RedisPromotion
+from tasks.facts.replay import Stood
 from tasks.plan.plan import Plan
 from tasks.step import step
 
@@ -14,8 +15,13 @@ _POLL_S = 0.05
 
 
 @step("promote PostgreSQL")
-def promote_postgresql(plan: Plan, incident: Incident, assessment: Assessment | None = None) -> Promotion:
+def promote_postgresql(plan: Plan, incident: Incident, stood: Stood | None = None) -> Promotion:
     """Make the standby cluster the primary and prove it with a write.
+
+    Args:
+        plan: the plan.
+        incident: where from and where to.
+        stood: where the standby stood last; a site that an earlier run promoted tells that no more.
 
     Raises:
         Transient: the standby leader does not answer.
@@ -28,8 +34,7 @@ def promote_postgresql(plan: Plan, incident: Incident, assessment: Assessment | 
     patroni.promote(plan, incident.to_site)
     written = _first_write(plan, node.host, incident)
     fork = postgres.fork(plan, node.host)
-    # Promoted by an earlier run: where the standby stood then is what the assessment saw.
-    known = assessment if assessment and not before.in_recovery else None
+    known = stood if stood and not before.in_recovery else None
     return Promotion(
         node=node.name,
         address=node.host,

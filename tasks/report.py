@@ -21,6 +21,7 @@ from tasks.facts.recovery import (
     Targets,
     Validation,
 )
+from tasks.facts.replay import Replay
 from tasks.facts.restored import ColdRestore
 from tasks.plan.plan import Plan
 from tasks.policy.recovery import (
@@ -32,6 +33,7 @@ from tasks.policy.recovery import (
     phases,
     verdict,
 )
+from tasks.policy.replay import after_promotion
 from tasks.policy.words import report_markdown
 
 _VERIFY_FROM = "validate through the public endpoint"
@@ -46,6 +48,7 @@ def write_report(  # noqa: PLR0913 -- the evidence is everything the flow found
     promotion: Promotion,
     validation: Validation,
     restored: ColdRestore | None = None,
+    replay: Replay | None = None,
 ) -> Report:
     """Write the report of a recovery: the loss as a bound or, of one from backups, as the ledger counts it.
 
@@ -57,7 +60,8 @@ def write_report(  # noqa: PLR0913 -- the evidence is everything the flow found
     missing = _missing_at(plan, incident.to_site) if restored else None
     loss = bound if missing is None else ledger_loss(missing)
     report = _compose(plan, incident, validation, last_good, loss)
-    report = report.model_copy(update={"bound": bound, "restored": restored})
+    read = after_promotion(replay, promotion.fork_lsn) if replay else None
+    report = report.model_copy(update={"bound": bound, "restored": restored, "replay": read})
     _publish(plan, incident, report)
     return report
 

@@ -40,6 +40,11 @@ def identity(text: str) -> frozenset[str]:
     return frozenset(_SYSTEM.findall(text)) | ciphers
 
 
+def cipher_of(text: str) -> str:
+    """The passphrase of the files that an info file stands for; empty where they are not encrypted."""
+    return next(iter(_CIPHER.findall(text)), "")
+
+
 def _decrypted(data: bytes, cipher: str) -> bytes:
     salt = data[len(_MAGIC) : len(_MAGIC) + _SALT]
     derived, block = b"", b""

@@ -99,6 +99,11 @@ def history_timeline(name: str) -> int | None:
     return int(match[1], 16) if match else None
 
 
+def history_name(timeline: int) -> str:
+    """The file that tells where a timeline comes from."""
+    return f"{timeline:08X}.history"
+
+
 @dataclass(frozen=True)
 class Switch:
     """A timeline's parent, and the LSN at which it was left."""

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from tasks.facts.base import Fact
 from tasks.facts.communication import Delivery
+from tasks.facts.replay import Replay, Stood
 from tasks.facts.restored import ColdRestore
 
 Kind = Literal["failover", "switchover", "cold"]
@@ -237,6 +238,7 @@ class Report(Fact):
 
     Attributes:
         told: who was told of it, and what became of each message.
+        replay: of a failover, the archived WAL that the standby lacked.
         write_pause_seconds: of a planned move, from when the old primary was told to stop to the first order
             that a user placed at the new site.
     """
@@ -260,25 +262,20 @@ class Report(Fact):
     told: tuple[Delivery, ...] = ()
     divergence: Divergence | None = None
     restored: ColdRestore | None = None
+    replay: Replay | None = None
     steps: tuple[StepRecord, ...]
 
 
-class Assessment(Fact):
-    """What was seen before anything was touched.
+class Assessment(Stood):
+    """What was seen before anything was touched: the standby is the one that was furthest.
 
     Attributes:
         seen: the old primary as last seen from another region.
         old_primary_writable: whether it still took writes.
-        standby_lsn: the position of the standby that is furthest.
-        standby_next_xid: no more transactions were unknown to it than ids from this one on.
-        standby_last_commit: the last commit it had replayed.
     """
 
     seen: Observation | None
     old_primary_writable: bool
-    standby_lsn: str
-    standby_next_xid: int
-    standby_last_commit: datetime | None
 
 
 class RedisPromotion(Fact):

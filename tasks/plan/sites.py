@@ -1,5 +1,6 @@
 """The plan's own blocks: what the seed leaves open about one service in several regions."""
 
+from datetime import timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ from tasks.plan.base import Block
 from tasks.plan.infrastructure import Infrastructure
 from tasks.plan.schedule import Schedule
 from tasks.plan.traffic import Endpoint
-from tasks.plan.values import Address, Command, Duration, Name, SecretRef, matching, refusal
+from tasks.plan.values import Address, Command, Duration, Name, Patience, SecretRef, matching, refusal
 
 Role = Literal["primary", "dr", "archive"]
 Program = Literal[
@@ -145,8 +146,9 @@ class Recovery(Block):
     """How closely the recovery is prepared.
 
     WAL is pulled every `pull_interval` without end; `wal_check` and `replication` are runs on a schedule.
-    Where `standby` is cold, a site is recovered from backups even where a standby is left; `infrastructure`
-    says how the hosts of a site come to be there.
+    Before a hot standby is promoted, it replays the WAL that any surviving repository has and it has not, for
+    `replay_within` at most; zero promotes at once. Where `standby` is cold, a site is recovered from backups
+    even where a standby is left; `infrastructure` says how the hosts of a site come to be there.
     """
 
     ledger: Ledger | None = None
@@ -156,5 +158,6 @@ class Recovery(Block):
     wal_check: Schedule
     replication: Schedule
     watch: Watching
+    replay_within: Patience = timedelta(seconds=30)
     standby: Literal["hot", "cold"] = "hot"
     infrastructure: Infrastructure | None = None

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 _UNITS = {"year": 365 * 86400, "week": 7 * 86400, "day": 86400, "hour": 3600, "minute": 60, "second": 1}
 _DURATION = re.compile(r"([0-9]{1,9}) (second|minute|hour|day|week|year)s?")
+_ZERO = re.compile(r"0 (second|minute|hour|day|week|year)s")
 _LONGEST = timedelta(days=100 * 365)
 _PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%")
 _LIMIT = " maximum"
@@ -49,6 +50,17 @@ def parse_duration(value: Any) -> timedelta:
             f"{_shown(value)} is not a duration", "a positive duration such as '30 seconds' or '4 hours'"
         )
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def parse_patience(value: Any) -> timedelta:
+    """Parse a duration, or "0 seconds": not to wait at all.
+
+    Raises:
+        PydanticCustomError: anything else.
+    """
+    if value == timedelta(0) or (isinstance(value, str) and _ZERO.fullmatch(value)):
+        return timedelta(0)
+    return parse_duration(value)
 
 
 def parse_limit(value: Any) -> timedelta:
@@ -143,6 +155,7 @@ def _when_json(write: Callable[[Any], str]) -> PlainSerializer:
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), _when_json(in_words)]
+Patience = Annotated[timedelta, BeforeValidator(parse_patience), _when_json(in_words)]
 Limit = Annotated[timedelta, BeforeValidator(parse_limit), _when_json(lambda value: in_words(value) + _LIMIT)]
 Percentage = Annotated[Decimal, BeforeValidator(parse_percentage), _when_json(percent)]
 Names = Annotated[tuple[str, ...], BeforeValidator(parse_names), _when_json(", ".join)]

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from tasks.facts.communication import Delivery
 from tasks.facts.recovery import LedgerCount, Loss, Phases, Report, StepRecord
+from tasks.facts.replay import Replay
 from tasks.facts.restored import ColdRestore
 
 
@@ -22,6 +23,7 @@ def report_markdown(report: Report) -> str:
         ("RPO", f"{loss_words(report.rpo)}, of {targets.rpo_seconds:.0f} s allowed"),
         ("first order served", f"{report.first_write_at:%Y-%m-%d %H:%M:%S.%f} UTC"),
         ("ledger", _ledger_words(report.ledger)),
+        *([("archived WAL", replay_words(report.replay))] if report.replay else []),
         *_settling(report.steps),
         ("told", _told_words(report.told)),
     ]  # fmt: skip
@@ -46,6 +48,26 @@ def loss_words(loss: Loss) -> str:
 def phase_words(took: Phases) -> str:
     """The phases of an outage, without their names."""
     return ", ".join(f"{seconds:.1f} s" for seconds in (took.detect, took.decide, took.execute, took.verify))
+
+
+def replay_words(replay: Replay) -> str:
+    """What became of the archived WAL that the standby lacked; what is left of it comes first."""
+    told = []
+    if replay.left:
+        told.append(f"NOT REPLAYED: {_segments(replay.left)} known to exist")
+    if replay.replayed:
+        given = f", {replay.copied} of them from {', '.join(replay.sources)}" if replay.copied else ""
+        told.append(
+            f"{_segments(replay.replayed)} replayed{given}, from {replay.from_lsn} to {replay.standby_lsn}"
+            f" in {replay.seconds:.1f} s"
+        )
+    elif not replay.left:
+        told.append("nothing replayed")
+    return "; ".join([*told, *([replay.why] if replay.why else [])])
+
+
+def _segments(count: int) -> str:
+    return "1 segment" if count == 1 else f"{count} segments"
 
 
 def _restored(told: ColdRestore) -> list[tuple[str, str]]:

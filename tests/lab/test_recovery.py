@@ -4,15 +4,15 @@ import json
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
+from wal_planting import replication_held_back
 
 from infra.lab.network import Namespaces
 from infra.load.ledger import Ledger
-from tasks.clients import cache, journal, ledger, patroni, postgres
+from tasks.clients import cache, journal, ledger, patroni
 
 pytestmark = [pytest.mark.lab, pytest.mark.fault]
 
@@ -32,24 +32,6 @@ def sampling(lab, site):
         finally:
             told, _ = sampler.communicate(timeout=20)
     counts.update(json.loads(told))
-
-
-@contextmanager
-def replication_held_back(lab, old, new):
-    """Stop the old primary's WAL senders to the other site; nothing is in flight when it dies."""
-    query = "select pid from pg_stat_replication where application_name = any(%s)"
-    nodes = list(lab.plan.sites[new].running("postgres"))
-    with postgres.connected(lab.plan, patroni.leader(lab.plan, old).host) as connection:
-        senders = [psutil.Process(row["pid"]) for row in connection.execute(query, (nodes,))]
-    assert senders
-    for process in senders:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in senders:
-            with suppress(psutil.NoSuchProcess):
-                process.resume()
 
 
 def report(lab):

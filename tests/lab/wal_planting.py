@@ -242,3 +242,21 @@ class Ground:
 def dumped(seen):
     """Findings as text."""
     return json.dumps({f"{where}: {name}": severity for (where, name), severity in seen.items()})
+
+
+@contextmanager
+def replication_held_back(lab, old, new):
+    """Stop the old primary's WAL senders to the other site; nothing is in flight when it dies."""
+    query = "select pid from pg_stat_replication where application_name = any(%s)"
+    nodes = list(lab.plan.sites[new].running("postgres"))
+    with postgres.connected(lab.plan, patroni.leader(lab.plan, old).host) as connection:
+        senders = [psutil.Process(row["pid"]) for row in connection.execute(query, (nodes,))]
+    assert senders
+    for process in senders:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in senders:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()

@@ -51,6 +51,13 @@ def recovery_time(
         yield Mistake("high_availability.failover.failover_time", wrong, allowed)
 
 
+def replay_time(service: Service, sla_tiers: Tiers, recovery: Recovery) -> Iterator[Mistake]:
+    """Waiting for archived WAL leaves time for the promised RTO."""
+    if service.tier in sla_tiers and recovery.replay_within >= sla_tiers[service.tier].rto:
+        allowed = f"less than the tier's rto, {in_words(sla_tiers[service.tier].rto)}"
+        yield Mistake("recovery.replay_within", "the promotion may wait too long", allowed)
+
+
 def commanders(declaration: Declaration, sla_tiers: Tiers) -> Iterator[Mistake]:
     """Each tier can be declared for, by people who are each named once."""
     names = declaration.commanders
@@ -179,7 +186,7 @@ def retries(mesh: Mesh) -> Iterator[Mistake]:
 
 
 CHECKS = (
-    tier, recovery_point, recovery_time, commanders, health_checks, detection, confirmation, kept_until_next,
-    kept_together, by_time, escalation, channels_once, channel_addresses, templates, dashboards_channel,
-    retries,
+    tier, recovery_point, recovery_time, replay_time, commanders, health_checks, detection, confirmation,
+    kept_until_next, kept_together, by_time, escalation, channels_once, channel_addresses, templates,
+    dashboards_channel, retries,
 )  # fmt: skip

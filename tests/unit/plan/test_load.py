@@ -38,6 +38,7 @@ def test_other_plan_means_what_it_says():
     assert [plan.site_of(role) for role in ("primary", "dr", "archive")] == ["fra", "osl", "dub"]
     assert (plan.tier.rto, plan.tier.rpo) == (timedelta(minutes=20), timedelta(minutes=3))
     assert plan.patroni_timings == (40, 4, 6)
+    assert plan.recovery.replay_within == timedelta(0)
     assert {named.name: named.schedule.cron for named in plan.schedules()} == {
         "backup-database-full": "30 23 * * 6",
         "backup-database-incremental": "*/30 * * * *",
