@@ -1,12 +1,9 @@
 """A replica is made from the repository only where its recovery takes the turns that its server took."""
 
-import json
-import stat
-import sys
+from pathlib import Path
 
 import pytest
 import yaml
-from test_drift import PLAN
 
 from infra.render import host_files
 from infra.replicas.from_repository import (
@@ -19,7 +16,9 @@ from infra.replicas.from_repository import (
     require_line,
     segment_name,
 )
+from tasks.plan.load import load_plan
 
+PLAN = load_plan(Path(__file__).parents[2] / "deployments" / "plan.yaml")
 SIZE = 16 * 1024 * 1024
 SYSTEM = "7512345678901234567"
 # Timeline 1 was left in its fifth segment, timeline 2 in its ninth.
@@ -130,91 +129,15 @@ def test_segments_are_named_as_postgresql_names_them():
     assert segment_name(1, 0x2_FF000000, 1024**3) == "000000010000000200000003"
 
 
-# Programs that answer from a folder of files, and write down what they were asked.
-_PSQL = """\
-import pathlib, sys
-here = pathlib.Path(__file__).parent
-words = " ".join(sys.argv)
-if "target_session_attrs=primary" in words and (here / "standby").exists():
-    sys.exit("session is not primary")
-print((here / ("history" if "TIMELINE_HISTORY" in words else "identity")).read_text(), end="")
-"""
-_PGBACKREST = """\
-import pathlib, sys
-here = pathlib.Path(__file__).parent
-if "info" in sys.argv:
-    print((here / "info").read_text())
-elif "repo-ls" in sys.argv:
-    print((here / "names").read_text())
-elif "repo-get" in sys.argv:
-    print((here / "kept_history").read_text())
-else:
-    (here / "asked").write_text(" ".join(sys.argv[1:]))
-    if (here / "broken").exists():
-        sys.exit("unable to restore")
-"""
-
-
-@pytest.fixture
-def hosted(tmp_path):
-    """A database host's programs, as they are where the repository leads to the server."""
-    for name, text in {"psql": _PSQL, "pgbackrest": _PGBACKREST}.items():
-        program = tmp_path / name
-        program.write_text(f"#!{sys.executable}\n{text}")
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    (tmp_path / "identity").write_text(f"{SYSTEM}|3|0/A000060|\n16MB\n")
-    (tmp_path / "history").write_text(f"00000003.history|{HISTORY}")
-    (tmp_path / "kept_history").write_text(HISTORY)
-    (tmp_path / "info").write_text(json.dumps([stanza(backup("GOOD", 1, "0/5000138"))]))
-    (tmp_path / "names").write_text("\n".join(archived(*WHOLE)))
-    return tmp_path
-
-
-def made(host, connection="user=replicator host=10.2.1.1,10.2.1.2 port=5432"):
-    """Whether the method says that it made a replica."""
-    words = ["--psql", str(host / "psql"), "--pgbackrest", f"{host}/pgbackrest --stanza=naas-postgres"]
-    given = ["--keep_data=True", "--no_leader=True", "--scope=naas", "--role=replica"]
-    return main([*words, *given, f"--datadir={host}/data", f"--connstring={connection}"]) == 0
-
-
-def test_the_backup_is_restored_as_a_standby_s(hosted):
-    assert made(hosted)
-    asked = (hosted / "asked").read_text().split()
-    assert {"restore", "--delta", "--type=standby", "--set=GOOD", "--stanza=naas-postgres"} == set(asked)
-
-
-def test_a_standby_is_asked_where_no_primary_answers(hosted):
-    (hosted / "standby").touch()
-    assert made(hosted)
-
-
 @pytest.mark.parametrize(
-    ("file", "content", "why"),
-    [
-        ("info", "[]", "not restored"),
-        ("info", json.dumps([stanza()]), "no backup"),
-        ("names", "", "history of timeline 2"),
-        ("kept_history", "1\t0/4000000\tanother\n", "another timeline 3"),
-        ("identity", "no such server", "does not answer"),
-    ],
+    ("connection", "why"), [("", "no server to follow"), ("host=127.0.0.1 port=1", "does not answer")]
 )
-def test_nothing_is_restored_that_could_not_follow(hosted, capsys, file, content, why):
-    (hosted / file).write_text(content)
-    assert not made(hosted)
+def test_where_nobody_can_be_asked_patroni_takes_its_next_method(tmp_path, capsys, connection, why):
+    words = ["--psql", f"{PLAN.access.postgres_bin}/psql", "--pgbackrest", "pgbackrest --stanza=naas-postgres"]
+    given = ["--keep_data=True", "--no_leader=True", "--scope=naas", "--role=replica"]
+    assert main([*words, *given, f"--datadir={tmp_path}/data", f"--connstring={connection}"]) == 1
     assert why in capsys.readouterr().err
-    assert not (hosted / "asked").exists()
-
-
-def test_nothing_is_restored_for_nobody_to_follow(hosted, capsys):
-    assert not made(hosted, connection="")
-    assert "no server to follow" in capsys.readouterr().err
-    assert not (hosted / "asked").exists()
-
-
-def test_a_restore_that_fails_lets_patroni_take_its_next_method(hosted, capsys):
-    (hosted / "broken").touch()
-    assert not made(hosted)
-    assert "unable to restore" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
 
 
 def test_every_node_tries_its_own_repository_before_another_server():
