@@ -5,13 +5,14 @@ from prefect import flow
 from tasks.current import current_plan
 from tasks.declare import finished_incident
 from tasks.facts.recovery import Report
+from tasks.nearest import complete_nearest
 from tasks.rejoin import rejoin, save_divergence
 from tasks.report import complete_report
 
 
 @flow(persist_result=False)
 def bring_back(incident: str | None = None) -> Report:
-    """Save what only the old site has, let it rewind, and complete the incident's report.
+    """Save what only the old site has, let it rewind or be made anew, and complete the incident's report.
 
     Args:
         incident: the incident whose failed site returned; the latest where empty.
@@ -19,5 +20,6 @@ def bring_back(incident: str | None = None) -> Report:
     plan = current_plan()
     case, promotion = finished_incident(plan, incident)
     divergence = save_divergence(plan, case, promotion)
-    rejoin(plan, case)
+    complete_nearest(plan, case)
+    rejoin(plan, case, divergence)
     return complete_report(plan, case, divergence)

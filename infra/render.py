@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files as files_of
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -72,9 +73,16 @@ def host_files(  # noqa: PLR0913 -- a host is named by its plan, site and name; 
         if secrets:
             for path, template in _SECRET.get(program, {}).items():
                 files[path] = Rendered(_templates().get_template(template).render(context), secret=True)
+        if program == "postgres":
+            files["etc/patroni/from_repository.py"] = Rendered(_replica_method())
         if program == "service":
             files["etc/service/service.json"] = Rendered(_service_config(plan, context))
     return files
+
+
+def _replica_method() -> str:
+    """What Patroni runs on a database host to make a replica: a program that needs nothing of ours there."""
+    return files_of("infra.replicas").joinpath("from_repository.py").read_text(encoding="utf-8")
 
 
 def endpoint_config(plan: Plan, active: str) -> str:

@@ -1,12 +1,13 @@
-"""Bring the old site home as a standby: save what only it has, then let it rewind.
+"""Bring the old site home as a standby: save what only it has, then let it rewind or be made anew.
 
-A rewind discards what only the rewound node had. So the old site is a standby of nobody, in its own
-configuration, until the WAL behind the fork and the rows in it are in two other sites' stores.
+Either discards what only that node had. So the old site is a standby of nobody, in its own configuration,
+until the WAL behind the fork and the rows in it are in two other sites' stores.
 """
 
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -14,13 +15,14 @@ from typing import TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.clients import cache, journal, ledger, patroni, postgres, rescue, slots, waldump
+from tasks.clients import cache, journal, ledger, patroni, postgres, rebuild, rescue, slots, waldump
 from tasks.errors import Permanent, Transient
 from tasks.facts.recovery import Divergence, Incident, Promotion, Return
 from tasks.plan.plan import Plan
 from tasks.step import step
 
 _RETURN_S = 90
+_REBUILD_S = 12 * 3600.0
 _POLL_S = 0.25
 T = TypeVar("T")
 
@@ -51,21 +53,36 @@ def save_divergence(plan: Plan, incident: Incident, promotion: Promotion) -> Div
     )
 
 
-@step("rejoin as a standby")
-def rejoin(plan: Plan, incident: Incident) -> Return:
+@step("rejoin as a standby", deadline_s=_REBUILD_S)
+def rejoin(plan: Plan, incident: Incident, saved: Divergence | None = None) -> Return:
     """Let the old site follow the active one, rewinding where it must, and wait until every node does.
 
+    Args:
+        plan: the plan.
+        incident: the incident whose old site rejoins.
+        saved: what only the old site had, by now in safety. Without it a node that cannot be rewound stays
+            as it is; with it Patroni makes such a node anew, from the site's own repository if that leads
+            to the active site, else as a copy of another server.
+
     Raises:
-        Permanent: a node does not follow within a minute and a half.
+        Permanent: a node does not follow within a minute and a half, or within half a day where one is made
+            anew.
     """
-    patroni.follow(plan, incident.failed_site, incident.to_site)
-    leader = _until(lambda: _made_to_stream(plan, incident), _RETURN_S)
-    cache.follow(plan, incident.failed_site, incident.to_site)
+    site = incident.failed_site
+    labels = _labels(plan, site)
+    if saved is not None:
+        rebuild.allow(plan, site)
+        _until(lambda: _all_heard(plan, site), _RETURN_S)
+    patroni.follow(plan, site, incident.to_site)
+    leader = _until_streaming(plan, site, incident.to_site)
+    _until(lambda: rebuild.forbid(plan, site), _RETURN_S)
+    cache.follow(plan, site, incident.to_site)
     return Return(
-        site=incident.failed_site,
+        site=site,
         standby_leader=leader,
         streaming_at=datetime.now(UTC),
         redis_master=cache.master_of(plan, incident.to_site),
+        ways={host: rebuild.way_of(labels[host], label) for host, label in _labels(plan, site).items()},
     )
 
 
@@ -136,12 +153,36 @@ def _streaming(plan: Plan, site: str) -> str:
     return next((m.name for m in members if m.leads), "")
 
 
-def _made_to_stream(plan: Plan, incident: Incident) -> str:
-    try:
-        return _streaming(plan, incident.failed_site)
-    except Transient:
-        slots.free(plan, incident.failed_site, incident.to_site)
-        raise
+def _labels(plan: Plan, site: str) -> dict[str, str]:
+    return {host: rebuild.label_of(plan, site, host) for host in plan.sites[site].running("postgres")}
+
+
+def _all_heard(plan: Plan, site: str) -> None:
+    deaf = [host for host in plan.sites[site].running("postgres") if not rebuild.has_heard(plan, site, host)]
+    if deaf:
+        raise Transient(f"Patroni does not go by its configuration on {', '.join(deaf)}")
+
+
+def _until_streaming(plan: Plan, site: str, upstream: str) -> str:
+    """The node that leads, once all of them stream; a whole database takes its time to be copied."""
+    began, patience_s = time.monotonic(), float(_RETURN_S)
+    while True:
+        try:
+            return _streaming(plan, site)
+        except Transient as error:
+            if time.monotonic() - began > patience_s:
+                raise Permanent(f"it did not happen within {patience_s:g} s", str(error)) from error
+            if _is_making(plan, site):
+                patience_s = _REBUILD_S
+            with suppress(Transient):
+                slots.free(plan, site, upstream)
+        time.sleep(_POLL_S)
+
+
+def _is_making(plan: Plan, site: str) -> bool:
+    with suppress(Transient):
+        return any(member.state == "creating replica" for member in patroni.members(plan, site))
+    return False
 
 
 def _until(attempt: Callable[[], T], patience_s: float) -> T:

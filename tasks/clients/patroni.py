@@ -4,6 +4,7 @@ Source: Patroni manual, "Patroni REST API", "Standby cluster", "Dynamic configur
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,10 @@ from tasks.plan.plan import Plan
 
 FENCE = "fenced by naas-dr"
 """What holds the leader key of a fenced scope; no host has such a name."""
+REBUILD = "remove_data_directory_on_rewind_failure"
+"""Patroni's leave to remove a node that cannot be rewound and make it anew; it knows of nothing to save."""
 _TIMEOUT = httpx.Timeout(5.0, connect=1.0)
+_KEPT: dict[str, Any] = {"postgresql": {REBUILD: None}}
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def promote(plan: Plan, site: str) -> None:
         Transient: the leader does not answer.
         Permanent: it refused.
     """
-    _patch_config(plan, site, {"standby_cluster": None})
+    _patch_config(plan, site, {"standby_cluster": None, **_KEPT})
 
 
 def demote(plan: Plan, site: str, upstream: str) -> None:
@@ -84,7 +88,7 @@ def demote(plan: Plan, site: str, upstream: str) -> None:
         Transient: the leader does not answer.
         Permanent: it refused.
     """
-    _patch_config(plan, site, {"standby_cluster": _upstream(plan, site, upstream)})
+    _patch_config(plan, site, {"standby_cluster": _upstream(plan, site, upstream), **_KEPT})
 
 
 def leader_key(plan: Plan, site: str) -> str | None:
@@ -153,9 +157,10 @@ def hold_as_standby(plan: Plan, site: str) -> None:
 
     def held(config: dict[str, Any]) -> dict[str, Any]:
         # A site that follows already was brought back, and this run is a resumed one.
-        return config if config.get("standby_cluster") else config | {"standby_cluster": nobody}
+        whom = config.get("standby_cluster") or nobody
+        return without_rebuild(config) | {"standby_cluster": whom}
 
-    _edit_config(plan, site, held)
+    edit_config(plan, site, held)
 
 
 def follow(plan: Plan, site: str, upstream: str) -> None:
@@ -165,7 +170,7 @@ def follow(plan: Plan, site: str, upstream: str) -> None:
         Transient: etcd has no quorum, or the record changed under us.
     """
     upstream_nodes = _upstream(plan, site, upstream)
-    _edit_config(plan, site, lambda config: config | {"standby_cluster": upstream_nodes})
+    edit_config(plan, site, lambda config: config | {"standby_cluster": upstream_nodes})
     _remove_fence(plan, site)
 
 
@@ -175,8 +180,19 @@ def release(plan: Plan, site: str) -> None:
     Raises:
         Transient: etcd has no quorum, or the record changed under us.
     """
-    _edit_config(plan, site, lambda config: {k: v for k, v in config.items() if k != "standby_cluster"})
+
+    def released(config: dict[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in without_rebuild(config).items() if k != "standby_cluster"}
+
+    edit_config(plan, site, released)
     _remove_fence(plan, site)
+
+
+def without_rebuild(config: dict[str, Any]) -> dict[str, Any]:
+    """A scope's configuration without the leave to remove what cannot be rewound."""
+    if REBUILD not in (config.get("postgresql") or {}):
+        return config
+    return config | {"postgresql": {k: v for k, v in config["postgresql"].items() if k != REBUILD}}
 
 
 def _remove_fence(plan: Plan, site: str) -> None:
@@ -191,7 +207,7 @@ def _upstream(plan: Plan, site: str, upstream: str) -> dict[str, Any]:
         "host": ",".join(plan.sites[upstream].addresses("postgres")),
         "port": 5432,
         "primary_slot_name": slot_of(site),
-        "create_replica_methods": ["basebackup"],
+        "create_replica_methods": ["pgbackrest", "basebackup"],
     }
 
 
@@ -208,7 +224,13 @@ def _patch_config(plan: Plan, site: str, patch: dict[str, Any]) -> None:
         raise Permanent(f"Patroni of {site} refused", f"{answer.status_code} {answer.text[:300]}")
 
 
-def _edit_config(plan: Plan, site: str, change: Any) -> None:
+def edit_config(plan: Plan, site: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Change a scope's dynamic configuration in etcd, where nobody else changed it meanwhile.
+
+    Raises:
+        Transient: etcd has no quorum, or the record changed under us.
+        Permanent: the scope was never bootstrapped.
+    """
     etcd = etcd_of(plan)
     entry = etcd.get(_config_key(plan, site))
     if entry.value is None:

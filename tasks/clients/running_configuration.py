@@ -36,7 +36,11 @@ Settings = Mapping[str, Any]
 
 FILES: Mapping[Program, tuple[str, ...]] = {
     "etcd": ("etc/etcd/etcd.yml",),
-    "postgres": ("etc/patroni/10-patroni.yml", "etc/pgbackrest/pgbackrest.conf"),
+    "postgres": (
+        "etc/patroni/10-patroni.yml",
+        "etc/patroni/from_repository.py",
+        "etc/pgbackrest/pgbackrest.conf",
+    ),
     "gateway": ("etc/haproxy/haproxy.cfg",),
     "pgbouncer": ("etc/pgbouncer/pgbouncer.ini",),
     "redis": ("etc/redis/redis.conf",),

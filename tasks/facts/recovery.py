@@ -314,6 +314,20 @@ class Validation(Fact):
     checks: tuple[str, ...]
 
 
+class Nearest(Fact):
+    """What the returning site's own repository was given.
+
+    Attributes:
+        objects: how many objects it lacked.
+        bytes: their size.
+        why_not: why it could not be made to lead to the new primary; empty where it does.
+    """
+
+    objects: int = 0
+    bytes: int = 0
+    why_not: str = ""
+
+
 class Return(Fact):
     """A site that came back as a standby.
 
@@ -322,9 +336,11 @@ class Return(Fact):
         standby_leader: the node that streams from the active site.
         streaming_at: when it was seen to.
         redis_master: the master its Redis follows.
+        ways: how each node came to follow, by its name; see `tasks.clients.rebuild`.
     """
 
     site: str
     standby_leader: str
     streaming_at: datetime
     redis_master: str
+    ways: dict[str, str] = Field(default_factory=dict)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lone_etcd import lone_etcd, member
 
-from tasks.clients import patroni
+from tasks.clients import patroni, rebuild
 from tasks.clients.layout import scope_of
 from tasks.clients.truth import etcd_of
 
@@ -92,3 +92,27 @@ def test_a_site_that_was_brought_back_is_not_held_again_by_a_resumed_run(plan):
     followed = patroni.read_config(plan, old)
     patroni.hold_as_standby(plan, old)
     assert patroni.read_config(plan, old) == followed
+
+
+def may_remove(plan, site):
+    """Whether a site's Patroni may remove a data directory that it cannot rewind."""
+    return patroni.read_config(plan, site).get("postgresql", {}).get(patroni.REBUILD, False)
+
+
+@pytest.mark.parametrize("ends", [patroni.hold_as_standby, patroni.release, rebuild.forbid])
+def test_the_leave_to_remove_data_ends_where_a_site_is_held_released_or_follows(plan, ends):
+    old = plan.site_of("primary")
+    etcd_of(plan).put(f"/service/{scope_of(plan, old)}/config", '{"postgresql": {"use_pg_rewind": true}}')
+    assert not may_remove(plan, old)
+    rebuild.allow(plan, old)
+    assert may_remove(plan, old)
+    ends(plan, old)
+    assert not may_remove(plan, old)
+    assert patroni.read_config(plan, old)["postgresql"] == {"use_pg_rewind": True}
+
+
+def test_to_follow_gives_no_leave_to_remove_data(plan):
+    old, new = plan.site_of("primary"), plan.site_of("dr")
+    etcd_of(plan).put(f"/service/{scope_of(plan, old)}/config", "{}")
+    patroni.follow(plan, old, new)
+    assert not may_remove(plan, old)

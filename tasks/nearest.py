@@ -1,0 +1,31 @@
+"""Have the returning site's own repository lead to the new primary, so that nothing crosses the ocean twice."""
+
+from tasks.clients import patroni, pgbackrest
+from tasks.clients.objects import Bucket
+from tasks.copying import Rules, pull_newest_wal
+from tasks.errors import DrError
+from tasks.facts.recovery import Incident, Nearest
+from tasks.plan.plan import Plan
+from tasks.step import step
+
+
+@step("bring the new WAL to the nearest repository")
+def complete_nearest(plan: Plan, incident: Incident) -> Nearest:
+    """Copy the new timeline's WAL to the old site's repository, its first segment included.
+
+    A node that is restored there finds the turn to the new timeline only with that segment: else it would
+    read on in the old one's. Where this cannot be done, nodes are copied from the new primary instead.
+
+    Returns:
+        what was copied, or why it was not.
+    """
+    try:
+        # The primary's own archive has the segment once it was switched.
+        pgbackrest.check(plan, incident.to_site, patroni.leader(plan, incident.to_site).name)
+        source = Bucket.readable(plan, incident.to_site)
+        target = Bucket.owned(plan, incident.failed_site)
+        rules = Rules(plan.secret("repository_cipher"))
+        report = pull_newest_wal(source, target, plan.postgresql_ha.cluster_name, rules)
+    except DrError as error:
+        return Nearest(why_not=str(error))
+    return Nearest(objects=report.objects, bytes=report.bytes, why_not="; ".join(report.conflicts[:3]))
