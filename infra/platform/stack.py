@@ -96,7 +96,9 @@ def _addresses(plan: Plan) -> dict[str, Any]:
 
 def _group(plan: Plan, site: Site, wanted: CloudFormation) -> dict[str, Any]:
     programs = {program for host in site.hosts.values() for program in host.runs}
-    ports = sorted({_SSH, *(port for program in programs for port in _PORTS.get(program, ()))})
+    known = [port for program in programs for port in _PORTS.get(program, ())]
+    services = [each.port for each in plan.services.values()] if "service" in programs else []
+    ports = sorted({_SSH, *known, *services})
     rules = [
         {
             "IpProtocol": "tcp",

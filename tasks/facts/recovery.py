@@ -8,6 +8,7 @@ from pydantic import Field
 from tasks.facts.base import Fact
 from tasks.facts.communication import Delivery
 from tasks.facts.restored import ColdRestore
+from tasks.facts.services import Activation
 
 Kind = Literal["failover", "switchover", "cold"]
 
@@ -239,6 +240,7 @@ class Report(Fact):
         told: who was told of it, and what became of each message.
         write_pause_seconds: of a planned move, from when the old primary was told to stop to the first order
             that a user placed at the new site.
+        services: every service, in the order in which it was recovered.
     """
 
     incident: str
@@ -260,6 +262,7 @@ class Report(Fact):
     told: tuple[Delivery, ...] = ()
     divergence: Divergence | None = None
     restored: ColdRestore | None = None
+    services: tuple[Activation, ...] = ()
     steps: tuple[StepRecord, ...]
 
 

@@ -104,3 +104,11 @@ def test_cfn_lint_finds_nothing_and_finds_a_planted_mistake(plan, tmp_path):
 def lint(linter, stack):
     argv = [str(linter), "--regions", "us-west-2", "--", str(stack)]
     return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False).stdout
+
+
+def test_the_ports_of_further_services_are_open_too(plan):
+    services = load_plan(ROOT / "tests/lab/second_plan.yaml").services
+    rendered = platform_files(plan.model_copy(update={"services": services}))
+    (group,) = of_type(yaml.safe_load(rendered["cloudformation/recovery-us-west-2.yaml"]), "EC2::SecurityGroup")
+    ports = {rule["FromPort"] for rule in group["SecurityGroupIngress"]}
+    assert {8000, 8101, 8102, 8103} <= ports
