@@ -22,7 +22,7 @@ _HOSTS_S = 75.0
 
 @step(ACTIVATE + " {service}")
 def activate_service(plan: Plan, incident: Incident, service: str, wave: int) -> Activation:
-    """Start a service on each host of the site where it does not serve, and see it through the site's gateway.
+    """Start a service on each host of the site where it does not serve; see it through the site's gateway.
 
     A host that cannot start it is named in the result, as long as another one can.
 
@@ -32,8 +32,9 @@ def activate_service(plan: Plan, incident: Incident, service: str, wave: int) ->
         Refused: this run is stale.
     """
     require_epoch(plan, Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id))
-    hosts = tuple(plan.sites[incident.to_site].running("service"))
-    answers = ask_all({host: partial(_start, plan, incident.to_site, host, service) for host in hosts}, _HOSTS_S)
+    site = incident.to_site
+    hosts = tuple(plan.sites[site].running("service"))
+    answers = ask_all({host: partial(_start, plan, site, host, service) for host in hosts}, _HOSTS_S)
     absent = {host: answer for host, answer in answers.items() if answer}
     if len(absent) == len(hosts):
         raise next(iter(absent.values()))
@@ -49,7 +50,7 @@ def activate_service(plan: Plan, incident: Incident, service: str, wave: int) ->
 
 @step(STAND_DOWN + " {service}")
 def stand_down_service(plan: Plan, incident: Incident, service: str) -> StoodDown:
-    """Stop a service on each host of the site that is not active any more, and see that nothing of it listens.
+    """Stop a service on each host of the site that is not active any more; nothing of it listens then.
 
     Raises:
         Refused: the site is active.
@@ -60,8 +61,8 @@ def stand_down_service(plan: Plan, incident: Incident, service: str) -> StoodDow
     if active_site(plan) == site:
         raise Refused(f"{site} is active: {service} is not stopped there", incident.id)
     hosts = plan.sites[site].running("service")
-    answers = ask_all({host: partial(switch.stop_service, plan, site, host, service) for host in hosts}, _HOSTS_S)
-    for error in filter(None, answers.values()):
+    stops = {host: partial(switch.stop_service, plan, site, host, service) for host in hosts}
+    for error in filter(None, ask_all(stops, _HOSTS_S).values()):
         raise error
     port = plan.services[service].port
     if still := [host for host, each in hosts.items() if listening(str(each.address), [port])]:

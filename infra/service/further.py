@@ -1,4 +1,7 @@
-"""A further service of the lab: `python -m infra.service.further CONFIG.json`; it serves if what it needs does."""
+"""A further service of the lab, which serves if what it needs does.
+
+One instance: `python -m infra.service.further CONFIG.json`; SIGTERM ends it.
+"""
 
 import json
 from collections.abc import AsyncIterator
@@ -81,7 +84,8 @@ def create_further(config: Further) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(config: Further, further: FastAPI) -> AsyncIterator[None]:
     async with httpx.AsyncClient(timeout=1.5, trust_env=False) as client:
-        checks: dict[str, Check] = {name: partial(_answers, client, url) for name, url in config.needs.items()}
+        needs = config.needs.items()
+        checks: dict[str, Check] = {name: partial(_answers, client, url) for name, url in needs}
         further.state.checks = checks
         yield
 

@@ -65,10 +65,12 @@ def not_recovered(turns: Turns, failed: Mapping[str, str], incident: str) -> Per
         failed: the services that failed, each with why.
         incident: what is resumed once they are mended.
     """
-    not_begun = [f"not begun: {name} needs {wanted}" for name, wanted in stopped(turns, failed).items()]
+    held = stopped(turns, failed)
+    told = [f"{name} failed: {'; '.join(why.splitlines())}" for name, why in failed.items()]
+    told += [f"not begun: {name} needs {wanted}" for name, wanted in held.items()]
     return Permanent(
-        f"not recovered: {', '.join((*failed, *stopped(turns, failed)))}",
-        "\n".join((*(f"{name} failed: {'; '.join(why.splitlines())}" for name, why in failed.items()), *not_begun)),
+        f"not recovered: {', '.join((*failed, *held))}",
+        "\n".join(told),
         f"mend what failed, then `dr incident resume {incident}`: what is recovered stays so",
     )
 

@@ -19,7 +19,7 @@ from infra.lab.processes import MARK
 DR = os.environ.get("TEST_DR") or str(Path(sys.executable).with_name("dr"))
 # Other names, other timings, and services that depend on each other.
 SECOND_PLAN = Path(__file__).with_name("second_plan.yaml")
-_PLAN = Path(os.environ.get("TEST_PLAN") or DEFAULT_PLAN)
+_PLAN = Path(os.environ.get("TEST_PLAN") or DEFAULT_PLAN).resolve()
 _LOG_LINES = 25
 _started: list["Lab"] = []
 

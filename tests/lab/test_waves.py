@@ -1,4 +1,4 @@
-"""Another shop with services that need each other: they are recovered in order, or what needs them is not begun."""
+"""A shop of services that need each other: recovered in order, or what needs one that failed is not begun."""
 
 import json
 import time
@@ -56,7 +56,8 @@ def running(plan, site):
 
 
 def files(lab, site, service):
-    return [lab.home.root(site, host) / service_file(service) for host in lab.plan.sites[site].running("service")]
+    hosts = lab.plan.sites[site].running("service")
+    return [lab.home.root(site, host) / service_file(service) for host in hosts]
 
 
 def report(lab):

@@ -1,4 +1,4 @@
-"""Services are recovered wave by wave, side by side within one, and what fails is told when the rest is done."""
+"""Services are recovered wave by wave, side by side within one; what fails is told when the rest is done."""
 
 import threading
 from datetime import UTC, datetime
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
 
 from deployments.run import without_server
 from flows import activate
@@ -32,8 +33,8 @@ class Site:
         self.told = []
         self.broken = {}
         self.together = threading.Barrier(1)
-        monkeypatch.setattr(activate, "activate_service", task(self.activate_service))
-        monkeypatch.setattr(activate, "stand_down_service", task(self.stand_down_service))
+        monkeypatch.setattr(activate, "activate_service", task(cache_policy=NO_CACHE)(self.activate_service))
+        monkeypatch.setattr(activate, "stand_down_service", task(cache_policy=NO_CACHE)(self.stand_down_service))
 
     def activate_service(self, plan, incident, service, wave):
         self.told.append(service)

@@ -109,6 +109,7 @@ def lint(linter, stack):
 def test_the_ports_of_further_services_are_open_too(plan):
     services = load_plan(ROOT / "tests/lab/second_plan.yaml").services
     rendered = platform_files(plan.model_copy(update={"services": services}))
-    (group,) = of_type(yaml.safe_load(rendered["cloudformation/recovery-us-west-2.yaml"]), "EC2::SecurityGroup")
+    stack = yaml.safe_load(rendered["cloudformation/recovery-us-west-2.yaml"])
+    (group,) = of_type(stack, "EC2::SecurityGroup")
     ports = {rule["FromPort"] for rule in group["SecurityGroupIngress"]}
     assert {8000, 8101, 8102, 8103} <= ports

@@ -69,7 +69,7 @@ def test_plan_is_the_same_when_written_and_read_again(shop, load):
 
 # (the service or block, the key, its value, the path that must be named, words that must be said)
 WRONG = [
-    ("report", "depends_on", ["shipping"], "services.report.depends_on.0", "one of naas-api, billing, search"),
+    ("report", "depends_on", ["mail"], "services.report.depends_on.0", "one of naas-api, billing, search"),
     ("report", "depends_on", ["billing", "billing"], "services.report.depends_on.1", "each service once"),
     ("report", "depends_on", ["search"], "services.report.depends_on.0", "services of priority 2 or before"),
     ("billing", "depends_on", ["billing"], "services.billing.depends_on", "billing needs billing"),
