@@ -46,7 +46,9 @@ def mistake(lab):
     time.sleep(1.5)
     moment = datetime.now(UTC)
     time.sleep(1.5)
-    live(lab).query("drop table invoices; update prices set cents = 0 where id <= 7", database=lab.plan.service.database)
+    live(lab).query(
+        "drop table invoices; update prices set cents = 0 where id <= 7", database=lab.plan.service.database
+    )
     time.sleep(1)
     return moment, before
 

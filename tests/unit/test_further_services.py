@@ -48,7 +48,7 @@ def test_each_gateway_routes_each_path_to_the_services_own_port(site, host):
     assert "http-request replace-path /back-office/report/?(.*) /\\1" in backend
     assert "option httpchk GET /ready" in backend
     addresses = SHOP.sites[site].addresses("service")
-    assert re.findall(r"server \S+ (\S+)", backend) == [f"{address}:8103" for address in addresses]
+    assert re.findall(r"    server \S+ (\S+)", backend) == [f"{address}:8103" for address in addresses]
 
 
 def test_what_gateways_should_run_with_is_what_is_rendered_for_them():

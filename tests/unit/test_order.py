@@ -38,7 +38,7 @@ def test_waves_follow_dependencies_and_priorities(services, expected):
 
 def some_services(seed):
     """Any services whose dependencies are all of the same or a smaller priority, and come before them."""
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # noqa: S311 -- the same services each time
     found = {}
     for number in range(dice.randrange(1, 12)):
         priority = dice.randrange(1, 5)
@@ -84,7 +84,7 @@ def test_a_failure_stops_all_that_needs_it_and_nothing_else(failed, expected):
 @pytest.mark.parametrize("seed", range(100))
 def test_what_a_failure_stops_is_what_reaches_it(seed):
     services = some_services(seed)
-    failed = set(random.Random(seed).sample(sorted(services), 1))
+    failed = {sorted(services)[seed % len(services)]}
 
     def needs(name):
         return any(each in failed or needs(each) for each in services[name].depends_on)

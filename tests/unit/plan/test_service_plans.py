@@ -1,6 +1,7 @@
 """Further services: an order that can be kept, ports and paths of their own, or the plan is refused."""
 
 import copy
+from itertools import pairwise
 
 import pytest
 import yaml
@@ -112,7 +113,7 @@ def test_a_circle_is_named(shop, check):
     circle = told.split("a circle: ")[1].split("; ")[0].split(" needs ")
     assert circle[0] == circle[-1]
     needs = {"naas-api": "report", "report": "billing", "billing": "naas-api"}
-    assert all(needs[one] == other for one, other in zip(circle, circle[1:], strict=False))
+    assert all(needs[one] == other for one, other in pairwise(circle))
     assert len(circle) == 4
 
 
