@@ -4,7 +4,7 @@ APT := python3-venv postgresql-15 pgbackrest etcd-server etcd-client haproxy red
        pgbouncer iproute2 chromium curl procps util-linux restic git age faketime
 BIN := .venv/bin
 
-.PHONY: setup lock demo down lint test test-long bench-failover bench-loss bench-backup bench-switchover \
+.PHONY: setup lock demo down lint test test-long test-second bench-failover bench-loss bench-backup bench-switchover \
         faults faults-lab faults-flows faults-stores faults-wal faults-bits faults-replication faults-watch \
         retention leaks
 
@@ -43,6 +43,10 @@ test: lint
 # Recoveries from backups, to a moment, and every validation with its planted fault.
 test-long: setup
 	$(BIN)/pytest -m long
+
+# The recoveries once more with another plan: other sites, other timings, services that need each other.
+test-second: setup
+	TEST_PLAN=tests/lab/second_plan.yaml $(BIN)/pytest tests/lab/test_recovery.py tests/lab/test_switchover.py
 
 # Long runs, apart from the tests: COUNT runs each, results printed and written below build/.
 COUNT ?= 10

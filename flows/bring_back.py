@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from flows.activate import stand_down
 from tasks.current import current_plan
 from tasks.declare import finished_incident
 from tasks.facts.recovery import Report
@@ -22,4 +23,6 @@ def bring_back(incident: str | None = None) -> Report:
     divergence = save_divergence(plan, case, promotion)
     complete_nearest(plan, case)
     rejoin(plan, case, divergence)
-    return complete_report(plan, case, divergence)
+    report = complete_report(plan, case, divergence)
+    stand_down(plan, case)
+    return report

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from prefect import flow
 
+from flows.activate import activate_first, activate_rest
 from tasks.close import close_incident
 from tasks.current import current_plan
 from tasks.declare import assess, declare
@@ -47,11 +48,13 @@ def fail_over(
         promotion = promote_postgresql(plan, case, replay)
         redis.result()
 
+        failed = activate_first(plan, case)
         smoke_before_traffic(plan, case)
         redirect_traffic(plan, case)
 
         validation = validate_public(plan, case)
         validate_servers(plan, case)
+        activate_rest(plan, case, failed)
     declared.wait()
     notify(plan, case, "recovered")
     report = write_report(plan, case, assessment, fenced, promotion, validation, replay=replay)

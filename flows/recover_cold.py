@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows.activate import activate_first, activate_rest
 from tasks.assess_cold import assess_copies
 from tasks.close import close_incident
 from tasks.current import current_plan
@@ -76,10 +77,12 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
         redis = restore_redis(plan, case, assessment)
         returned = _restore_others(plan, case, assessment, redis)
 
+        failed = activate_first(plan, case)
         smoke_before_traffic(plan, case)
         redirect_traffic(plan, case)
         validation = validate_public(plan, case)
         validate_servers(plan, case)
+        activate_rest(plan, case, failed)
     declared.wait()
     notify(plan, case, "recovered")
 

@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from flows.activate import activate_first, activate_rest, stand_down
 from tasks.close import close_incident
 from tasks.current import current_plan
 from tasks.declare import declare_move
@@ -35,12 +36,15 @@ def switch_over(reason: str = "", to_site: str | None = None, incident: str | No
     promotion = promote_postgresql(plan, case)
     redis.result()
 
+    failed = activate_first(plan, case)
     smoke_before_traffic(plan, case)
     redirect_traffic(plan, case)
 
     validation = validate_public(plan, case)
     validate_servers(plan, case)
+    activate_rest(plan, case, failed)
     rejoin(plan, case)
+    stand_down(plan, case)
     report = write_move_report(plan, case, handover, promotion, validation)
     close_incident(plan, case)
     return report

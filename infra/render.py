@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from infra.platform.render import platform_files
-from tasks.clients.layout import REDIS_MASTER, Layout, scope_of, sentinel_user_of, slot_of
+from tasks.clients.layout import REDIS_MASTER, Layout, scope_of, sentinel_user_of, service_file, slot_of
 from tasks.clients.pgbackrest_command import peer_shell
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Host, Program, Site
@@ -77,6 +77,8 @@ def host_files(  # noqa: PLR0913 -- a host is named by its plan, site and name; 
             files["etc/patroni/from_repository.py"] = Rendered(_replica_method())
         if program == "service":
             files["etc/service/service.json"] = Rendered(_service_config(plan, context))
+            for name in plan.services:
+                files[service_file(name)] = Rendered(_further_config(plan, context, name))
     return files
 
 
@@ -242,6 +244,22 @@ def _service_config(plan: Plan, context: Mapping[str, Any]) -> str:
             "master_name": REDIS_MASTER,
             "password_file": str(root / "etc/service/redis_password"),
         },
+    }
+    return json.dumps(config, indent=2) + "\n"
+
+
+def _further_config(plan: Plan, context: Mapping[str, Any], name: str) -> str:
+    """One of the further services: it needs what it depends on, as its own site's gateway serves it."""
+    site, wanted = context["site"], plan.services[name]
+    main = {plan.service.name: plan.high_availability.failover.health_checks[0].endpoint}
+    health = main | {other: each.public_health for other, each in plan.services.items()}
+    config = {
+        "name": name,
+        "listen": str(context["host"].address),
+        "port": wanted.port,
+        "site": context["site_name"],
+        "health": wanted.health,
+        "needs": {other: f"{site.gateway}{health[other]}" for other in wanted.depends_on},
     }
     return json.dumps(config, indent=2) + "\n"
 

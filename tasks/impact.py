@@ -114,7 +114,7 @@ def page(plan: Plan, impact: Impact) -> str:
 
 def _looks(plan: Plan, site: str) -> dict[str, Callable[[], Any]]:
     """One look at each part of a site; what it returns is shown."""
-    gateway = f"http://{plan.sites[site].addresses('gateway')[0]}:8080"
+    gateway = plan.sites[site].gateway
     return {
         "service": lambda: _service(gateway),
         "PostgreSQL": partial(_leader, plan, site),

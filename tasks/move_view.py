@@ -89,5 +89,5 @@ def _absent(plan: Plan, site: str) -> list[str]:
 
 
 def _gateway_answers(plan: Plan, site: str) -> bool:
-    orders.healthy(f"http://{plan.sites[site].addresses('gateway')[0]}:8080")
+    orders.healthy(plan.sites[site].gateway)
     return True

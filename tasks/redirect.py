@@ -30,7 +30,7 @@ def smoke_before_traffic(plan: Plan, incident: Incident) -> Traffic:
     Raises:
         Permanent: the site does not serve within half a minute.
     """
-    gateway = _gateway(plan, incident.to_site)
+    gateway = plan.sites[incident.to_site].gateway
     deadline = time.monotonic() + _READY_S
     while True:
         try:
@@ -66,7 +66,7 @@ def redirect_traffic(
     """
     to, steps = incident.to_site, shift or plan.service.endpoint.shift
     if planned and steps:
-        move_in_steps(plan, to, steps, probe or partial(orders.healthy, _gateway(plan, to)))
+        move_in_steps(plan, to, steps, probe or partial(orders.healthy, plan.sites[to].gateway))
     else:
         traffic.move(plan, {to: 100})
     standing = traffic.standing(plan)
@@ -147,7 +147,3 @@ def _served(probe: Probe) -> bool:
         return probe()
     except DrError:
         return False
-
-
-def _gateway(plan: Plan, site: str) -> str:
-    return f"http://{plan.sites[site].addresses('gateway')[0]}:8080"

@@ -24,10 +24,11 @@ from tasks.facts.recovery import (
 from tasks.facts.replay import Replay
 from tasks.facts.restored import ColdRestore
 from tasks.plan.plan import Plan
+from tasks.policy.order import recovered
 from tasks.policy.recovery import (
-    AFTERWARDS,
     bound_loss,
     exact_loss,
+    is_afterwards,
     ledger_loss,
     loss_of_move,
     phases,
@@ -125,7 +126,7 @@ def _compose(
     plan: Plan, incident: Incident, validation: Validation, last_good: datetime, loss: Loss
 ) -> Report:
     steps = read_steps(plan, incident)
-    served = [step for step in steps if step.name not in AFTERWARDS]
+    served = [step for step in steps if not is_afterwards(step.name)]
     took = phases(last_good, incident.detected_at, served, _VERIFY_FROM)
     return Report(
         incident=incident.id,
@@ -144,6 +145,7 @@ def _compose(
         bound=loss,
         ledger=_count(plan, incident.to_site),
         told=tuple(read_deliveries(plan, incident.id)),
+        services=recovered(plan.turns, plan.service.name, validation.first_served, steps),
         steps=tuple(steps),
     )
 

@@ -6,6 +6,7 @@ repeated, and what it found the first time stands.
 """
 
 import functools
+import inspect
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -34,28 +35,32 @@ def step(title: str, deadline_s: float = 60) -> Callable[[Step[P, R]], Recorded[
     """Make a function of (plan, incident, ...) a step.
 
     Args:
-        title: what it does, in the runbook's words.
+        title: what it does, in the runbook's words; parameters of the function in braces are filled in.
         deadline_s: seconds from its first attempt's start, after which a passing failure is final.
     """
 
     def decorate(function: Step[P, R]) -> Recorded[P, R]:
-        began: dict[str, float] = {}
+        began: dict[tuple[str, str], float] = {}
+        parameters = inspect.signature(function)
 
         @functools.wraps(function)
         def recorded(plan: Plan, incident: Incident, *args: P.args, **kwargs: P.kwargs) -> R:
+            name = title.format_map(parameters.bind(plan, incident, *args, **kwargs).arguments)
             attempted = StepRecord(
-                name=title, started=datetime.now(UTC), attempts=task_run.get_run_count() or 1, outcome="done"
+                name=name, started=datetime.now(UTC), attempts=task_run.get_run_count() or 1, outcome="done"
             )
-            began.setdefault(incident.id, time.monotonic())
+            if attempted.attempts == 1:  # a run that resumes has all of its time again
+                began.pop((incident.id, name), None)
+            since = began.setdefault((incident.id, name), time.monotonic())
             try:
                 result = function(plan, incident, *args, **kwargs)
             except DrError as error:
                 failed = attempted.model_copy(update={"outcome": "failed", "detail": str(error)})
                 _write(plan, incident, failed)
-                if isinstance(error, Transient) and time.monotonic() - began[incident.id] > deadline_s:
-                    raise Permanent(f"{title}: not done within {deadline_s:g} s", str(error)) from error
+                if isinstance(error, Transient) and time.monotonic() - since > deadline_s:
+                    raise Permanent(f"{name}: not done within {deadline_s:g} s", str(error)) from error
                 raise
-            if incident.resumed and (first := first_result(plan, incident, title)):
+            if incident.resumed and (first := first_result(plan, incident, name)):
                 result = type(result).model_validate(first)
             found = result.model_dump(mode="json")
             _write(plan, incident, attempted.model_copy(update={"result": found}))
@@ -63,6 +68,7 @@ def step(title: str, deadline_s: float = 60) -> Callable[[Step[P, R]], Recorded[
 
         return task(
             name=title,
+            task_run_name=title if "{" in title else None,
             retries=len(_DELAYS_S),
             retry_delay_seconds=_DELAYS_S,
             retry_jitter_factor=0.2,

@@ -78,7 +78,7 @@ class Prober:
 
     def _questions(self, site: str) -> Mapping[str, Question]:
         plan, path = self._plan, self._plan.high_availability.failover.quickest.endpoint
-        gateway = f"http://{plan.sites[site].addresses('gateway')[0]}:8080"
+        gateway = plan.sites[site].gateway
         return {
             GATEWAY: partial(_require_service, gateway, path),
             PUBLIC: partial(_require_service, plan.service.endpoint.url, path),

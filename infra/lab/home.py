@@ -163,11 +163,14 @@ def lab_plan(home: Home, source: Path, kind: str) -> str:
     document: dict[str, Any] = yaml.safe_load(source.read_text(encoding="utf-8"))
     if kind == "namespaces":
         document = namespace_document(document, plan)
+    command, host = f"{home.directory}/bin/site", f"{home.directory} {{site}} {{host}}"
     document["access"] |= {
         "shell": f"{home.directory}/bin/on {{address}}",
         "root": f"{home.directory}/sites/{{site}}/{{host}}",
-        "start_database": f"{home.directory}/bin/site start {home.directory} {{site}} {{host}}",
-        "stop_database": f"{home.directory}/bin/site stop {home.directory} {{site}} {{host}}",
+        "start_database": f"{command} start {host}",
+        "stop_database": f"{command} stop {host}",
+        "start_service": f"{command} start-service {host} {{service}}",
+        "stop_service": f"{command} stop-service {host} {{service}}",
         # On loopback every client appears as 127.0.0.1, among namespaces the world as the endpoint.
         "operators": ["127.0.0.1" if kind == "loopback" else endpoint],
     }
@@ -178,7 +181,7 @@ def lab_plan(home: Home, source: Path, kind: str) -> str:
     # The third parties' edge stands beside the public endpoint.
     security["administration"] = [*plan.validation.security.administration, HTTPS_PORT, SMTP_PORT]
     document["recovery"]["infrastructure"] = {
-        "command": f"{home.directory}/bin/site activate {home.directory} {{site}}",
+        "command": f"{command} activate {home.directory} {{site}}",
         "timeout": "2 minutes",
     }
     document["recovery"]["ledger"] = {

@@ -16,11 +16,12 @@ from infra.lab.preflight import require_programs
 from infra.lab.processes import MARK, Server, kill_all, running
 from infra.lab.repositories import make_repositories
 from infra.lab.secrets import make_secrets
-from infra.lab.servers import edge_servers, servers, servers_of
+from infra.lab.servers import edge_servers, further_servers, servers, servers_of
 from infra.lab.shell import write_shell
 from infra.ui import seal_ui
 from tasks.clients.buckets import ensure_bucket
-from tasks.errors import Refused
+from tasks.clients.truth import active_site
+from tasks.errors import Refused, Transient
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Program
 
@@ -163,12 +164,16 @@ def activate_site(home: Home, site: str) -> None:
 
 
 def status(home: Home) -> dict[str, dict[str, str]]:
-    """Each site's servers: "running" or "dead", as they are now."""
+    """Each site's servers: "running" or "dead", as they are now.
+
+    Further services are told of the active site, where etcd tells which one that is.
+    """
     plan = home.plan()
     alive = running(home.directory)
     told: dict[str, dict[str, str]] = {}
     for site in plan.sites:
-        for server in servers(home, plan, site, *_BASE, *_STACK, _WATCH):
+        further = further_servers(home, plan, site) if site == _active(plan) else []
+        for server in (*servers(home, plan, site, *_BASE, *_STACK, _WATCH), *further):
             told.setdefault(site, {})[server.key.partition("/")[2]] = (
                 "running" if server.key in alive else "dead"
             )
@@ -177,6 +182,15 @@ def status(home: Home) -> dict[str, dict[str, str]]:
         for server in edge_servers(home, plan)
     }
     return told
+
+
+def _active(plan: Plan) -> str | None:
+    if not plan.services:
+        return None
+    try:
+        return active_site(plan)
+    except Transient:
+        return None
 
 
 @contextmanager
@@ -237,6 +251,8 @@ def _start_stack(home: Home, plan: Plan, site: str, active: str, say: Say) -> No
         provision.database(plan, site)
     _start(home, *database, *servers(home, plan, site, "redis", "gateway", "pgbouncer"))
     _start(home, *servers(home, plan, site, "sentinel", "service"))
+    if site == active:
+        _start(home, *further_servers(home, plan, site))
     for name in plan.sites[site].running("control"):
         prepare_database(plan, home.root(site, name))
         prefect_home(home.root(site, name))

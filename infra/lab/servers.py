@@ -8,6 +8,7 @@ from infra.lab.control import control_servers, watch_server
 from infra.lab.home import Home, program
 from infra.lab.processes import Server
 from infra.lab.storage import storage_argv
+from tasks.clients.layout import service_file
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Program
 
@@ -69,6 +70,21 @@ def servers_of(home: Home, plan: Plan, site: str, host: str, wanted: Program) ->
         return [_storage(plan, site, host, root, prefix)]
     name, argv, port = _CONFIG[wanted]
     return [Server(f"{site}/{host}/{name}", argv(f"{root}/etc"), root, address, port, prefix=prefix)]
+
+
+def further_server(home: Home, plan: Plan, site: str, host: str, service: str) -> Server:
+    """One of the further services on a host."""
+    root, prefix = home.root(site, host), tuple(home.network().prefix(site))
+    argv = [program("python"), "-m", "infra.service.further", str(root / service_file(service))]
+    address = str(plan.sites[site].hosts[host].address)
+    port = plan.services[service].port
+    return Server(f"{site}/{host}/service-{service}", argv, root, address, port, prefix=prefix)
+
+
+def further_servers(home: Home, plan: Plan, site: str) -> list[Server]:
+    """Every further service of a site, on each host where it runs while the site is active."""
+    hosts = plan.sites[site].running("service")
+    return [further_server(home, plan, site, host, name) for name in plan.services for host in hosts]
 
 
 def _storage(plan: Plan, site: str, host: str, root: Path, prefix: tuple[str, ...]) -> Server:

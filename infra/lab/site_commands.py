@@ -1,12 +1,14 @@
 """What the lab's plan runs in place of systemd and of a provisioner: `python -m infra.lab.site_commands`.
 
     start|stop HOME SITE HOST   Patroni, and PostgreSQL with it, on one host
+    start-service|stop-service HOME SITE HOST SERVICE   one of the further services on one host
     activate HOME SITE          the site's servers, but for its databases
 
 Exit codes: 255 where the host cannot be reached, as ssh has it; 75 where it may go well later.
 """
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
@@ -15,9 +17,9 @@ from infra.lab import provision
 from infra.lab.home import Home
 from infra.lab.lab import activate_site
 from infra.lab.processes import kill_all, running
-from infra.lab.servers import servers_of
-from tasks.clients.layout import Layout
-from tasks.errors import DrError, Transient
+from infra.lab.servers import further_server, servers_of
+from tasks.clients.layout import Layout, service_file
+from tasks.errors import DrError, Permanent, Transient
 
 _UNREACHABLE, _TRY_AGAIN, _FAILED = 255, 75, 1
 _STOP_S = 60
@@ -47,9 +49,39 @@ def stop_database(home: Home, site: str, host: str) -> None:
     kill_all(home.directory, Layout.of(plan, site, host).data_dir, server.key)
 
 
+def start_service(home: Home, site: str, host: str, service: str) -> None:
+    """Start one of the further services on a host, unless it runs.
+
+    Raises:
+        Permanent: it is not installed there.
+        Transient: it does not listen in time.
+    """
+    if not (home.root(site, host) / service_file(service)).exists():
+        raise Permanent(f"{service} is not installed on {host}", service_file(service))
+    provision.start_missing(home.directory, [further_server(home, home.plan(), site, host, service)])
+
+
+def stop_service(home: Home, site: str, host: str, service: str) -> None:
+    """Stop one of the further services on a host, if it runs."""
+    server = further_server(home, home.plan(), site, host, service)
+    if process := running(home.directory).get(server.key):
+        process.terminate()
+        _, alive = psutil.wait_procs([process], timeout=_STOP_S)
+        for each in alive:
+            each.kill()
+
+
+_ON_HOST: Mapping[str, Callable[..., None]] = {
+    "start": start_database,
+    "stop": stop_database,
+    "start-service": start_service,
+    "stop-service": stop_service,
+}
+
+
 def main(arguments: list[str]) -> int:
     """Do what is asked; the exit code."""
-    what, directory, site, *host = arguments
+    what, directory, site, *on = arguments
     home = Home(Path(directory))
     try:
         if what == "activate":
@@ -58,7 +90,7 @@ def main(arguments: list[str]) -> int:
         if home.unreachable(site).exists():
             print(f"connect to {site}: connection refused", file=sys.stderr)  # noqa: T201 -- a program's own
             return _UNREACHABLE
-        (start_database if what == "start" else stop_database)(home, site, *host)
+        _ON_HOST[what](home, site, *on)
     except DrError as error:
         print(error, file=sys.stderr)  # noqa: T201 -- as above
         return _TRY_AGAIN if isinstance(error, Transient) else _FAILED

@@ -43,7 +43,7 @@ def status_code(answer: Mapping[str, Any]) -> int:
 
 
 async def _measured(name: str, check: Check) -> dict[str, Any]:
-    label = _LABELS[name]
+    label = _LABELS.get(name, name)
     started = time.perf_counter()
     try:
         async with asyncio.timeout(_DEADLINE):

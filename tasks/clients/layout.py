@@ -22,6 +22,11 @@ def slot_of(site: str) -> str:
     return site.replace("-", "_").replace(".", "_")
 
 
+def service_file(service: str) -> str:
+    """The configuration of one of the further services, below a host's root."""
+    return f"etc/services/{service}.json"
+
+
 def sentinel_user_of(site: str) -> str:
     """The Redis user of a site's Sentinels; only that site's Redis servers know it."""
     return f"sentinel-{site}"

@@ -25,7 +25,7 @@ import redis
 
 from tasks.clients import postgres
 from tasks.clients.http import request
-from tasks.clients.layout import Layout
+from tasks.clients.layout import Layout, service_file
 from tasks.clients.masking import masked, masker, without_secrets
 from tasks.clients.remote import run_on
 from tasks.errors import DrError, Permanent, Transient
@@ -104,10 +104,16 @@ def capture(plan: Plan) -> tuple[Running, ...]:
     return (*hosts, *edge)
 
 
+def files_of(plan: Plan, program: Program) -> tuple[str, ...]:
+    """The files of a program without secrets, those of the further services included."""
+    further = tuple(map(service_file, plan.services)) if program == "service" else ()
+    return FILES[program] + further
+
+
 def _capture(plan: Plan, hide: Callable[[str], str], site: str, host: str, program: Program) -> Running:
     address = str(plan.sites[site].hosts[host].address)
     try:
-        files = _files(plan, site, host, FILES[program])
+        files = _files(plan, site, host, files_of(plan, program))
         ask = _ASK.get(program)
         settings = ask(plan, site, address) if ask else {}
     except DrError as error:

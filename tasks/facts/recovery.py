@@ -9,6 +9,7 @@ from tasks.facts.base import Fact
 from tasks.facts.communication import Delivery
 from tasks.facts.replay import Replay, Stood
 from tasks.facts.restored import ColdRestore
+from tasks.facts.services import Activation
 
 Kind = Literal["failover", "switchover", "cold"]
 
@@ -241,6 +242,7 @@ class Report(Fact):
         replay: of a failover, the archived WAL that the standby lacked.
         write_pause_seconds: of a planned move, from when the old primary was told to stop to the first order
             that a user placed at the new site.
+        services: every service, in the order in which it was recovered.
     """
 
     incident: str
@@ -263,6 +265,7 @@ class Report(Fact):
     divergence: Divergence | None = None
     restored: ColdRestore | None = None
     replay: Replay | None = None
+    services: tuple[Activation, ...] = ()
     steps: tuple[StepRecord, ...]
 
 

@@ -1,6 +1,6 @@
 """The door to a plan: all of its mistakes at once, or the plan."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -23,9 +23,15 @@ def load_plan(path: Path) -> Plan:
         Refused: the file cannot be read.
     """
     data, mistakes = read_document(path)
-    required = (name for name, field in Plan.model_fields.items() if field.is_required())
-    missing = (Mistake(name, "missing", "this block is required") for name in required if name not in data)
-    _refuse(path, [*mistakes, *missing, *_mistakes(data)])
+    lacking = {name: field for name, field in Plan.model_fields.items() if name not in data}
+    required = [name for name, field in lacking.items() if field.is_required()]
+    missing = (Mistake(name, "missing", "this block is required") for name in required)
+    given = {
+        name: field.get_default(call_default_factory=True)
+        for name, field in lacking.items()
+        if name not in required
+    }
+    _refuse(path, [*mistakes, *missing, *_mistakes(data, given)])
     return Plan.model_validate(data, context={"folder": path.resolve().parent})
 
 
@@ -40,12 +46,13 @@ def load_fragment(path: Path) -> tuple[str, ...]:
         Refused: the file cannot be read.
     """
     data, mistakes = read_document(path)
-    _refuse(path, [*mistakes, *_mistakes(data)])
+    _refuse(path, [*mistakes, *_mistakes(data, {})])
     return tuple(data)
 
 
-def _mistakes(data: dict[Any, Any]) -> Iterator[Mistake]:
-    parsed = {}
+def _mistakes(data: dict[Any, Any], given: Mapping[str, Any]) -> Iterator[Mistake]:
+    """The mistakes in what was read, seen together with the blocks that are given."""
+    parsed = dict(given)
     for name, value in data.items():
         if name not in _BLOCKS:
             yield Mistake(str(name), "unknown key", f"one of {', '.join(_BLOCKS)}")

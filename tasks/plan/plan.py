@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from tasks.plan.availability import HighAvailability, PatroniTimings, PostgresqlHa, SlaTier, SlaTiers
 from tasks.plan.backup import BackupStrategy
@@ -15,6 +15,7 @@ from tasks.plan.procedures import ContinuityStrategies, Declaration, DisasterRec
 from tasks.plan.protection import Protection
 from tasks.plan.references import Credentials, path_of, read_credentials, read_secret
 from tasks.plan.schedule import Schedule
+from tasks.plan.services import FurtherService, Turn
 from tasks.plan.sites import Access, Recovery, Role, Secrets, Service, Site
 from tasks.plan.validation import RecoveryValidation
 from tasks.plan.values import Name
@@ -59,6 +60,7 @@ class Plan(Block):
     monitoring: Monitoring
     alerting: Alerting
     validation: RecoveryValidation = RecoveryValidation()
+    services: dict[Name, FurtherService] = Field(default_factory=dict)
 
     _folder: Path = PrivateAttr(default_factory=Path)
 
@@ -76,6 +78,12 @@ class Plan(Block):
     def tier(self) -> SlaTier:
         """What the service is promised."""
         return self.sla_tiers[self.service.tier]
+
+    @property
+    def turns(self) -> dict[str, Turn]:
+        """Every service's place in the business order, the main one first."""
+        others = {name: each.turn for name, each in self.services.items()}
+        return {self.service.name: self.service.turn, **others}
 
     @property
     def patroni_timings(self) -> PatroniTimings:

@@ -9,8 +9,19 @@ from pydantic import AfterValidator, Field
 from tasks.plan.base import Block
 from tasks.plan.infrastructure import Infrastructure
 from tasks.plan.schedule import Schedule
+from tasks.plan.services import Priority, Turn
 from tasks.plan.traffic import Endpoint
-from tasks.plan.values import Address, Command, Duration, Name, Patience, SecretRef, matching, refusal
+from tasks.plan.values import (
+    Address,
+    Command,
+    Duration,
+    Name,
+    Patience,
+    SecretRef,
+    ServiceCommand,
+    matching,
+    refusal,
+)
 
 Role = Literal["primary", "dr", "archive"]
 Program = Literal[
@@ -42,12 +53,19 @@ StorageUrl = Annotated[str, AfterValidator(_storage_url)]
 
 
 class Service(Block):
-    """The protected service."""
+    """The protected service, and its place among the further services."""
 
     name: Name
     tier: str
     database: Database
     endpoint: Endpoint
+    priority: Priority = 1
+    depends_on: tuple[Name, ...] = ()
+
+    @property
+    def turn(self) -> Turn:
+        """When it is recovered."""
+        return Turn(self.priority, self.depends_on)
 
 
 class Host(Block):
@@ -89,6 +107,11 @@ class Site(Block):
         """The addresses of the hosts that run a program."""
         return [str(host.address) for host in self.running(program).values()]
 
+    @property
+    def gateway(self) -> str:
+        """The base of every request through the site's own gateway."""
+        return f"http://{self.addresses('gateway')[0]}:8080"
+
 
 class Secrets(Block):
     """References to secrets: "file:PATH" beside the plan, or "env:NAME".
@@ -115,6 +138,7 @@ class Access(Block):
 
     `operators` are addresses beside the hosts' own from which databases are reached. `start_database` and
     `stop_database` are run where the flow runs: they start and stop a host's Patroni, with its PostgreSQL.
+    So do `start_service` and `stop_service` with one of the further services on a host.
     """
 
     shell: Command
@@ -122,6 +146,8 @@ class Access(Block):
     postgres_bin: AbsolutePath
     start_database: Command
     stop_database: Command
+    start_service: ServiceCommand | None = None
+    stop_service: ServiceCommand | None = None
     operators: tuple[Address, ...] = ()
 
 

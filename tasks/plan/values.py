@@ -161,6 +161,10 @@ Percentage = Annotated[Decimal, BeforeValidator(parse_percentage), _when_json(pe
 Names = Annotated[tuple[str, ...], BeforeValidator(parse_names), _when_json(", ".join)]
 Address = Annotated[IPv4Address, BeforeValidator(parse_address)]
 Command = Annotated[str, template({"site", "host", "address"}, "{site}, {host} and {address}")]
+ServiceCommand = Annotated[
+    str,
+    template({"service", "site", "host", "address"}, "{service}, {site}, {host} and {address}"),
+]
 SiteText = Annotated[str, template({"site"}, "{site}")]
 HttpUrl = Annotated[str, matching(r"https?://\S+", "http://HOST:PORT or https://HOST:PORT")]
 Flag = Annotated[bool, Strict()]

@@ -119,6 +119,7 @@ def _gateway(plan: Plan, site: str, _host: str, _active: str) -> dict[Path, Any]
     return {
         ("backends", "instances", "algorithm"): _balance(plan),
         **_servers(plan.sites[site], "instances", "service", 8000),
+        **_service_backends(plan, plan.sites[site]),
         **_servers(plan.sites[site], "postgresql", "postgres", 5432),
     }
 
@@ -153,6 +154,15 @@ def _servers(site: Site, backend: str, program: Program, port: int) -> dict[Path
     for name, host in site.running(program).items():
         where = ("backends", backend, "servers", name)
         settings |= {(*where, "address"): f"{host.address}:{port}", (*where, "out"): False}
+    return settings
+
+
+def _service_backends(plan: Plan, site: Site) -> dict[Path, Any]:
+    settings: dict[Path, Any] = {}
+    for name, each in plan.services.items():
+        backend = f"service-{name}"
+        settings["backends", backend, "algorithm"] = _balance(plan)
+        settings |= _servers(site, backend, "service", each.port)
     return settings
 
 

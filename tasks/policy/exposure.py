@@ -8,21 +8,10 @@ from tasks.clients.certificates import Certificate
 from tasks.clients.layout import REPLICATION_ROLE, SERVICE_ROLE, SUPERUSER
 from tasks.clients.role_grants import Grants, Role
 from tasks.plan.plan import Plan
-from tasks.plan.sites import Program
+from tasks.plan.ports import PORTS
 from tasks.plan.traffic import Endpoint
 from tasks.plan.values import in_words
 
-# Where each program listens on a host of its own; of a store, the plan's endpoint tells.
-PORTS: Mapping[Program, frozenset[int]] = {
-    "postgres": frozenset({5432, 8008}),
-    "etcd": frozenset({2379, 2380}),
-    "gateway": frozenset({5000, 8080, 9999}),
-    "pgbouncer": frozenset({6432}),
-    "redis": frozenset({6379}),
-    "sentinel": frozenset({26379}),
-    "service": frozenset({8000}),
-    "control": frozenset({4200, 4300, 5432, 9469}),
-}
 ENDPOINT = "the public endpoint"
 
 
@@ -33,6 +22,8 @@ def expected_ports(plan: Plan, site: str) -> dict[str, frozenset[int]]:
     expected = {ENDPOINT: frozenset({*_endpoint_ports(endpoint), *security.administration})}
     for name, host in plan.sites[site].hosts.items():
         its_own = {port for program in host.runs for port in PORTS.get(program, ())}
+        if "service" in host.runs:
+            its_own.update(each.port for each in plan.services.values())
         if str(host.address) == store.hostname and store.port:
             its_own.add(store.port)
         expected[name] = frozenset({*its_own, *security.administration, *security.listeners.get(name, ())})
@@ -48,7 +39,8 @@ def scanned_ports(plan: Plan) -> list[int]:
     scan, endpoint = plan.validation.security.scan, plan.service.endpoint
     known = {port for ports in PORTS.values() for port in ports} | _endpoint_ports(endpoint)
     stores = {urlsplit(site.storage.endpoint).port or 443 for site in plan.sites.values()}
-    return sorted({*range(scan.first, scan.last + 1), *known, *stores})
+    services = {each.port for each in plan.services.values()}
+    return sorted({*range(scan.first, scan.last + 1), *known, *stores, *services})
 
 
 def unexpected(open_ports: Collection[int], expected: Collection[int]) -> list[str]:

@@ -10,11 +10,12 @@ from tasks.errors import Permanent, Refused
 from tasks.facts.recovery import Divergence, Handover, Loss, Observation, Phases, Promotion, StepRecord
 from tasks.plan.availability import SlaTier
 from tasks.plan.sites import Role
+from tasks.policy.order import STAND_DOWN
 
 # What was never seen is counted generously: a bound that turns out too low is a lie.
 _UNSEEN_FACTOR = 2.0
 # What goes on after the users are served: it is in the report, and not in the recovery time.
-AFTERWARDS = frozenset(("replicas follow", "archive WAL again", "check every table and index"))
+_AFTERWARDS = frozenset(("replicas follow", "archive WAL again", "check every table and index"))
 # A peak fades slowly: the bound must hold for the busiest seconds of the last minutes.
 _FADE_PER_S = 0.998
 
@@ -153,6 +154,11 @@ def merge_attempts(records: Iterable[StepRecord]) -> list[StepRecord]:
             _merge(earlier, record) if earlier else record.model_copy(update={"attempts": 1})
         )
     return sorted(merged.values(), key=lambda r: r.started)
+
+
+def is_afterwards(step: str) -> bool:
+    """Whether a step goes on after the users are served, and so is no part of the recovery time."""
+    return step in _AFTERWARDS or step.startswith(STAND_DOWN)
 
 
 def verdict(took: Phases, loss: Loss, tier: SlaTier) -> str:

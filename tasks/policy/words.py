@@ -7,6 +7,7 @@ from tasks.facts.communication import Delivery
 from tasks.facts.recovery import LedgerCount, Loss, Phases, Report, StepRecord
 from tasks.facts.replay import Replay
 from tasks.facts.restored import ColdRestore
+from tasks.facts.services import Activation
 
 
 def report_markdown(report: Report) -> str:
@@ -24,6 +25,7 @@ def report_markdown(report: Report) -> str:
         ("first order served", f"{report.first_write_at:%Y-%m-%d %H:%M:%S.%f} UTC"),
         ("ledger", _ledger_words(report.ledger)),
         *([("archived WAL", replay_words(report.replay))] if report.replay else []),
+        *_service_rows(report.services),
         *_settling(report.steps),
         ("told", _told_words(report.told)),
     ]  # fmt: skip
@@ -35,6 +37,19 @@ def report_markdown(report: Report) -> str:
 
 def _pause_rows(seconds: float | None) -> list[tuple[str, str]]:
     return [] if seconds is None else [("writes paused", f"{seconds:.1f} s")]
+
+
+def _service_rows(services: Iterable[Activation]) -> list[tuple[str, str]]:
+    """A row a wave; none for reports of before there were any."""
+    found: dict[int, list[str]] = {}
+    for each in services:
+        found.setdefault(each.wave, []).append(_service_words(each))
+    return [(f"services, wave {wave}", "; ".join(words)) for wave, words in found.items()]
+
+
+def _service_words(each: Activation) -> str:
+    absent = "".join(f", not on {host}: {why}" for host, why in each.absent.items())
+    return f"{each.service} at {each.at:%H:%M:%S} UTC{absent}"
 
 
 def loss_words(loss: Loss) -> str:

@@ -225,7 +225,9 @@ def _disk_full(role: Role, lab: Campaign) -> Iterator[None]:
 
 def _until_streaming(lab: Campaign, site: str) -> None:
     wanted = len(lab.plan.sites[site].running("postgres"))
-    _until(lambda: sum(m.state in {"running", "streaming"} for m in patroni.members(lab.plan, site)) == wanted)
+    _until(
+        lambda: sum(m.state in {"running", "streaming"} for m in patroni.members(lab.plan, site)) == wanted
+    )
 
 
 def _until_leader(lab: Campaign, site: str) -> None:

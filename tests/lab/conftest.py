@@ -13,10 +13,13 @@ import psutil
 import pytest
 from bucket_stores import owned, running_stores
 
-from infra.lab.home import Home
+from infra.lab.home import DEFAULT_PLAN, Home
 from infra.lab.processes import MARK
 
 DR = os.environ.get("TEST_DR") or str(Path(sys.executable).with_name("dr"))
+# Other names, other timings, and services that depend on each other.
+SECOND_PLAN = Path(__file__).with_name("second_plan.yaml")
+_PLAN = Path(os.environ.get("TEST_PLAN") or DEFAULT_PLAN).resolve()
 _LOG_LINES = 25
 _started: list["Lab"] = []
 
@@ -28,10 +31,12 @@ class Lab:
     Attributes:
         home: where it lives.
         kind: its network.
+        source: the plan that it was made from.
     """
 
     home: Home
     kind: str
+    source: Path = DEFAULT_PLAN
 
     @property
     def plan(self):
@@ -67,19 +72,20 @@ def tail(done):
 class Labs:
     """At most one lab at a time: two would fight for the processors, and stores name sockets by port."""
 
-    def shared(self, kind):
-        """A lab on this network that other tests used before, and left as they found it."""
-        return _started[0] if _started and _started[0].kind == kind else self.fresh(kind)
+    def shared(self, kind, plan=_PLAN):
+        """A lab of this network and plan that other tests used before, and left as they found it."""
+        known = _started and (_started[0].kind, _started[0].source) == (kind, plan)
+        return _started[0] if known else self.fresh(kind, plan)
 
-    def fresh(self, kind):
+    def fresh(self, kind, plan=_PLAN):
         """A lab on this network that nobody used."""
         self.end()
         # Short, because sockets lie in it.
         directory = Path(tempfile.mkdtemp(prefix="dr-", dir="/tmp"))
         directory.chmod(0o755)
-        lab = Lab(Home(directory), kind)
+        lab = Lab(Home(directory), kind, plan)
         _started.append(lab)
-        lab.dr("lab", "up", "--network", kind, timeout=600)
+        lab.dr("lab", "up", "--network", kind, "--plan", str(plan), timeout=600)
         return lab
 
     def end(self):

@@ -21,7 +21,6 @@ from tasks.clients.trees import tree_digest
 pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(900), pytest.mark.long]
 
 ORDERS_A_SECOND = 10
-UPLOADS = "srv/naas/uploads"
 KEYS = {f"basket:{n}": f"value {n}" for n in range(50)}
 
 
@@ -140,7 +139,7 @@ def moment():
 def test_from_the_archive_with_the_standby_sites_store_files_and_redis_gone_as_well(lab):
     plan, old, new = lab.plan, lab.plan.site_of("primary"), lab.plan.site_of("dr")
     host = next(iter(plan.sites[new].running("service")))
-    uploads = lab.home.root(new, host) / UPLOADS
+    uploads = lab.home.root(new, host) / lab.plan.protection.files["uploads"].path.lstrip("/")
     with redis.Redis(host=master(lab, "primary"), password=plan.secret("redis")) as server:
         server.mset(KEYS)
     backed_up(lab, "files", "redis", "configuration", "secrets")

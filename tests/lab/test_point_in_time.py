@@ -29,7 +29,7 @@ def lab(labs):
     """A lab with a backup, and users at work."""
     lab = labs.fresh("loopback")
     add_rows(lab.plan, lab.plan.site_of("primary"), 5_000)
-    live(lab).query(MAKE, database="naas")
+    live(lab).query(MAKE, database=lab.plan.service.database)
     lab.dr("run", "backup-database", timeout=300)
     lab.dr("lab", "load", "--rate", "10")
     time.sleep(2)
@@ -46,7 +46,9 @@ def mistake(lab):
     time.sleep(1.5)
     moment = datetime.now(UTC)
     time.sleep(1.5)
-    live(lab).query("drop table invoices; update prices set cents = 0 where id <= 7", database="naas")
+    live(lab).query(
+        "drop table invoices; update prices set cents = 0 where id <= 7", database=lab.plan.service.database
+    )
     time.sleep(1)
     return moment, before
 
@@ -132,11 +134,11 @@ def live_address(lab):
 )
 def test_what_cannot_be_is_refused_and_nothing_is_left(lab, mistake, shift, words, refusal):
     schemas = "select count(*) from pg_namespace"
-    before = live(lab).query(schemas, database="naas")
+    before = live(lab).query(schemas, database=lab.plan.service.database)
     done = asked(lab, mistake[0] + shift, *words)
     assert done.returncode == 2
     assert refusal in done.stderr
-    assert live(lab).query(schemas, database="naas") == before
+    assert live(lab).query(schemas, database=lab.plan.service.database) == before
     left = [
         path for path in lab.home.directory.glob("sites/*/*/var/lib/postgresql/*") if "restore" in path.name
     ]

@@ -57,7 +57,9 @@ def begin_segment(lab, site):
 
 
 def data_of(lab, site):
-    return {host: Layout.of(lab.plan, site, host).data_dir for host in lab.plan.sites[site].running("postgres")}
+    return {
+        host: Layout.of(lab.plan, site, host).data_dir for host in lab.plan.sites[site].running("postgres")
+    }
 
 
 def damage(lab, site, segment):
@@ -82,7 +84,9 @@ def log_of(lab, site, host):
 
 
 def step(lab, name):
-    [*_, found] = [each for each in report(lab)["steps"] if each["name"] == name and each["outcome"] == "done"]
+    [*_, found] = [
+        each for each in report(lab)["steps"] if each["name"] == name and each["outcome"] == "done"
+    ]
     return found
 
 

@@ -24,7 +24,6 @@ from tasks.incidents import on_record
 pytestmark = [pytest.mark.lab, pytest.mark.fault]
 
 KILLED_FLOW = Path(__file__).parents[1] / "faults/killed_flow.py"
-DECLARE = {"commander": "ada-lindqvist", "decision": "declare", "comment": "the power is out"}
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +57,12 @@ def paused(api, run):
     return state(api, run)["type"] == "PAUSED"
 
 
+def declared(lab, **changed):
+    """A commander's form."""
+    commander = lab.plan.declaration.commanders[0]
+    return {"commander": commander, "decision": "declare", "comment": "the power is out"} | changed
+
+
 def answer(api, run, **form):
     return api.call("POST", f"/flow_runs/{run}/resume", {"run_input": form})
 
@@ -79,10 +84,10 @@ def raised(lab, api, **parameters):
 def test_a_refusal_is_recorded_and_ends_quietly(lab, api):
     truth = read_truth(lab.plan)
     run, incident = raised(lab, api, source="external_notification")
-    told = answer(api, run, **DECLARE | {"commander": "mallory"})
+    told = answer(api, run, **declared(lab, commander="mallory"))
     assert told["status"] == "REJECT", told
     assert paused(api, run)
-    answer(api, run, **DECLARE | {"decision": "refuse"})
+    answer(api, run, **declared(lab, decision="refuse"))
     assert wait_for(api, run, 60)["type"] == "COMPLETED"
     assert on_record(lab.plan, incident).state == "refused"
     assert read_truth(lab.plan) == truth
@@ -106,7 +111,7 @@ def test_a_notice_from_outside_asks_the_commanders_once_however_often_it_is_sent
     assert on_record(lab.plan, incident).alarm.source == "external_notification"
     lab.dr("incident", "abort", incident, "--reason", "a test", "--here")
     assert on_record(lab.plan, incident).state == "refused"
-    answer(api, run, **DECLARE | {"decision": "refuse"})
+    answer(api, run, **declared(lab, decision="refuse"))
     assert wait_for(api, run, 60)["type"] == "COMPLETED"
 
 
@@ -162,7 +167,7 @@ def test_a_declared_disaster_is_recovered_and_its_record_is_whole(lab, api):
     impact = Impact.model_validate_json(journal.read(plan, incident, "impact.json"))
     assert not impact.users_served
     assert {component.state for component in impact.components} == {"no answer"}
-    answer(api, run, **DECLARE)
+    answer(api, run, **declared(lab))
     assert wait_for(api, run, 120)["type"] == "COMPLETED"
     lab.dr("lab", "load", "--stop")
     assert orders.round_trip(plan.service.endpoint.url) == away
@@ -170,9 +175,9 @@ def test_a_declared_disaster_is_recovered_and_its_record_is_whole(lab, api):
     assert record.state == "ended, met"
     assert record.report.incident == incident
     decision = Decision.model_validate_json(journal.read(plan, incident, "decision.json"))
-    assert decision.why == "declared by ada-lindqvist"
+    assert decision.why == f"declared by {lab.plan.declaration.commanders[0]}"
     assert incident in lab.dr("incident", "list")
-    assert "Is us-east-1 lost?" in lab.dr("incident", "show", incident)
+    assert f"Is {lab.plan.site_of('primary')} lost?" in lab.dr("incident", "show", incident)
 
 
 def writes(plan, site):

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tasks.plan.checks import database, policy, protection, sites, traffic, validation
+from tasks.plan.checks import database, policy, protection, services, sites, traffic, validation
 from tasks.plan.mistakes import Mistake
 
 _CHECKS = (
@@ -14,6 +14,7 @@ _CHECKS = (
     *policy.CHECKS,
     *protection.CHECKS,
     *validation.CHECKS,
+    *services.CHECKS,
 )
 
 
