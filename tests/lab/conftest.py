@@ -71,15 +71,16 @@ class Labs:
         """A lab on this network that other tests used before, and left as they found it."""
         return _started[0] if _started and _started[0].kind == kind else self.fresh(kind)
 
-    def fresh(self, kind):
-        """A lab on this network that nobody used."""
+    def fresh(self, kind, plan=None):
+        """A lab on this network that nobody used; of the shipped plan where none is given."""
         self.end()
         # Short, because sockets lie in it.
         directory = Path(tempfile.mkdtemp(prefix="dr-", dir="/tmp"))
         directory.chmod(0o755)
         lab = Lab(Home(directory), kind)
         _started.append(lab)
-        lab.dr("lab", "up", "--network", kind, timeout=600)
+        chosen = ["--plan", str(plan)] if plan else []
+        lab.dr("lab", "up", "--network", kind, *chosen, timeout=600)
         return lab
 
     def end(self):
