@@ -27,8 +27,9 @@ from tasks.step import step
 
 _POLL_S = 0.1
 _SLOW_POLL_S = 0.5
-# A node whose Patroni restarts is silent for a moment.
-_SILENT_S = 3.0
+# A node that demotes itself is silent for a moment; one that was never heard is given less.
+_SILENT_S, _NEVER_S = 10.0, 2.0
+_TOLD = "told"
 
 
 @step("fence the old primary")
@@ -93,33 +94,33 @@ def _fence_by_any_means(plan: Plan, incident: Incident) -> Fence:
 def _by_patroni(plan: Plan, site: str) -> FenceAttempt:
     """Have the site's cluster be a standby of nobody, and see every node of it refuse a write."""
     began = time.monotonic()
-    deadline, silent_since, held = began + _patience_s(plan), began, ""
+    end, quiet, held = began + _patience_s(plan), began + _NEVER_S, ""
     while True:
-        looked = time.monotonic()
-        held = held if held == "told" else _hold(plan, site)
         nodes = look_at_nodes(plan, site)
         state = state_of(nodes)
-        silent_since = silent_since if state == "unknown" else time.monotonic()
-        over = looked > deadline or time.monotonic() - silent_since > _SILENT_S
-        if state == "proven" or over:
+        proved = state == "proven" and held == _TOLD
+        if proved or time.monotonic() > min(end, quiet):
             break
+        if any(node.answers for node in nodes):
+            held = held if held == _TOLD else _hold(plan, site)
+        if state != "unknown":
+            quiet = time.monotonic() + _SILENT_S
         time.sleep(_SLOW_POLL_S)
-    words = seen_words(nodes) if held == "told" else f"{held}; {seen_words(nodes)}"
     return FenceAttempt(
         name="Patroni's REST API",
-        outcome="proved" if state == "proven" else "failed",
-        detail=words,
+        outcome="proved" if proved else "failed",
+        detail=seen_words(nodes) if held in {"", _TOLD} else f"{held}; {seen_words(nodes)}",
         seconds=round(time.monotonic() - began, 3),
     )
 
 
 def _hold(plan: Plan, site: str) -> str:
-    """Tell the site's cluster to be a standby of nobody: "told", or why it was not."""
+    """Tell the site's cluster to be a standby of nobody; `_TOLD`, or why it was not."""
     try:
         patroni.hold_as_standby(plan, site)
     except DrError as error:
         return error.message
-    return "told"
+    return _TOLD
 
 
 def _by_command(plan: Plan, site: str, command: FenceCommand) -> FenceAttempt:

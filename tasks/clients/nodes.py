@@ -41,8 +41,8 @@ def look_at_nodes(plan: Plan, site: str) -> tuple[NodeSeen, ...]:
         {name: partial(_look, plan, name, str(host.address)) for name, host in hosts.items()}, _ALL_S
     )
     seen = [_unseen(name) if isinstance(node, DrError) else node for name, node in found.items()]
-    if any(node.answers for node in seen):
-        seen += [_unseen(name) for name in _members(plan, site) if name not in hosts]
+    if spokesman := next((node.name for node in seen if node.answers), None):
+        seen += [_unseen(name) for name in _members(str(hosts[spokesman].address)) if name not in hosts]
     return tuple(seen)
 
 
@@ -67,11 +67,12 @@ def _try_write(plan: Plan, address: str) -> Write:
         return "unknown"
 
 
-def _members(plan: Plan, site: str) -> list[str]:
+def _members(address: str) -> list[str]:
+    """The members that a node lists; one of an unknown name where it lists none: unknown is no proof."""
     try:
-        return [member.name for member in patroni_rest.members(plan, site)]
+        return [member.name for member in patroni_rest.members_at(address)]
     except Transient:
-        return []
+        return ["the other members"]
 
 
 def _unseen(name: str) -> NodeSeen:

@@ -18,6 +18,7 @@ from tasks.plan.plan import Plan
 
 Config = dict[str, Any]
 _TIMEOUT = httpx.Timeout(5.0, connect=1.0)
+_QUICK = httpx.Timeout(3.0, connect=1.0)
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,15 @@ def members(plan: Plan, site: str) -> list[Member]:
     """
     _, told = _first_answer(plan, site, "cluster")
     return [_member(row) for row in told["members"]]
+
+
+def members_at(address: str) -> list[Member]:
+    """A site's nodes, asked of this one.
+
+    Raises:
+        Transient: it does not answer.
+    """
+    return [_member(row) for row in _answer_of(address, "cluster")["members"]]
 
 
 def leader(plan: Plan, site: str) -> Member:
@@ -75,10 +85,7 @@ def own_word(address: str) -> tuple[str, Config]:
     Raises:
         Transient: it does not answer both.
     """
-    try:
-        return str(_ask(address, "patroni").get("role", "")), _ask(address, "config")
-    except (httpx.HTTPError, ValueError) as error:
-        raise Transient(f"Patroni at {address} does not answer", type(error).__name__) from error
+    return str(_answer_of(address, "patroni").get("role", "")), _answer_of(address, "config")
 
 
 def read_config(plan: Plan, site: str) -> Config:
@@ -144,10 +151,15 @@ def _first_answer(plan: Plan, site: str, what: str) -> tuple[str, Any]:
     raise Transient(f"no Patroni node of {site} answers", "; ".join(failures))
 
 
-def _ask(address: str, what: str) -> Any:
-    # Of a node without PostgreSQL, /patroni answers 503 with what it knows.
-    answer = request("GET", f"http://{address}:8008/{what}", timeout=_TIMEOUT)
-    return answer.json() if what == "patroni" else answer.raise_for_status().json()
+def _answer_of(address: str, what: str) -> Any:
+    try:
+        return _ask(address, what, _QUICK)
+    except (httpx.HTTPError, ValueError) as error:
+        raise Transient(f"Patroni at {address} does not answer", type(error).__name__) from error
+
+
+def _ask(address: str, what: str, timeout: httpx.Timeout = _TIMEOUT) -> Any:
+    return request("GET", f"http://{address}:8008/{what}", timeout=timeout).raise_for_status().json()
 
 
 def _member(row: dict[str, Any]) -> Member:

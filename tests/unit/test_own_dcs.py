@@ -62,7 +62,7 @@ def records(monkeypatch):
         monkeypatch.setattr(module, "journal", journal)
     for module in (tasks.fence, tasks.override):
         monkeypatch.setattr(module, "require_epoch", lambda *_: None)
-    monkeypatch.setattr(tasks.fence, "_SILENT_S", 0.0)
+    monkeypatch.setattr(tasks.fence, "_NEVER_S", 0.0)
     return journal.records
 
 
@@ -212,7 +212,7 @@ def test_a_site_that_answers_is_fenced_by_its_own_patroni(plan, scope, site, rec
 
 
 def test_a_primary_that_does_not_obey_is_no_proof(plan, scope, site, records, incident, monkeypatch):
-    monkeypatch.setattr(tasks.fence, "_patience_s", lambda _: 0)
+    monkeypatch.setattr(tasks.fence, "_patience_s", lambda _: 1)
     scope.stubborn = {scope.names[2]}
     with site(*scope.names), pytest.raises(Unproven, match="takes writes"):
         tasks.fence.fence.fn(plan, incident)
