@@ -1,6 +1,7 @@
 """`dr declare`, `dr incident`: say that a site is lost, and look after what became of it."""
 
 import getpass
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ from rich.table import Column, Table
 from deployments.environment import active_plan
 from deployments.starting import start_here, start_there
 from tasks.evidence import read_steps
-from tasks.incidents import OnRecord, all_on_record, flow_to_resume, on_record
+from tasks.incidents import OnRecord, all_on_record, flow_to_resume, on_record, require_override
 from tasks.policy.response_words import decision_words, impact_page
 from tasks.policy.words import report_markdown, steps_markdown
 
@@ -68,10 +69,23 @@ def show(name: Id) -> None:
 
 
 @incident.command()
-def resume(name: Id, here: Here = False, wait: Wait = 0) -> None:
+def resume(
+    name: Id,
+    override_fence: Annotated[
+        str,
+        typer.Option(help="a commander's statement, naming commander and site, where the fence has no proof"),
+    ] = "",
+    here: Here = False,
+    wait: Wait = 0,
+) -> None:
     """Go on with an incident whose run died or failed; finished steps are verified, not repeated."""
-    record = on_record(active_plan(), name)
-    _start(flow_to_resume(record), {"incident": name}, None, here, wait)
+    plan = active_plan()
+    record = on_record(plan, name)
+    flow, parameters = flow_to_resume(record), {"incident": name}
+    if override_fence:
+        require_override(record, flow, plan.declaration.commanders, override_fence)
+        parameters["override_fence"] = override_fence
+    _start(flow, parameters, None, here, wait)
 
 
 @incident.command()
@@ -92,7 +106,7 @@ def _row(record: OnRecord) -> tuple[str, str, str, str]:
     return "alarm", record.alarm.site if record.alarm else "", "", record.state
 
 
-def _start(flow: str, parameters: dict[str, object], key: str | None, here: bool, wait: float) -> None:
+def _start(flow: str, parameters: Mapping[str, object], key: str | None, here: bool, wait: float) -> None:
     if here:
         start_here(flow, parameters)
     else:

@@ -49,6 +49,9 @@ class Record:
         return run
 
     def _set_state(self, run: str, proposed: dict[str, Any]) -> dict[str, Any]:
+        if proposed.get("type") == "PAUSED":  # nobody could fill in the form that it waits for
+            reason = {"type": "abort_details", "reason": "no server is there to resume it"}
+            return {"status": "ABORT", "details": reason, "state": None}
         state = {**proposed, "id": str(uuid4()), "timestamp": datetime.now(UTC).isoformat()}
         self._runs[run]["state"] = state
         return {"status": "ACCEPT", "details": {"type": "accept_details"}, "state": state}

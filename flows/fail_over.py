@@ -5,11 +5,11 @@ from datetime import datetime
 from prefect import flow
 
 from flows.activate import activate_first, activate_rest
+from flows.fence_site import fence_site
 from tasks.close import close_incident
 from tasks.current import current_plan
 from tasks.declare import assess, declare
 from tasks.facts.recovery import Report
-from tasks.fence import fence
 from tasks.notify import notify, telling_failure
 from tasks.promote import promote_postgresql, promote_redis
 from tasks.redirect import redirect_traffic, smoke_before_traffic
@@ -19,12 +19,13 @@ from tasks.validate import validate_public, validate_servers
 
 
 @flow(persist_result=False)
-def fail_over(
+def fail_over(  # noqa: PLR0913 -- what a declarer may say
     reason: str = "",
     to_site: str | None = None,
     incident: str | None = None,
     detected_at: datetime | None = None,
     force: bool = False,
+    override_fence: str = "",
 ) -> Report:
     """Move the service to the surviving site, with proof that the old one takes no more writes.
 
@@ -34,15 +35,17 @@ def fail_over(
         incident: an incident to resume; a new one where empty.
         detected_at: when the disaster was detected; now where empty.
         force: go on although the old primary still takes writes.
+        override_fence: a commander's statement, with their name and the failed site's, by which the recovery
+            goes on where nothing proves that a site with a DCS of its own takes no writes.
     """
     plan = current_plan()
     case = declare(plan, reason, to_site, incident, detected_at)
     declared = notify.submit(plan, case, "declared")
     with telling_failure(plan, case):
         silent = see_archives.submit(plan)
-        assessment = assess(plan, case, force=force)
+        assessment = assess(plan, case, force=force or bool(override_fence))
 
-        fenced = fence(plan, case)
+        fenced = fence_site(plan, case, override_fence)
         redis = promote_redis.submit(plan, case)
         replay = replay_archived_wal(plan, case, assessment, silent.result())
         promotion = promote_postgresql(plan, case, replay)

@@ -6,13 +6,13 @@ from pathlib import Path
 from prefect import flow
 
 from flows.activate import activate_first, activate_rest
+from flows.fence_site import fence_site
 from tasks.assess_cold import assess_copies
 from tasks.close import close_incident
 from tasks.current import current_plan
 from tasks.declare import declare
 from tasks.facts.cold import ColdAssessment, Returned
 from tasks.facts.recovery import Incident, Report
-from tasks.fence import fence
 from tasks.files import find_snapshot, restore_snapshot
 from tasks.gone import (
     gone_files,
@@ -45,6 +45,7 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
     incident: str | None = None,
     detected_at: datetime | None = None,
     force: bool = False,
+    override_fence: str = "",
 ) -> Report:
     """Restore the service at another site from the copy of the backups that is left there, or in the archive.
 
@@ -56,18 +57,19 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
         incident: an incident to resume; a new one where empty.
         detected_at: when the disaster was detected; now where empty.
         force: go on although the old primary takes writes, or a standby could take over.
+        override_fence: as of `fail_over`.
     """
     plan = current_plan()
     case = declare(plan, reason, to_site, incident, detected_at, "cold")
     declared = notify.submit(plan, case, "declared")
     with telling_failure(plan, case):
-        assessment = assess_copies(plan, case, target=target_time, force=force)
+        assessment = assess_copies(plan, case, target=target_time, force=force or bool(override_fence))
         if target_time:  # a run that is resumed may ask for another moment than the first did
             assessment = assessment.model_copy(update={"target": target_time})
 
         ready = activate_infrastructure(plan, case)
         files = restore_files.submit(plan, case, assessment, ready)
-        fenced = fence(plan, case)
+        fenced = fence_site(plan, case, override_fence)
         files.result()
         recovered = recover(plan, case, assessment, ready)
 

@@ -47,10 +47,21 @@ def abort(plan: Plan, incident: str, reason: str) -> str:
             "two sites may take writes",
             f"stop PostgreSQL of {case.failed_site} now, then fail over again",
         )
-    patroni.release(plan, case.failed_site)
+    left = _release(plan, case.failed_site)
     _return_redis(plan, case)
     _record(plan, case.failed_site, incident, reason)
-    return f"{case.failed_site} stays active and takes writes again; nothing was moved"
+    return f"{case.failed_site} stays active and takes writes again; nothing was moved{left}"
+
+
+def _release(plan: Plan, site: str) -> str:
+    """Let the site be a primary again; what is left to do where its own DCS cannot be told now."""
+    try:
+        patroni.release(plan, site)
+    except Transient:
+        if not patroni.has_own_dcs(plan, site):
+            raise
+        return f". Its Patroni does not answer: where it was held, remove standby_cluster when {site} returns"
+    return ""
 
 
 def _return_redis(plan: Plan, case: Incident) -> None:

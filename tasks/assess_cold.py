@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from tasks.clients import held, patroni, postgres
+from tasks.clients import held, patroni, postgres, scope
 from tasks.clients.observation import last_observation
 from tasks.errors import DrError, Refused
 from tasks.facts.cold import ColdAssessment, Copy
@@ -26,11 +26,12 @@ def assess_copies(plan: Plan, incident: Incident, *, target: datetime | None, fo
         force: go on although the old primary takes writes, or a standby could take over.
 
     Raises:
-        Refused: one of these, or no copy can be restored to that moment.
+        Refused: one of these, no copy can be restored to that moment, or the site has a DCS of its own.
         Transient: etcd has no quorum.
     """
     if incident.resumed and (first := first_result(plan, incident, _TITLE)):
         return ColdAssessment.model_validate(first)  # since then the site may have been recovered
+    scope.require_ours(plan, incident.to_site)
     require_moment(target, datetime.now(UTC))
     writable = postgres.writable(plan, plan.sites[incident.failed_site].addresses("postgres"))
     standby = _furthest(plan, incident.to_site)

@@ -35,3 +35,7 @@ class Permanent(DrError):
 
 class Refused(Permanent):
     """Nothing was touched: the request, or the state of the world, forbids it."""
+
+
+class Unproven(Permanent):
+    """Nothing proves that the old site takes no writes: a commander must decide whether to go on."""

@@ -1,5 +1,6 @@
 """What is on record about incidents. No Prefect here: `dr incident` is quick."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ from tasks.facts.base import Fact
 from tasks.facts.recovery import Incident, Report
 from tasks.facts.response import Alarm, Decision, Impact
 from tasks.plan.plan import Plan
+from tasks.policy.fence import read_override
 
 _FLOW_OF = {"switchover": "switch_over", "cold": "recover_cold"}
 _RECORDS = ("alarm", "impact", "decision", "incident", "report")
@@ -101,3 +103,14 @@ def flow_to_resume(record: OnRecord) -> str:
     if record.truth.incident == record.id:
         return _FLOW_OF.get(record.truth.kind, "fail_over")
     return "respond" if record.alarm and record.case is None else "fail_over"
+
+
+def require_override(record: OnRecord, flow: str, commanders: Sequence[str], statement: str) -> None:
+    """Refuse an override that could not be one, before anything is started.
+
+    Raises:
+        Refused: the incident fences nothing, or the statement names no commander or not the failed site.
+    """
+    if record.case is None or flow not in {"fail_over", "recover_cold"}:
+        raise Refused(f"{record.id} has no fence to override", record.state)
+    read_override(statement, commanders, record.case.failed_site)

@@ -3,7 +3,7 @@
 import time
 from datetime import datetime
 
-from tasks.clients import cache, patroni, postgres
+from tasks.clients import cache, patroni, postgres, timelines
 from tasks.clients.truth import Truth, require_epoch
 from tasks.errors import DrError, Permanent
 from tasks.facts.recovery import Incident, Promotion, RedisPromotion
@@ -31,6 +31,10 @@ def promote_postgresql(plan: Plan, incident: Incident, stood: Stood | None = Non
     require_epoch(plan, Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id))
     node = patroni.leader(plan, incident.to_site)
     before = postgres.position(plan, node.host)
+    apart = incident.kind == "failover" and patroni.has_own_dcs(plan, incident.failed_site)
+    if before.in_recovery and apart:
+        # It may come back as a primary, on the timeline that comes next.
+        timelines.leave_out(plan, node.host, before.timeline)
     patroni.promote(plan, incident.to_site)
     written = _first_write(plan, node.host, incident)
     fork = postgres.fork(plan, node.host)

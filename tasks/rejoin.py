@@ -15,7 +15,18 @@ from typing import TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.clients import cache, journal, ledger, patroni, postgres, rebuild, rescue, slots, waldump
+from tasks.clients import (
+    cache,
+    journal,
+    ledger,
+    patroni,
+    postgres,
+    rebuild,
+    rescue,
+    slots,
+    timelines,
+    waldump,
+)
 from tasks.errors import Permanent, Transient
 from tasks.facts.recovery import Divergence, Incident, Promotion, Return
 from tasks.plan.plan import Plan
@@ -107,8 +118,20 @@ def _furthest_node(plan: Plan, site: str, promotion: Promotion) -> tuple[str, li
 
 def _commits_behind(plan: Plan, site: str, host: str, promotion: Promotion) -> list[waldump.Commit]:
     _refuse_a_second_primary(plan, str(plan.sites[site].hosts[host].address))
-    place = (plan, site, host, promotion.old_timeline, promotion.fork_lsn)
-    return waldump.commits_after(*place) if waldump.segments_from(*place) else []
+    return [
+        commit
+        for place in _branch(plan, site, host, promotion)
+        if waldump.segments_from(plan, site, host, *place)
+        for commit in waldump.commits_after(plan, site, host, *place)
+    ]
+
+
+def _branch(plan: Plan, site: str, host: str, promotion: Promotion) -> timelines.Branch:
+    """Where the node went: on along the old timeline and, as a second primary, on timelines of its own."""
+    old, fork = promotion.old_timeline, promotion.fork_lsn
+    if not patroni.has_own_dcs(plan, site):
+        return [(old, fork)]
+    return timelines.branch_of(timelines.histories(plan, site, host), old, fork, promotion.timeline)
 
 
 def _refuse_a_second_primary(plan: Plan, address: str) -> None:
@@ -126,9 +149,11 @@ def _save(
     lines = "\n".join(json.dumps(asdict(row)) for row in rows)
     journal.write(plan, incident.failed_site, incident.id, "diverged/rows.jsonl", lines)
     saved = [f"incidents/{incident.id}/diverged/rows.jsonl"]
-    segments = waldump.segments_from(
-        plan, incident.failed_site, host, promotion.old_timeline, promotion.fork_lsn
-    )
+    segments = [
+        segment
+        for place in _branch(plan, incident.failed_site, host, promotion)
+        for segment in waldump.segments_from(plan, incident.failed_site, host, *place)
+    ]
     for segment in segments:
         name = f"diverged/wal/{segment}"
         data = waldump.read_segment(plan, incident.failed_site, host, segment)

@@ -8,10 +8,10 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.clients import journal, ledger, patroni
 from tasks.evidence import read_deliveries, read_report, read_steps
+from tasks.facts.fence import Fence, Held
 from tasks.facts.recovery import (
     Assessment,
     Divergence,
-    Fence,
     Handover,
     Incident,
     LedgerCount,
@@ -24,6 +24,7 @@ from tasks.facts.recovery import (
 from tasks.facts.replay import Replay
 from tasks.facts.restored import ColdRestore
 from tasks.plan.plan import Plan
+from tasks.policy.fence import fenced
 from tasks.policy.order import recovered
 from tasks.policy.recovery import (
     bound_loss,
@@ -62,7 +63,8 @@ def write_report(  # noqa: PLR0913 -- the evidence is everything the flow found
     loss = bound if missing is None else ledger_loss(missing)
     report = _compose(plan, incident, validation, last_good, loss)
     read = after_promotion(replay, promotion.fork_lsn) if replay else None
-    report = report.model_copy(update={"bound": bound, "restored": restored, "replay": read})
+    told = {"bound": bound, "restored": restored, "replay": read, "fence": fence}
+    report = report.model_copy(update=told | {"verdict": fenced(report.verdict, fence)})
     _publish(plan, incident, report)
     return report
 
@@ -86,7 +88,9 @@ def write_move_report(
 
 
 @task(name="complete the report", cache_policy=NO_CACHE)
-def complete_report(plan: Plan, incident: Incident, divergence: Divergence) -> Report:
+def complete_report(
+    plan: Plan, incident: Incident, divergence: Divergence, held: Held | None = None
+) -> Report:
     """Replace the bound of the loss by the exact figure, once the old site's WAL was read.
 
     Raises:
@@ -98,8 +102,9 @@ def complete_report(plan: Plan, incident: Incident, divergence: Divergence) -> R
     report = before.model_copy(
         update={
             "rpo": loss,
-            "verdict": verdict(before.rto_seconds, loss, plan.tier),
+            "verdict": fenced(verdict(before.rto_seconds, loss, plan.tier), before.fence),
             "divergence": divergence,
+            "second_primaries": held.primaries if held else (),
             "ledger": _count(plan, incident.to_site),
             "steps": tuple(read_steps(plan, incident)),
         }

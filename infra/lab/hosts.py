@@ -4,6 +4,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from infra.lab.home import Home
+from infra.lab.own_dcs import FILE as OWN_DCS
+from infra.lab.own_dcs import own_dcs_file
 from infra.lab.processes import own
 from infra.lab.secrets import EDGE, certificate_paths
 from infra.lab.storage import storage_identities, storage_sockets
@@ -28,6 +30,8 @@ def write_host(  # noqa: PLR0913 -- a host of a site of a plan, in a lab, in a r
     files = host_files(plan, site, host, programs=programs, active=active, secrets=True)
     for path, rendered in files.items():
         _write(root, path, rendered.text, secret=rendered.secret)
+    if "postgres" in programs and plan.sites[site].dcs == "own":
+        _write(root, OWN_DCS, own_dcs_file(plan, site), secret=False)
     if "service" in programs:
         _write(root, "etc/service/database_password", plan.secret("database_service"), secret=True)
         _write(root, "etc/service/redis_password", plan.secret("redis"), secret=True)

@@ -12,6 +12,7 @@ from infra.lab.hosts import remove_sockets, write_edge, write_host
 from infra.lab.network.addresses import site_addresses, world_addresses
 from infra.lab.network.namespaces import Namespaces
 from infra.lab.network.topology import Weather
+from infra.lab.own_dcs import own_dcs_servers
 from infra.lab.preflight import require_programs
 from infra.lab.processes import MARK, Server, kill_all, running
 from infra.lab.repositories import make_repositories
@@ -173,7 +174,8 @@ def status(home: Home) -> dict[str, dict[str, str]]:
     told: dict[str, dict[str, str]] = {}
     for site in plan.sites:
         further = further_servers(home, plan, site) if site == _active(plan) else []
-        for server in (*servers(home, plan, site, *_BASE, *_STACK, _WATCH), *further):
+        known = servers(home, plan, site, *_BASE, *_STACK, _WATCH)
+        for server in (*known, *further, *own_dcs_servers(home, plan, site)):
             told.setdefault(site, {})[server.key.partition("/")[2]] = (
                 "running" if server.key in alive else "dead"
             )
@@ -245,6 +247,7 @@ def _start_stack(home: Home, plan: Plan, site: str, active: str, say: Say) -> No
         return
     say(f"{site}: PostgreSQL, Redis, gateway, service")
     _prepare(home, plan, site, active, *_STACK)
+    _start(home, *own_dcs_servers(home, plan, site))
     database = servers(home, plan, site, "postgres")
     if site == active:
         _start(home, database[0])

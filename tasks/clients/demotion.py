@@ -9,9 +9,9 @@ def demoted_node(plan: Plan, site: str) -> str | None:
     """The node that holds a site's leader key as a standby leader and refuses writes; None if there is none.
 
     Raises:
-        Transient: etcd has no quorum.
+        Transient: etcd has no quorum, or no node of a site with a DCS of its own answers.
     """
-    holder = patroni.leader_key(plan, site)
+    holder = patroni.lock_holder(plan, site)
     return holder if holder and _demoted(plan, site, holder) else None
 
 

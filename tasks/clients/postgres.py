@@ -156,6 +156,22 @@ def _takes_writes(plan: Plan, address: str) -> bool:
     return True
 
 
+def refuses_writes(plan: Plan, address: str, *, timeout: float = 2.0) -> bool:
+    """Whether a node says that it is read-only to a write that is tried on it.
+
+    Raises:
+        Transient, Permanent: see `connected`; it was not this that kept it from writing.
+    """
+    try:
+        with connected(plan, address, timeout=timeout) as connection:
+            connection.execute("update naas_dr.heartbeat set at = clock_timestamp()")
+    except Permanent as error:
+        if isinstance(error.__cause__, psycopg.errors.ReadOnlySqlTransaction):
+            return True
+        raise
+    return False
+
+
 def receivers(plan: Plan, address: str) -> set[str]:
     """The names of the nodes that stream WAL from a node now.
 

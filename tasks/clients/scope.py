@@ -12,12 +12,25 @@ from typing import Any
 
 from tasks.clients.etcd import Entry
 from tasks.clients.layout import scope_of, slot_of
-from tasks.clients.patroni import read_config
+from tasks.clients.patroni import has_own_dcs, read_config
 from tasks.clients.truth import etcd_of
-from tasks.errors import Transient
+from tasks.errors import Refused, Transient
 from tasks.plan.plan import Plan
 
 _CONFIG, _INITIALIZE = "config", "initialize"
+
+
+def require_ours(plan: Plan, site: str) -> None:
+    """Refuse a site whose DCS is its own: its scope cannot be begun anew from here.
+
+    Raises:
+        Refused: it is.
+    """
+    if has_own_dcs(plan, site):
+        raise Refused(
+            f"{site} has a DCS of its own: the record of its Patroni cluster cannot be begun anew from here",
+            hint="restore beside with `dr run restore-database`, and have `patronictl remove` its scope by hand",
+        )
 
 
 def record_of(plan: Plan, site: str) -> dict[str, str]:

@@ -15,8 +15,19 @@ from tasks.errors import Permanent
 from tasks.plan.plan import Plan
 
 _COMMIT = re.compile(r"tx:\s+(\d+), lsn: (\S+),.*desc: COMMIT (\S+ \S+) UTC(?:.*; subxacts:((?: \d+)+))?")
-_SEGMENT = re.compile(r"[0-9A-F]{24}")
+# Where a node was promoted, the segment in which its timeline was left is kept as partial.
+_SEGMENT = re.compile(r"[0-9A-F]{24}(?:\.partial)?")
 _MISSED = re.compile(r'could not find file "([0-9A-F]{24})"')
+_DUMP = """
+wal={wal}
+if ls "$wal"/{timeline}*.partial >/dev/null 2>&1; then
+    links=$(mktemp -d) && trap 'rm -rf "$links"' EXIT
+    ln -s "$wal"/{timeline}* "$links" && cd "$links"
+    for partial in *.partial; do mv -n "$partial" "${{partial%.partial}}"; done
+    wal=$links
+fi
+TZ=UTC {command} --path="$wal" 2>&1 || true
+"""
 # A recycled segment holds old pages behind the last one; a record that was torn by the end goes on in none.
 _END_OF_WAL = (
     "invalid record length",
@@ -47,13 +58,14 @@ def commits_after(plan: Plan, site: str, host: str, timeline: int, lsn: str) -> 
     layout = Layout.of(plan, site, host)
     command = [
         f"{plan.access.postgres_bin}/pg_waldump",
-        f"--path={layout.data_dir}/pg_wal",
         f"--timeline={timeline}",
         f"--start={lsn}",
         "--rmgr=Transaction",
     ]
     # pg_waldump ends with an error where WAL ends, so its words decide and not its exit code.
-    script = f"TZ=UTC {shlex.join(command)} 2>&1 || true"
+    script = _DUMP.format(
+        wal=shlex.quote(f"{layout.data_dir}/pg_wal"), timeline=f"{timeline:08X}", command=shlex.join(command)
+    )
     text = run_on(plan, str(plan.sites[site].hosts[host].address), ["sh", "-c", script], timeout=120)
     errors = [line for line in text.splitlines() if "error:" in line]
     last = max(segments_from(plan, site, host, timeline, lsn), default="")

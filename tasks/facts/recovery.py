@@ -7,6 +7,7 @@ from pydantic import Field
 
 from tasks.facts.base import Fact
 from tasks.facts.communication import Delivery
+from tasks.facts.fence import Fence
 from tasks.facts.replay import Replay, Stood
 from tasks.facts.restored import ColdRestore
 from tasks.facts.services import Activation
@@ -88,18 +89,6 @@ class Observation(Fact):
     next_xid: int
     last_commit: datetime | None
     peak_rate: float
-
-
-class Fence(Fact):
-    """Proof that the old primary takes no more writes.
-
-    Attributes:
-        proven_at: when the last of it was seen.
-        proof: what was seen.
-    """
-
-    proven_at: datetime
-    proof: str
 
 
 class Handover(Fact):
@@ -238,6 +227,8 @@ class Report(Fact):
     """The evidence of one incident.
 
     Attributes:
+        fence: how the old primary was kept from writing; none of a planned move.
+        second_primaries: nodes of the old site that took writes again when it came back.
         told: who was told of it, and what became of each message.
         replay: of a failover, the archived WAL that the standby lacked.
         write_pause_seconds: of a planned move, from when the old primary was told to stop to the first order
@@ -261,6 +252,8 @@ class Report(Fact):
     rpo: Loss
     bound: Loss
     ledger: LedgerCount | None
+    fence: Fence | None = None
+    second_primaries: tuple[str, ...] = ()
     told: tuple[Delivery, ...] = ()
     divergence: Divergence | None = None
     restored: ColdRestore | None = None

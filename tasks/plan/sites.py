@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from tasks.plan.base import Block
+from tasks.plan.fencing import Fencing
 from tasks.plan.infrastructure import Infrastructure
 from tasks.plan.schedule import Schedule
 from tasks.plan.services import Priority, Turn
@@ -93,9 +94,16 @@ class Storage(Block):
 
 
 class Site(Block):
-    """One region's stack."""
+    """One region's stack.
+
+    `dcs` says where the site's Patroni cluster keeps its configuration and its leader: shared is the plan's
+    etcd, own is whatever the site has (etcd, Consul, ZooKeeper, Kubernetes), which nothing here ever talks to.
+    `fence` is for a site with its own.
+    """
 
     role: Role
+    dcs: Literal["shared", "own"] = "shared"
+    fence: Fencing | None = None
     hosts: Annotated[dict[Name, Host], Field(min_length=1)]
     storage: Storage
 

@@ -8,6 +8,7 @@ from tasks.facts.recovery import LedgerCount, Loss, Phases, Report, StepRecord
 from tasks.facts.replay import Replay
 from tasks.facts.restored import ColdRestore
 from tasks.facts.services import Activation
+from tasks.policy.fence_words import fence_attempts, fence_notice, fence_rows
 
 
 def report_markdown(report: Report) -> str:
@@ -22,6 +23,7 @@ def report_markdown(report: Report) -> str:
         ("detect, decide, execute, verify", phase_words(took)),
         *_pause_rows(report.write_pause_seconds),
         ("RPO", f"{loss_words(report.rpo)}, of {targets.rpo_seconds:.0f} s allowed"),
+        *fence_rows(report),
         ("first order served", f"{report.first_write_at:%Y-%m-%d %H:%M:%S.%f} UTC"),
         ("ledger", _ledger_words(report.ledger)),
         *([("archived WAL", replay_words(report.replay))] if report.replay else []),
@@ -31,8 +33,11 @@ def report_markdown(report: Report) -> str:
     ]  # fmt: skip
     rows += _restored(report.restored) if report.restored else []
     return "\n".join(
-        [f"# {report.incident}", "", *_table(("what", "measured"), rows), "", steps_markdown(report.steps)]
-    )
+        [
+            f"# {report.incident}", "", *(f"{line}\n" for line in fence_notice(report)),
+            *_table(("what", "measured"), rows), *fence_attempts(report.fence), "", steps_markdown(report.steps),
+        ]
+    )  # fmt: skip
 
 
 def _pause_rows(seconds: float | None) -> list[tuple[str, str]]:

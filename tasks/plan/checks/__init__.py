@@ -4,13 +4,14 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tasks.plan.checks import database, policy, protection, services, sites, traffic, validation
+from tasks.plan.checks import database, fencing, policy, protection, services, sites, traffic, validation
 from tasks.plan.mistakes import Mistake
 
 _CHECKS = (
     *sites.CHECKS,
     *traffic.CHECKS,
     *database.CHECKS,
+    *fencing.CHECKS,
     *policy.CHECKS,
     *protection.CHECKS,
     *validation.CHECKS,

@@ -52,6 +52,14 @@ def test_what_only_looks_wrong_is_accepted(good, check):
     assert check(good)[0] == 0
 
 
+def test_a_site_may_have_a_dcs_of_its_own_with_or_without_fence_commands(good, check):
+    spoil(good, f"{EAST}.dcs", "own")
+    assert check(good)[0] == 0
+    off = {"name": "power-off", "command": "power off {site}", "proves": True, "timeout": "2 minutes"}
+    spoil(good, f"{EAST}.fence", {"commands": [off]})
+    assert check(good)[0] == 0
+
+
 def test_every_mistake_is_told_at_once(good, check):
     planted = {
         "service.colour": "blue",
