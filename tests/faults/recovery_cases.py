@@ -1,4 +1,4 @@
-"""The cases of the recovery matrix: every strategy, killed at each of its steps and at any moment, and struck."""
+"""The cases of the recovery matrix: every strategy, killed at each step and at any moment, and struck."""
 
 import os
 from dataclasses import dataclass

@@ -18,7 +18,7 @@ import psutil
 
 from infra.lab.network import commands, control
 from infra.lab.network.state import State
-from infra.lab.network.topology import NAMESPACES, WORLD, Topology, Trouble, Weather
+from infra.lab.network.topology import NAMESPACES, WORLD, Cut, Topology, Trouble, Weather
 from tasks.clients import command
 from tasks.errors import DrError, Refused
 
@@ -136,8 +136,8 @@ class Namespaces:
             Transient: the link did not answer.
         """
         now = self._now(site)
-        cuts = {**now.cuts, site: "everything" if world else "sites"}
-        self._make(replace(now, cuts=cuts))
+        cut: Cut = "everything" if world else "sites"
+        self._make(replace(now, cuts={**now.cuts, site: cut}))
 
     def worsen(self, site: str, weather: Weather) -> None:
         """Let a site's packets take longer, or get lost; raises as `cut` does."""
