@@ -1,4 +1,4 @@
-"""What strikes a recovery from outside: the control plane, the surviving sites, the lines, second triggers."""
+"""What strikes a recovery from outside: control plane, surviving sites, lines, second triggers."""
 
 import shutil
 import threading
@@ -152,7 +152,7 @@ def _site_down(role: Role, lab: Campaign) -> Iterator[None]:
 
 
 def _database_is_lost(lab: Campaign, flow: str) -> Ended:
-    """Prefect's server and its database die as soon as the run has been asked for, with all that they knew."""
+    """Prefect's server and its database die as soon as the run was asked for, with all they knew."""
     site, began = lab.plan.site_of("dr"), time.monotonic()
     with suppress(DrError):
         trigger(_api(lab), flow, {}, str(uuid4()))
@@ -225,9 +225,12 @@ def _disk_full(role: Role, lab: Campaign) -> Iterator[None]:
 
 def _until_streaming(lab: Campaign, site: str) -> None:
     wanted = len(lab.plan.sites[site].running("postgres"))
-    _until(
-        lambda: sum(m.state in {"running", "streaming"} for m in patroni.members(lab.plan, site)) == wanted
-    )
+
+    def all_stream() -> bool:
+        well = [it for it in patroni.members(lab.plan, site) if it.state in {"running", "streaming"}]
+        return len(well) == wanted
+
+    _until(all_stream)
 
 
 def _until_leader(lab: Campaign, site: str) -> None:

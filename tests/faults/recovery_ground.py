@@ -1,4 +1,4 @@
-"""The ground of the recovery matrix: the service at its home and whole before each case, and looked at after."""
+"""The ground of the recovery matrix: the service at home and whole before each case, looked at after."""
 
 import time
 from dataclasses import dataclass

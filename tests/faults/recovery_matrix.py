@@ -1,9 +1,10 @@
 """`make faults`: recoveries under faults, each to the right end or to a clear stop that `resume` finishes.
 
-Every strategy is killed before and after the record of each of its steps and at random moments, then resumed;
-and struck by the faults of recovery_faults.py. Under a load with a ledger, and beside writers straight at every
-node. `SAMPLE=20 SEED=7` runs a repeatable part; `STRATEGY` and `FAULT` narrow it, `MOMENTS` is how many random
-moments there are. Writes build/faults.json: each case's name, outcome, split_brain_writes, lost and reported.
+Every strategy is killed before and after the record of each of its steps and at random moments, then
+resumed; and struck by the faults of recovery_faults.py. Under a load with a ledger, and beside writers
+straight at every node. `SAMPLE=20 SEED=7` runs a repeatable part; `STRATEGY` and `FAULT` narrow it, `MOMENTS`
+is how many random moments there are. Writes build/faults.json: each case's name, outcome,
+split_brain_writes, lost and reported.
 """
 
 import json
