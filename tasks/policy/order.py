@@ -52,8 +52,9 @@ def stopped(turns: Turns, failed: Collection[str]) -> dict[str, str]:
     """
     held: dict[str, str] = {}
     for name in (each for wave in waves(turns) for each in wave if each not in failed):
-        missing = [wanted for wanted in turns[name].depends_on if wanted in failed or wanted in held]
-        held |= {name: wanted for wanted in missing[:1]}
+        missing = (wanted for wanted in turns[name].depends_on if wanted in failed or wanted in held)
+        if wanted := next(missing, ""):
+            held[name] = wanted
     return held
 
 
