@@ -57,6 +57,12 @@ class Pair:
             self.sql(f"select pg_logical_emit_message(false, 'fill', repeat('x', {MIB})) as lsn")
         return self._archived(begun)
 
+    def new_timeline(self):
+        """What a failover inside the primary's site does to its WAL."""
+        data = self.folder / "primary"
+        _run(f"touch {data}/standby.signal && {BINARIES}/pg_ctl -w -D {data} restart")
+        _run(f"{BINARIES}/pg_ctl -w -D {data} promote")
+
     def _segment(self):
         return Segment.holding(
             1, parse_lsn(self.sql("select pg_current_wal_insert_lsn()::text as lsn")["lsn"])
@@ -64,9 +70,8 @@ class Pair:
 
     def _archived(self, segment):
         """Wait for the primary's archiver."""
-        while (
-            self.sql("select last_archived_wal as name from pg_stat_archiver")["name"] or ""
-        ) < segment.name():
+        query = "select coalesce(last_archived_wal, '') as name from pg_stat_archiver"
+        while self.sql(query)["name"] < segment.name():
             time.sleep(0.1)
         return segment
 

@@ -1,6 +1,8 @@
 """A standby without its upstream reads what its archive has, however the upstream is gone."""
 
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from bare_standby import MUTE, NOBODY, STANDBY, running_pair, segment_end
@@ -16,12 +18,12 @@ SEGMENTS = 3
 
 
 @pytest.fixture(params=[NOBODY, MUTE], ids=["refuses", "is silent"], scope="module")
-def pair(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pair", numbered=True)
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)
-    with running_pair(folder, request.param) as pair:
-        yield pair
+def pair(request):
+    # The servers' account must reach it.
+    with TemporaryDirectory(prefix="pair-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        with running_pair(Path(folder), request.param) as pair:
+            yield pair
 
 
 def replayed():
@@ -82,3 +84,14 @@ def test_a_receiver_is_out_of_reach_of_sql(pair):
     row = pair.sql(query, STANDBY)
     assert row is not None
     assert not row["ended"]
+
+
+def test_it_goes_on_to_a_newer_timeline_whose_history_is_there(pair):
+    before = pair.rows()
+    pair.put_on_shelf(1)
+    pair.new_timeline()
+    last = pair.put_on_shelf(2)
+    pair.bring()
+    assert read(pair, last)
+    assert pair.rows() == before + 300
+    assert look(pair, STANDBY).timeline == last.timeline == 2
