@@ -1,0 +1,138 @@
+"""A PostgreSQL primary that archives into one directory, and a standby that reads its WAL from another."""
+
+import shlex
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+from infra.lab.processes import as_account, own
+from tasks.clients import postgres
+from tasks.clients.walnames import SEGMENT_SIZE, Segment, parse_lsn
+
+BINARIES = "/usr/lib/postgresql/15/bin"
+PRIMARY, STANDBY, NOBODY, MUTE = (f"127.88.1.{n}" for n in (1, 2, 3, 4))
+MIB = 1024 * 1024
+
+
+class Pair:
+    """As much of a plan as a client of PostgreSQL needs, and two servers.
+
+    Attributes:
+        shelf: where the primary archives.
+        store: where the standby looks; nothing comes there by itself.
+        is_silent: whether the upstream takes connections and says nothing.
+    """
+
+    service = SimpleNamespace(database="postgres")
+    access = SimpleNamespace(shell="sh -c")  # noqa: S604 - the name of the setting
+
+    def __init__(self, folder, upstream):
+        self.is_silent = upstream == MUTE
+        self.shelf, self.store, self.folder = folder / "shelf", folder / "store", folder
+        for each in (folder, self.shelf, self.store):
+            each.mkdir(exist_ok=True)
+            own(each)
+
+    def secret(self, _name):
+        return "none"
+
+    def sql(self, query, address=PRIMARY):
+        with postgres.connected(self, address, timeout=60) as connection:
+            return connection.execute(query).fetchone()
+
+    def put_on_shelf(self, segments):
+        """Rows in some segments of their own; the last of these segments."""
+        for _ in range(segments):
+            self.sql("insert into rows select generate_series(1, 100) returning 1")
+            name = self.sql("select pg_walfile_name(pg_switch_wal()) as name")["name"]
+        return self._archived(Segment.parse(name))
+
+    def end_within_a_record(self):
+        """Fill the segment so that a record begins in it and ends in the next one; the segment."""
+        begun = self._segment()
+        while self._segment() == begun:
+            self.sql(f"select pg_logical_emit_message(false, 'fill', repeat('x', {MIB})) as lsn")
+        return self._archived(begun)
+
+    def new_timeline(self):
+        """What a failover inside the primary's site does to its WAL."""
+        data = self.folder / "primary"
+        _run(f"touch {data}/standby.signal && {BINARIES}/pg_ctl -w -D {data} restart")
+        _run(f"{BINARIES}/pg_ctl -w -D {data} promote")
+
+    def _segment(self):
+        return Segment.holding(
+            1, parse_lsn(self.sql("select pg_current_wal_insert_lsn()::text as lsn")["lsn"])
+        )
+
+    def _archived(self, segment):
+        """Wait for the primary's archiver."""
+        query = "select coalesce(last_archived_wal, '') as name from pg_stat_archiver"
+        while self.sql(query)["name"] < segment.name():
+            time.sleep(0.1)
+        return segment
+
+    def bring(self, *, but=()):
+        """Copy what is on the shelf to where the standby looks."""
+        for path in self.shelf.iterdir():
+            if path.name not in but:
+                shutil.copy(path, self.store)
+                own(self.store / path.name)
+
+    def rows(self):
+        return self.sql("select count(*) as rows from rows", STANDBY)["rows"]
+
+
+def segment_end(segment):
+    return segment.end(SEGMENT_SIZE)
+
+
+@contextmanager
+def running_pair(folder, upstream):
+    """A pair whose standby asks an address for its WAL: one that refuses, or that never answers."""
+    pair = Pair(folder, upstream)
+    first, second = folder / "primary", folder / "standby"
+    archive = {"archive_mode": "on", "archive_command": f"cp %p {pair.shelf}/%f", "autovacuum": "off"}
+    restore = {
+        "restore_command": f"cp {pair.store}/%f %p",
+        "primary_conninfo": f"host={upstream} user=postgres",
+    }
+    _run(f"{BINARIES}/initdb -D {first} -U postgres -A trust -N")
+    _run(f"echo host all,replication all 127.0.0.0/8 trust >> {first}/pg_hba.conf")
+    with _mute(), _server(first, PRIMARY, archive):
+        _psql(PRIMARY, "create table rows (n int)")
+        _run(f"{BINARIES}/pg_basebackup -D {second} -h {PRIMARY} -U postgres -c fast -X stream -R")
+        with _server(second, STANDBY, restore):
+            yield pair
+
+
+@contextmanager
+def _server(data, address, settings):
+    settings = {"listen_addresses": address, "unix_socket_directories": "", "fsync": "off", **settings}
+    options = " ".join(f"-c {name}={shlex.quote(str(value))}" for name, value in settings.items())
+    _run(f"{BINARIES}/pg_ctl -w -t 60 -D {data} -l {data}.log -o {shlex.quote(options)} start")
+    try:
+        yield
+    finally:
+        _run(f"{BINARIES}/pg_ctl -w -t 60 -D {data} -m immediate stop")
+
+
+@contextmanager
+def _mute():
+    """A server that takes connections and says nothing."""
+    with socket.socket() as server:
+        server.bind((MUTE, 5432))
+        server.listen()
+        yield
+
+
+def _psql(address, query):
+    _run(f"psql -q -h {address} -U postgres -c {shlex.quote(query)}")
+
+
+def _run(script):
+    argv = [*as_account(), "sh", "-c", script]
+    subprocess.run(argv, check=True, capture_output=True, timeout=120, cwd="/")
