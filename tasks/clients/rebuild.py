@@ -21,7 +21,9 @@ RESTORED = "restored from its own site's repository"
 COPIED = "copied from another server"
 _ANSWER_S = 30
 # A node without data has nothing to rewind: it need not be told.
-_HEARD = 'if [ -e "$1/global/pg_control" ]; then cat "$1/patroni.dynamic.json" 2>/dev/null || :; else echo; fi'
+_HEARD = (
+    'if [ -e "$1/global/pg_control" ]; then cat "$1/patroni.dynamic.json" 2>/dev/null || :; else echo; fi'
+)
 # PostgreSQL sets the label aside once it has recovered by it; two labels of one backup differ by their inode.
 _LABEL = """
 for name in backup_label backup_label.old; do

@@ -7,8 +7,8 @@ import yaml
 
 from infra.render import host_files
 from infra.replicas.from_repository import (
-    Upstream,
     UnusableError,
+    Upstream,
     main,
     newest_backup,
     parse_history,
@@ -83,7 +83,9 @@ def test_the_newest_backup_on_the_line_is_taken():
         backup("LATER_TIMELINE", 4, "0/5000100"),
         backup("DAMAGED", 3, "0/B000100", error=True),
         backup("OTHER_DATABASE", 3, "0/B000100", database={"id": 2, "repo-key": 1}),
-        backup("OVER_A_TURN", 2, "0/9000100", archive={"start": "0" * 7 + "1" + "0" * 16, "stop": "0" * 7 + "2" + "0" * 16}),
+        backup(
+            "OVER_A_TURN", 2, "0/9000100", archive={"start": f"{1 << 64:024X}", "stop": f"{2 << 64:024X}"}
+        ),
     ],
     ids=lambda each: each["label"],
 )
@@ -133,7 +135,12 @@ def test_segments_are_named_as_postgresql_names_them():
     ("connection", "why"), [("", "no server to follow"), ("host=127.0.0.1 port=1", "does not answer")]
 )
 def test_where_nobody_can_be_asked_patroni_takes_its_next_method(tmp_path, capsys, connection, why):
-    words = ["--psql", f"{PLAN.access.postgres_bin}/psql", "--pgbackrest", "pgbackrest --stanza=naas-postgres"]
+    words = [
+        "--psql",
+        f"{PLAN.access.postgres_bin}/psql",
+        "--pgbackrest",
+        "pgbackrest --stanza=naas-postgres",
+    ]
     given = ["--keep_data=True", "--no_leader=True", "--scope=naas", "--role=replica"]
     assert main([*words, *given, f"--datadir={tmp_path}/data", f"--connstring={connection}"]) == 1
     assert why in capsys.readouterr().err
@@ -147,7 +154,11 @@ def test_every_node_tries_its_own_repository_before_another_server():
             node = yaml.safe_load(files["etc/patroni/10-patroni.yml"].text)
             own = node["postgresql"]
             standby = node["bootstrap"]["dcs"].get("standby_cluster", own)
-            assert own["create_replica_methods"] == standby["create_replica_methods"] == ["pgbackrest", "basebackup"]
+            assert (
+                own["create_replica_methods"]
+                == standby["create_replica_methods"]
+                == ["pgbackrest", "basebackup"]
+            )
             command = own["pgbackrest"]["command"].split()
             assert command[1].endswith("/etc/patroni/from_repository.py")
             assert not files["etc/patroni/from_repository.py"].secret
