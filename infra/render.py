@@ -8,12 +8,11 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files as files_of
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from infra.platform.render import platform_files
 from tasks.clients.layout import REDIS_MASTER, Layout, scope_of, sentinel_user_of, service_file, slot_of
@@ -36,7 +35,8 @@ Files = dict[str, Rendered]
 @cache
 def _templates() -> Environment:
     return Environment(
-        loader=PackageLoader("infra", "templates"),
+        # A program of a host is rendered as it is.
+        loader=ChoiceLoader([PackageLoader("infra", "templates"), PackageLoader("infra", "replicas")]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -73,18 +73,11 @@ def host_files(  # noqa: PLR0913 -- a host is named by its plan, site and name; 
         if secrets:
             for path, template in _SECRET.get(program, {}).items():
                 files[path] = Rendered(_templates().get_template(template).render(context), secret=True)
-        if program == "postgres":
-            files["etc/patroni/from_repository.py"] = Rendered(_replica_method())
         if program == "service":
             files["etc/service/service.json"] = Rendered(_service_config(plan, context))
             for name in plan.services:
                 files[service_file(name)] = Rendered(_further_config(plan, context, name))
     return files
-
-
-def _replica_method() -> str:
-    """What Patroni runs on a database host to make a replica: a program that needs nothing of ours there."""
-    return files_of("infra.replicas").joinpath("from_repository.py").read_text(encoding="utf-8")
 
 
 def endpoint_config(plan: Plan, active: str) -> str:
@@ -109,6 +102,7 @@ _PLAIN: Mapping[Program, Mapping[str, str]] = {
     "etcd": {"etc/etcd/etcd.yml": "etcd.yml.j2"},
     "postgres": {
         "etc/patroni/10-patroni.yml": "patroni.yml.j2",
+        "etc/patroni/from_repository.py": "from_repository.py",
         "etc/pgbackrest/pgbackrest.conf": "pgbackrest.conf.j2",
     },
     "gateway": {"etc/haproxy/haproxy.cfg": "gateway.cfg.j2"},

@@ -1,4 +1,4 @@
-"""Have the returning site's own repository lead to the new primary, so that nothing crosses the ocean twice."""
+"""Have the returning site's own repository lead to the new primary: little need cross the ocean."""
 
 from tasks.clients import patroni, pgbackrest
 from tasks.clients.objects import Bucket

@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 _ASK_S = 120
@@ -122,7 +123,7 @@ def require_line(upstream: Upstream, timeline: int, archived: Sequence[str]) -> 
     if f"{upstream.timeline + 1:08X}.history" in names:
         raise UnusableError(f"the repository knows timeline {upstream.timeline + 1}, the server does not")
     line = [*upstream.left, upstream.timeline]
-    for parent, child in zip(line, line[1:], strict=False):
+    for parent, child in pairwise(line):
         first = segment_name(child, upstream.left[parent], upstream.segment_size)
         if parent >= timeline and first not in names:
             raise UnusableError(f"{first}, where timeline {child} begins, is not in the repository")

@@ -1,4 +1,4 @@
-"""What cannot be rewound is saved from first, then made anew from its own site's repository: near, and equal."""
+"""What cannot be rewound is saved from first, then made anew from its own site's repository."""
 
 import re
 import time
@@ -34,7 +34,7 @@ pytestmark = [
 
 BALLAST = """
 create table ballast as
-select n, md5(n::text) || md5((n + 1)::text) || md5((n + 2)::text) as text from generate_series(1, 1500000) n
+select n, md5(n::text) || md5((n + 1)::text) || md5((n + 2)::text) as text from generate_series(1, 1000000) n
 """
 _PAGE = 8192
 _REMOVED = re.compile(r"^(\S+ \S+) WARNING: remove_data_directory_on_rewind_failure is set", re.MULTILINE)
@@ -110,10 +110,10 @@ def assert_equal(lab, *sites, patience_s=20):
             break
         assert time.monotonic() < deadline, found
         time.sleep(0.5)
-    assert first[f"{lab.plan.service.database}/ballast"].rows == 1500000
+    assert first[f"{lab.plan.service.database}/ballast"].rows == 1000000
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(800)
 def test_a_site_that_cannot_be_rewound_is_restored_from_its_own_repository(labs):
     lab = labs.fresh("namespaces")
     old, new = lab.plan.site_of("primary"), lab.plan.site_of("dr")
@@ -143,7 +143,7 @@ def test_a_site_that_cannot_be_rewound_is_restored_from_its_own_repository(labs)
     assert ways == dict.fromkeys(nodes, rebuild.RESTORED)
     assert_saved_before_removed(lab, old)
     assert assert_exact(lab, bound) > 0
-    assert crossed < size / 4
+    assert crossed < size / 3
     assert_equal(lab, old, new)
     assert_one_redis_master(lab, new)
     assert patroni.REBUILD not in patroni.read_config(lab.plan, old)["postgresql"]

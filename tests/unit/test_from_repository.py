@@ -84,10 +84,7 @@ def test_the_newest_backup_on_the_line_is_taken():
         backup("DAMAGED", 3, "0/B000100", error=True),
         backup("OTHER_DATABASE", 3, "0/B000100", database={"id": 2, "repo-key": 1}),
         backup(
-            "OVER_A_TURN",
-            2,
-            "0/9000100",
-            archive={"start": "0" * 7 + "1" + "0" * 16, "stop": "0" * 7 + "2" + "0" * 16},
+            "OVER_A_TURN", 2, "0/9000100", archive={"start": f"{1 << 64:024X}", "stop": f"{2 << 64:024X}"}
         ),
     ],
     ids=lambda each: each["label"],

@@ -16,9 +16,7 @@ SITE = PLAN.site_of("primary")
 # As PostgreSQL 15 and pgBackRest 2.45 write them; the number is the file's.
 OWN = "41\nSTART WAL LOCATION: 0/2000028\nBACKUP METHOD: streamed\nLABEL: pg_basebackup base backup\n"
 BASE = "57\nSTART WAL LOCATION: 0/8000028\nBACKUP METHOD: streamed\nLABEL: pg_basebackup base backup\n"
-REPOSITORY = (
-    "58\nSTART WAL LOCATION: 0/4000028\nBACKUP METHOD: streamed\nLABEL: pgBackRest backup started at 2026\n"
-)
+REPOSITORY = "58\nSTART WAL LOCATION: 0/4000028\nBACKUP METHOD: streamed\nLABEL: pgBackRest backup started\n"
 REWIND = "59\nSTART WAL LOCATION: 0/6000028\nBACKUP METHOD: pg_rewind\nBACKUP FROM: standby\n"
 
 
