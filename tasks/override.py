@@ -46,7 +46,7 @@ def went_unproven(plan: Plan, incident: Incident) -> Fence | None:
     return Fence.model_validate(first) if first else None
 
 
-("look for a commander's word", times=5, delay=0.5)
+@retried("look for a commander's word", times=5, delay=0.5)
 def given_override(plan: Plan, incident: Incident, statement: str) -> FenceOverride | None:
     """The word that this run was started with, or that is on record; None where there is none.
 

@@ -59,7 +59,12 @@ def write_report(  # noqa: PLR0913 -- the evidence is everything the flow found
     loss = bound if missing is None else ledger_loss(missing)
     report = _compose(plan, incident, validation, last_good, loss)
     report = report.model_copy(
-        update={"bound": bound, "restored": restored, "fence": fence, "verdict": fenced(report.verdict, fence)}
+        update={
+            "bound": bound,
+            "restored": restored,
+            "fence": fence,
+            "verdict": fenced(report.verdict, fence),
+        }
     )
     _publish(plan, incident, report)
     return report

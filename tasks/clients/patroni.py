@@ -39,9 +39,7 @@ class _Record(Protocol):
     def read_config(self, plan: Plan, site: str) -> dict[str, Any]:
         """A scope's dynamic configuration."""
 
-    def edit_config(
-        self, plan: Plan, site: str, change: Callable[[dict[str, Any]], dict[str, Any]]
-    ) -> None:
+    def edit_config(self, plan: Plan, site: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Change it, unless it changed under us."""
 
 

@@ -116,7 +116,9 @@ def assert_streams(lab, site):
 
 def assert_same_rows(lab, old, new):
     """Every node of the old site comes to have what the new primary has, to the row."""
-    query = "select count(*) as n, md5(coalesce(string_agg(id::text, ',' order by id), '')) as sum from orders"
+    query = (
+        "select count(*) as n, md5(coalesce(string_agg(id::text, ',' order by id), '')) as sum from orders"
+    )
 
     def rows(address):
         with postgres.connected(lab.plan, address) as connection:

@@ -122,7 +122,14 @@ def test_a_proven_fence_has_no_red():
 
 
 def diverged(seconds, **changed):
-    fields = {"node": "a", "commits": 3, "with_rows": 2, "unacknowledged": 0, "first_commit": NOON, "saved": ()}
+    fields = {
+        "node": "a",
+        "commits": 3,
+        "with_rows": 2,
+        "unacknowledged": 0,
+        "first_commit": NOON,
+        "saved": (),
+    }
     return Divergence(**fields | {"last_commit": NOON + timedelta(seconds=seconds)} | changed)
 
 

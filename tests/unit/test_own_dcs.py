@@ -211,7 +211,8 @@ def test_a_site_that_answers_is_fenced_by_its_own_patroni(plan, scope, site, rec
     assert scope.config["standby_cluster"]["port"] == 1
 
 
-def test_a_primary_that_does_not_obey_is_no_proof(plan, scope, site, records, incident, monkeypatch):
+@pytest.mark.usefixtures("records")
+def test_a_primary_that_does_not_obey_is_no_proof(plan, scope, site, incident, monkeypatch):
     monkeypatch.setattr(tasks.fence, "_patience_s", lambda _: 1)
     scope.stubborn = {scope.names[2]}
     with site(*scope.names), pytest.raises(Unproven, match="takes writes"):
@@ -275,7 +276,9 @@ def test_a_silent_site_without_a_proving_command_that_succeeds_is_not_proven(
 
 
 def test_what_a_command_says_is_kept_without_secrets(plan, monkeypatch):
-    monkeypatch.setattr("tasks.clients.fence_commands.masker", lambda _: lambda text: text.replace("hunter2", "***"))
+    monkeypatch.setattr(
+        "tasks.clients.fence_commands.masker", lambda _: lambda text: text.replace("hunter2", "***")
+    )
     said = FenceCommand.model_validate(command("power", "echo key hunter2; echo key hunter2 >&2"))
     assert run_fence_command(plan, SITE, said) == "key ***"
     failed = FenceCommand.model_validate(command("power", "echo key hunter2 >&2; exit 1"))
@@ -335,7 +338,9 @@ def test_without_a_server_nothing_goes_on_and_the_hint_says_how(lost, quiet):
     assert "fence-override.json" not in lost
 
 
-@pytest.mark.parametrize("statement", ["us-east-1 is fine", "I, ada-lindqvist, know", "I, mallory, say us-east-1"])
+@pytest.mark.parametrize(
+    "statement", ["us-east-1 is fine", "I, ada-lindqvist, know", "I, mallory, say us-east-1"]
+)
 def test_a_statement_that_is_no_override_changes_nothing(lost, statement):
     with pytest.raises(Refused):
         fenced_in_a_flow(statement)
@@ -358,7 +363,9 @@ def test_a_resumed_run_stays_unproven_though_the_site_is_stopped_by_then(lost, s
 
 
 def test_a_word_on_record_is_no_word_where_there_is_proof(lost, scope, site):
-    lost["fence-override.json"] = '{"commander": "ada-lindqvist", "statement": "x", "at": "2026-01-01T12:00:00Z"}'
+    lost["fence-override.json"] = (
+        '{"commander": "ada-lindqvist", "statement": "x", "at": "2026-01-01T12:00:00Z"}'
+    )
     WORLD["incident"] = WORLD["incident"].model_copy(update={"resumed": True})
     with site(*scope.names):
         assert fenced_in_a_flow().proven
@@ -392,7 +399,8 @@ def test_a_site_that_returns_as_a_primary_is_held_and_seen(plan, scope, site, in
     assert scope.config["standby_cluster"]["port"] == 1
 
 
-def test_a_site_with_a_silent_node_is_not_held(plan, scope, site, incident, elsewhere, monkeypatch):
+@pytest.mark.usefixtures("elsewhere")
+def test_a_site_with_a_silent_node_is_not_held(plan, scope, site, incident, monkeypatch):
     monkeypatch.setattr(tasks.hold, "_RETURN_S", 0.2)
     with site(*scope.names[:2]), pytest.raises(Permanent, match="us-east-1 is not held"):
         tasks.hold.hold_returned.fn(plan, incident)
