@@ -98,13 +98,14 @@ def _by_patroni(plan: Plan, site: str) -> FenceAttempt:
     while True:
         nodes = look_at_nodes(plan, site)
         state = state_of(nodes)
-        proved = state == "proven" and held == _TOLD
-        if proved or time.monotonic() > min(end, quiet):
+        if proved := state == "proven" and held == _TOLD:
             break
         if any(node.answers for node in nodes):
             held = held if held == _TOLD else _hold(plan, site)
         if state != "unknown":
             quiet = time.monotonic() + _SILENT_S
+        if time.monotonic() > min(end, quiet):
+            break
         time.sleep(_SLOW_POLL_S)
     return FenceAttempt(
         name="Patroni's REST API",

@@ -45,13 +45,13 @@ def hold_returned(plan: Plan, incident: Incident) -> Held:
             raise Permanent(
                 f"{site} is not held",
                 seen_words(nodes),
-                "stop PostgreSQL on its nodes that take writes or are silent, start their Patroni, then again",
+                "start Patroni on every node; stop PostgreSQL where it takes writes all the same",
             )
         time.sleep(_POLL_S)
 
 
 def _require_left(plan: Plan, site: str) -> None:
-    """Never demote the site that serves: after a move home, an old incident's failed site is the active one."""
+    """Never demote the site that serves: after a move home, it is an old incident's failed one."""
     truth, _ = read_truth(plan)
     if truth.active == site:
         raise Refused(f"{site} is the active site", f"epoch {truth.epoch} by {truth.incident}")

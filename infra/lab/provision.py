@@ -69,7 +69,7 @@ def truth(plan: Plan) -> str:
 
 def database(plan: Plan, site: str) -> None:
     """Make the service's database, its role and tables, and the backup stanza, on the site's leader."""
-    leader = _until(lambda: _writable_leader(plan, site), f"a PostgreSQL leader in {site}", timeout=60)
+    leader = _until(lambda: _writable_leader(plan, site), f"a PostgreSQL leader in {site}", timeout=180)
     _create_database(plan, leader.host)
     with postgres.connected(plan, leader.host, timeout=10) as connection:
         connection.execute(files("infra.service").joinpath("schema.sql").read_text())
@@ -84,12 +84,12 @@ def streaming(plan: Plan, active: str) -> None:
     """Wait until every other node of both clusters follows.
 
     Raises:
-        Transient: one does not within a minute.
+        Transient: one does not within three minutes.
     """
     for name, site in plan.sites.items():
         if site.running("postgres"):
             good = _FOLLOWING if name == active else _FOLLOWING | _HELD
-            _until(partial(_all_follow, plan, name, good), f"replication in {name}", timeout=60)
+            _until(partial(_all_follow, plan, name, good), f"replication in {name}", timeout=180)
     _until(lambda: patroni.leader(plan, active), f"a leader in {active}")
 
 

@@ -57,14 +57,14 @@ def _look(plan: Plan, name: str, address: str) -> NodeSeen:
 
 
 def _try_write(plan: Plan, address: str) -> Write:
-    """A write is refused where the node is in recovery and says so to a write; what else is wrong is unknown."""
+    """Refused where the node is in recovery and says so to a write; whatever else is wrong is unknown."""
     try:
-        recovers = postgres.position(plan, address, database="postgres", timeout=2).in_recovery
-        if recovers and postgres.refuses_writes(plan, address):
-            return "refused"
-        return "unknown" if recovers else "taken"
+        if not postgres.position(plan, address, database="postgres", timeout=2).in_recovery:
+            return "taken"
+        refused = postgres.refuses_writes(plan, address)
     except DrError:
         return "unknown"
+    return "refused" if refused else "unknown"
 
 
 def _members(address: str) -> list[str]:

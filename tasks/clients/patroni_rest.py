@@ -94,7 +94,7 @@ def read_config(plan: Plan, site: str) -> Config:
     Raises:
         Transient: none answers.
     """
-    return _first_answer(plan, site, "config")[1]
+    return dict(_first_answer(plan, site, "config")[1])
 
 
 def edit_config(plan: Plan, site: str, change: Callable[[Config], Config]) -> None:

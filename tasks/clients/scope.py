@@ -29,7 +29,7 @@ def require_ours(plan: Plan, site: str) -> None:
     if has_own_dcs(plan, site):
         raise Refused(
             f"{site} has a DCS of its own: the record of its Patroni cluster cannot be begun anew from here",
-            hint="restore beside with `dr run restore-database`, and have `patronictl remove` its scope by hand",
+            hint="`dr run restore-database` restores beside; `patronictl remove` its scope by hand",
         )
 
 

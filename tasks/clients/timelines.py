@@ -11,6 +11,7 @@ history file) and pg_rewind's `findCommonAncestorTimeline`.
 
 import shlex
 from collections.abc import Mapping
+from itertools import pairwise
 
 from psycopg import sql
 
@@ -24,7 +25,7 @@ LEFT_OUT = 4
 """How often the old site may promote a node of its own before it is held."""
 
 _NOTE = "# left out by naas-dr: a primary elsewhere may have taken this number"
-# The .ready mark has the archive keep the file: a recovery to the newest timeline asks for each number in turn.
+# Marked .ready, it is archived: a recovery to the newest timeline asks the archive for each number in turn.
 _FILES = (("{:08X}.history", "select {}"), ("archive_status/{:08X}.history.ready", "select {} where false"))
 _THERE = "select (pg_stat_file(%s, true)).size is not null as there"
 _READ = 'cd {} && for f in *.history; do [ ! -e "$f" ] || {{ echo "> $f"; cat "$f"; }}; done'
@@ -98,4 +99,4 @@ def branch_of(known: Histories, old: int, fork: str, new: int) -> Branch:
         return [(old, fork)]
     left = known[max(own)]
     path = [*sorted(number for number in left if number >= old), max(own)]
-    return [(old, fork), *((then, left[parent]) for parent, then in zip(path, path[1:], strict=False))]
+    return [(old, fork), *((then, left[parent]) for parent, then in pairwise(path))]

@@ -15,8 +15,8 @@ class Board:
 
     Attributes:
         truth: which site is active.
-        held: whether the watched site's leader key is there, with a lease; never of a site with a DCS of its own,
-            which the vantages judge alone: its fence asks for proof.
+        held: whether the watched site's leader key is there, with a lease; never of a site with a DCS of its
+            own, which the vantages judge alone: its fence asks for proof.
         unrenewed_s: for how many seconds that lease was not renewed; None where it has ended.
         records: each vantage's record.
         suspicion: the loss that the vantages agree on.

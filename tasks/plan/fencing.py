@@ -1,4 +1,4 @@
-"""How a site whose Patroni cluster has a DCS of its own is kept from writing when its servers do not answer."""
+"""How a site whose Patroni cluster has a DCS of its own is kept from writing."""
 
 from typing import Annotated
 

@@ -97,7 +97,7 @@ class Site(Block):
     """One region's stack.
 
     `dcs` says where the site's Patroni cluster keeps its configuration and its leader: shared is the plan's
-    etcd, own is whatever the site has (etcd, Consul, ZooKeeper, Kubernetes), which nothing here ever talks to.
+    etcd, own is whatever the site has (etcd, Consul, ZooKeeper, Kubernetes); nothing here ever talks to that.
     `fence` is for a site with its own.
     """
 

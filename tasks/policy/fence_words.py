@@ -7,7 +7,13 @@ from tasks.facts.recovery import Report
 from tasks.policy.tables import moment, table
 
 RED = "🔴"
-_ASKED = "Without proof, the recovery goes on only if a commander answers for it, in a sentence with the name {site}."
+_MEANS = (
+    "If it still does, then once {to_site} is promoted **two sites take writes apart**. What only {site} has "
+    "is saved and reported when it returns, and is not in the service."
+)
+_ASKED = (
+    "Without proof, the recovery goes on only if a commander answers for it, naming {site} in a sentence."
+)
 
 
 def override_page(site: str, to_site: str, attempts: Sequence[FenceAttempt], wrong: str) -> str:
@@ -16,8 +22,7 @@ def override_page(site: str, to_site: str, attempts: Sequence[FenceAttempt], wro
         [
             f"# {RED} Nothing proves that {site} takes no writes",
             *([f"**{wrong}.**"] if wrong else []),
-            f"If it still does, then once {to_site} is promoted **two sites take writes apart**. What only "
-            f"{site} has is saved and reported when it returns, and is not in the service.",
+            _MEANS.format(site=site, to_site=to_site),
             _attempts(attempts),
             _ASKED.format(site=site),
         ]

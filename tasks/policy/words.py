@@ -34,10 +34,15 @@ def report_markdown(report: Report) -> str:
     rows += _restored(report.restored) if report.restored else []
     return "\n".join(
         [
-            f"# {report.incident}", "", *(f"{line}\n" for line in fence_notice(report)),
-            *_table(("what", "measured"), rows), *fence_attempts(report.fence), "", steps_markdown(report.steps),
+            f"# {report.incident}",
+            "",
+            *(f"{line}\n" for line in fence_notice(report)),
+            *_table(("what", "measured"), rows),
+            *fence_attempts(report.fence),
+            "",
+            steps_markdown(report.steps),
         ]
-    )  # fmt: skip
+    )
 
 
 def _pause_rows(seconds: float | None) -> list[tuple[str, str]]:

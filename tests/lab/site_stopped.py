@@ -1,4 +1,4 @@
-"""`site_stopped.py SITE`: what a provider's API tells of a site's machines; exit 0 if all of them are stopped.
+"""`site_stopped.py SITE`: as a provider tells of a site's machines; exit 0 if all of them are stopped.
 
 The lab is that of the plan which DR_PLAN names.
 """

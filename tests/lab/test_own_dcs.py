@@ -20,7 +20,7 @@ from tasks.clients import journal, ledger, orders, patroni, postgres
 from tasks.clients.truth import read_truth
 from tasks.errors import DrError
 
-pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(1200)]
 
 STOPPED = Path(__file__).with_name("site_stopped.py")
 PATIENCE_S = 90
@@ -130,7 +130,7 @@ def assert_same_rows(lab, old, new):
 
 
 def home_again(lab, old, new):
-    lab.dr("run", "fail-back", site=new)
+    lab.dr("run", "fail-back", site=new, timeout=400)
     assert read_truth(lab.plan)[0].active == old
     assert leader_writes(lab, old)
     assert_streams(lab, new)
@@ -144,13 +144,13 @@ def test_its_patroni_knows_only_its_own_etcd(lab, old, new):
 
 
 def test_a_site_that_lives_is_fenced_by_its_own_patroni_and_comes_home(lab, old, new):
-    lab.dr("run", "fail-over", "--param", "reason=to be left", "--param", "force=true", site=new)
+    lab.dr("run", "fail-over", "--param", "reason=to be left", "--param", "force=true", site=new, timeout=400)
     told = report(lab)
     assert told["fence"]["proven"]
     assert [each["outcome"] for each in told["fence"]["attempts"]] == ["proved"]
     assert postgres.writable(lab.plan, lab.plan.sites[old].addresses("postgres")) == []
     assert leader_writes(lab, new)
-    lab.dr("run", "bring-back", site=new)
+    lab.dr("run", "bring-back", site=new, timeout=400)
     assert report(lab)["second_primaries"] == []
     assert_streams(lab, old)
     assert_same_rows(lab, old, new)
@@ -161,7 +161,7 @@ def test_a_dead_site_is_proven_dead_by_a_command_and_returns_as_a_second_primary
     lab.dr("lab", "load", "--rate", "25")
     time.sleep(3)
     lab.dr("lab", "break", old)
-    lab.dr("run", "fail-over", "--param", "reason=power loss", site=new)
+    lab.dr("run", "fail-over", "--param", "reason=power loss", site=new, timeout=400)
     lab.dr("lab", "load", "--stop")
     told = report(lab)
     assert told["fence"]["proven"]
@@ -172,7 +172,7 @@ def test_a_dead_site_is_proven_dead_by_a_command_and_returns_as_a_second_primary
     until(lambda: leader_writes(lab, old))
     assert orders.round_trip(lab.plan.service.endpoint.url) == new
     lost = order_at(lab, old, "of a program beside the second primary")
-    lab.dr("run", "bring-back", site=new, timeout=300)
+    lab.dr("run", "bring-back", site=new, timeout=400)
     done = report(lab)
     assert done["second_primaries"]
     assert done["rpo"]["basis"] == "exact"
@@ -216,7 +216,7 @@ def _is_database(lab, site, process):
 
 def test_a_silent_site_waits_for_a_commander_and_its_split_brain_is_told(lab, old, new, api):
     with frozen(lab, old):
-        done = lab.attempt("run", "fail-over", "--param", "reason=silent", site=new, timeout=300)
+        done = lab.attempt("run", "fail-over", "--param", "reason=silent", site=new, timeout=400)
         assert done.returncode == 1, done.stdout + done.stderr
         assert f"nothing proves that {old} takes no writes" in done.stderr
         assert "--override-fence" in done.stderr
@@ -235,7 +235,7 @@ def test_a_silent_site_waits_for_a_commander_and_its_split_brain_is_told(lab, ol
     until(lambda: leader_writes(lab, old))
     lost = order_at(lab, old, "of the other half of a split brain")
     assert orders.round_trip(lab.plan.service.endpoint.url) == new
-    lab.dr("run", "bring-back", site=new, timeout=300)
+    lab.dr("run", "bring-back", site=new, timeout=400)
     assert lost in saved_ids(lab, told["incident"])
     assert report(lab)["rpo"]["basis"] == "exact"
     assert "SPLIT BRAIN" in page(lab)

@@ -61,13 +61,12 @@ class Scope:
                 return self.refusing, {}
             self.config = merged(self.config, body)
             return 200, self.config
-        if path == "/config":
-            return 200, self.config
-        if path == "/patroni":
-            return 200, {"state": "running", "role": self.role(name)}
-        if path == "/cluster":
-            return 200, {"members": [self.member(each) for each in (*self.names, *self.extra)]}
-        return 404, {}
+        told = {
+            "/config": self.config,
+            "/patroni": {"state": "running", "role": self.role(name)},
+            "/cluster": {"members": [self.member(each) for each in (*self.names, *self.extra)]},
+        }
+        return 200, told[path]
 
     def member(self, name):
         leads = name == self.names[0]
@@ -102,7 +101,7 @@ def _node(scope, name):
             self.end_headers()
             self.wfile.write(text)
 
-        do_GET = do_PATCH = handle_any
+        do_GET = do_PATCH = handle_any  # noqa: N815 - http.server calls them by these names
 
         def log_message(self, *args):
             pass

@@ -63,6 +63,9 @@ def records(monkeypatch):
     for module in (tasks.fence, tasks.override):
         monkeypatch.setattr(module, "require_epoch", lambda *_: None)
     monkeypatch.setattr(tasks.fence, "_NEVER_S", 0.0)
+    monkeypatch.setattr(
+        "tasks.clients.fence_commands.masker", lambda _: str
+    )  # the plan's secrets are not there
     return journal.records
 
 
@@ -211,7 +214,8 @@ def test_a_site_that_answers_is_fenced_by_its_own_patroni(plan, scope, site, rec
     assert scope.config["standby_cluster"]["port"] == 1
 
 
-def test_a_primary_that_does_not_obey_is_no_proof(plan, scope, site, records, incident, monkeypatch):
+@pytest.mark.usefixtures("records")
+def test_a_primary_that_does_not_obey_is_no_proof(plan, scope, site, incident, monkeypatch):
     monkeypatch.setattr(tasks.fence, "_patience_s", lambda _: 1)
     scope.stubborn = {scope.names[2]}
     with site(*scope.names), pytest.raises(Unproven, match="takes writes"):
@@ -398,7 +402,8 @@ def test_a_site_that_returns_as_a_primary_is_held_and_seen(plan, scope, site, in
     assert scope.config["standby_cluster"]["port"] == 1
 
 
-def test_a_site_with_a_silent_node_is_not_held(plan, scope, site, incident, elsewhere, monkeypatch):
+@pytest.mark.usefixtures("elsewhere")
+def test_a_site_with_a_silent_node_is_not_held(plan, scope, site, incident, monkeypatch):
     monkeypatch.setattr(tasks.hold, "_RETURN_S", 0.2)
     with site(*scope.names[:2]), pytest.raises(Permanent, match="us-east-1 is not held"):
         tasks.hold.hold_returned.fn(plan, incident)
