@@ -135,7 +135,7 @@ def edit_config(plan: Plan, site: str, change: Callable[[dict[str, Any]], dict[s
     """Change a scope's dynamic configuration, where nobody else changed it meanwhile.
 
     Raises:
-        Transient: it changed under us; etcd has no quorum, or no node of a site with a DCS of its own answers.
+        Transient: it changed under us; etcd has no quorum, or no node of a site with its own DCS answers.
         Permanent: the scope was never bootstrapped.
     """
     _record(plan, site).edit_config(plan, site, change)
