@@ -36,10 +36,7 @@ def recovery_stack(plan: Plan, name: str, wanted: CloudFormation) -> dict[str, A
         _logical(host): {
             "Type": "AWS::EC2::Instance",
             "Properties": {
-                "LaunchTemplate": {
-                    "LaunchTemplateId": _ref("Template"),
-                    "Version": _attribute("Template", "LatestVersionNumber"),
-                },
+                **_common(wanted),
                 "InstanceType": wanted.types.get(host, wanted.instance_type),
                 "PrivateIpAddress": str(each.address),
                 "SubnetId": wanted.subnets.get(each.zone, next(iter(wanted.subnets.values()))),
@@ -61,7 +58,6 @@ def recovery_stack(plan: Plan, name: str, wanted: CloudFormation) -> dict[str, A
             "Role": _role(plan, site),
             "Profile": {"Type": "AWS::IAM::InstanceProfile", "Properties": {"Roles": [_ref("Role")]}},
             _BUCKET: _bucket(plan, site),
-            "Template": _template(plan, wanted),
             **instances,
         },
         "Outputs": {_logical(host): {"Value": _ref(_logical(host))} for host in hosts},
@@ -160,17 +156,15 @@ def _bucket(plan: Plan, site: Site) -> dict[str, Any]:
     }
 
 
-def _template(plan: Plan, wanted: CloudFormation) -> dict[str, Any]:
+def _common(wanted: CloudFormation) -> dict[str, Any]:
     disk = {"VolumeSize": wanted.volume_gigabytes, "VolumeType": "gp3", "Encrypted": True}
-    data = {
+    return {
         "ImageId": wanted.image,
         "SecurityGroupIds": [_attribute("Group", "GroupId")],
-        "IamInstanceProfile": {"Arn": _attribute("Profile", "Arn")},
+        "IamInstanceProfile": _ref("Profile"),
         "MetadataOptions": {"HttpTokens": "required"},
         "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": disk}],
     }
-    properties = {"LaunchTemplateName": f"{plan.service.name}-host", "LaunchTemplateData": data}
-    return {"Type": "AWS::EC2::LaunchTemplate", "Properties": properties}
 
 
 def _tags(plan: Plan, name: str) -> list[dict[str, str]]:

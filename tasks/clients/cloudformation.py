@@ -1,12 +1,11 @@
-"""AWS CloudFormation: a site's stack made or updated by a change set, its outputs, and its end.
+"""AWS CloudFormation: a site's stack made or updated, its outputs, and its end.
 
-Source: AWS CloudFormation API reference, CreateChangeSet, ExecuteChangeSet, DescribeStacks, DeleteStack.
+Source: AWS CloudFormation API reference, CreateStack, UpdateStack, DescribeStacks, DeleteStack.
 """
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -20,7 +19,7 @@ from tasks.plan.plan import Plan
 
 _POLL_S = 2.0
 _PASSING = {"Throttling", "RequestLimitExceeded", "ServiceUnavailable", "InternalFailure"}
-_NOTHING = ("didn't contain changes", "No updates are to be performed")
+_NOTHING = "No updates are to be performed"
 _GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 
 
@@ -55,8 +54,16 @@ def activate(plan: Plan, site: str, *, timeout: float) -> dict[str, str]:
             stack = None
         known = {each["ParameterKey"]: each["ParameterValue"] for each in (stack or {}).get("Parameters", ())}
         makes = known.get("MakeBucket") or ("no" if _has_bucket(plan, site) else "yes")
-        if change := _prepared(client, name, _template(plan, site), makes, new=stack is None, until=deadline):
-            client.execute_change_set(ChangeSetName=change, StackName=name)
+        wanted = {
+            "StackName": name,
+            "TemplateBody": _template(plan, site),
+            "Parameters": [{"ParameterKey": "MakeBucket", "ParameterValue": makes}],
+            "Capabilities": ["CAPABILITY_IAM"],
+        }
+        if stack is None:
+            client.create_stack(**wanted)
+        else:
+            _update(client, wanted)
         stack = _settled(client, name, deadline)
         if stack is None or stack["StackStatus"] not in _GOOD:
             raise Permanent(f"the stack {name} failed", _reasons(client, name))
@@ -78,30 +85,12 @@ def delete(plan: Plan, site: str, *, timeout: float) -> None:
             raise Permanent(f"the stack {name} cannot be removed", _reasons(client, name))
 
 
-def _prepared(  # noqa: PLR0913 -- a change of a stack
-    client: Any, name: str, template: str, makes: str, *, new: bool, until: float
-) -> str | None:
-    """A change set that is ready; None where it holds no change."""
-    change = f"recover-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
-    client.create_change_set(
-        StackName=name,
-        ChangeSetName=change,
-        ChangeSetType="CREATE" if new else "UPDATE",
-        TemplateBody=template,
-        Parameters=[{"ParameterKey": "MakeBucket", "ParameterValue": makes}],
-        Capabilities=["CAPABILITY_IAM"],
-    )
-    while True:
-        told = client.describe_change_set(ChangeSetName=change, StackName=name)
-        status, why = told["Status"], told.get("StatusReason") or ""
-        if status == "CREATE_COMPLETE":
-            return change
-        if status == "FAILED":
-            client.delete_change_set(ChangeSetName=change, StackName=name)
-            if any(words in why for words in _NOTHING):
-                return None
-            raise Permanent(f"the change of the stack {name} is refused", why)
-        _wait(name, status, until)
+def _update(client: Any, wanted: dict[str, Any]) -> None:
+    try:
+        client.update_stack(**wanted)
+    except ClientError as error:
+        if _NOTHING not in str(error):
+            raise
 
 
 def _settled(client: Any, name: str, until: float) -> dict[str, Any] | None:
@@ -110,8 +99,6 @@ def _settled(client: Any, name: str, until: float) -> dict[str, Any] | None:
         stack = _stack(client, name)
         if stack is None or not stack["StackStatus"].endswith("_IN_PROGRESS"):
             return stack
-        if stack["StackStatus"] == "REVIEW_IN_PROGRESS":
-            return None  # a first change set that was never carried out
         _wait(name, stack["StackStatus"], until)
 
 

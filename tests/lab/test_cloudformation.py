@@ -82,11 +82,10 @@ def test_a_stack_is_made_and_again_is_no_change_and_a_change_is_made(aws, docume
     body = client.get_template(StackName=name)["TemplateBody"]
     assert "VolumeSize: 200" in str(body) or "'VolumeSize': 200" in str(body)
     cloudformation.delete(plan, SITE, timeout=120)
-    assert not [
-        s
-        for s in client.list_stacks()["StackSummaries"]
-        if s["StackName"] == name and not s.get("DeletionTime")
-    ]
+    [ended] = {
+        each["StackStatus"] for each in client.list_stacks()["StackSummaries"] if each["StackName"] == name
+    }
+    assert ended == "DELETE_COMPLETE"
     cloudformation.delete(plan, SITE, timeout=120)
 
 
