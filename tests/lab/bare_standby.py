@@ -23,14 +23,12 @@ class Pair:
     Attributes:
         shelf: where the primary archives.
         store: where the standby looks; nothing comes there by itself.
-        is_silent: whether the upstream takes connections and says nothing.
     """
 
     service = SimpleNamespace(database="postgres")
     access = SimpleNamespace(shell="sh -c")  # noqa: S604 - the name of the setting
 
-    def __init__(self, folder, upstream):
-        self.is_silent = upstream == MUTE
+    def __init__(self, folder):
         self.shelf, self.store, self.folder = folder / "shelf", folder / "store", folder
         for each in (folder, self.shelf, self.store):
             each.mkdir(exist_ok=True)
@@ -60,7 +58,7 @@ class Pair:
     def new_timeline(self):
         """What a failover inside the primary's site does to its WAL."""
         data = self.folder / "primary"
-        _run(f"touch {data}/standby.signal && {BINARIES}/pg_ctl -w -D {data} restart")
+        _run(f"touch {data}/standby.signal && {BINARIES}/pg_ctl -w -D {data} -l {data}.log restart")
         _run(f"{BINARIES}/pg_ctl -w -D {data} promote")
 
     def _segment(self):
@@ -93,7 +91,7 @@ def segment_end(segment):
 @contextmanager
 def running_pair(folder, upstream):
     """A pair whose standby asks an address for its WAL: one that refuses, or that never answers."""
-    pair = Pair(folder, upstream)
+    pair = Pair(folder)
     first, second = folder / "primary", folder / "standby"
     archive = {"archive_mode": "on", "archive_command": f"cp %p {pair.shelf}/%f", "autovacuum": "off"}
     restore = {

@@ -13,6 +13,7 @@ from tasks.clients.walnames import SEGMENT_SIZE, Segment, parse_lsn
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
+silent = pytest.mark.parametrize("pair", [MUTE], ids=["is silent"], indirect=True)
 PATIENCE_S = 60
 SEGMENTS = 3
 
@@ -63,9 +64,8 @@ def test_what_is_missing_is_waited_for_no_longer_than_allowed(pair):
     assert read(pair, last)
 
 
+@silent
 def test_it_reads_nothing_of_a_silent_upstream_unless_it_is_sent_to_its_archive(pair, monkeypatch):
-    if not pair.is_silent:
-        pytest.skip("one that is refused looks by itself, every five seconds")
     monkeypatch.setattr(standby, "_ask", lambda *_: None)
     last = pair.put_on_shelf(1)
     pair.bring()
@@ -74,10 +74,9 @@ def test_it_reads_nothing_of_a_silent_upstream_unless_it_is_sent_to_its_archive(
     assert read(pair, last)
 
 
+@silent
 def test_a_receiver_is_out_of_reach_of_sql(pair):
     """Why the remote shell is needed: if this ever fails, it no longer is."""
-    if not pair.is_silent:
-        pytest.skip("it has no receiver")
     query = (
         "select pg_terminate_backend(pid) as ended from pg_stat_activity where backend_type = 'walreceiver'"
     )
