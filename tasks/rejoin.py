@@ -15,6 +15,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.clients import cache, journal, ledger, patroni, postgres, rescue, timelines, waldump
+from tasks.clients.truth import active_site
 from tasks.errors import Permanent, Transient
 from tasks.facts.recovery import Divergence, Incident, Promotion, Return
 from tasks.plan.plan import Plan
@@ -58,6 +59,8 @@ def rejoin(plan: Plan, incident: Incident) -> Return:
     Raises:
         Permanent: a node does not follow within a minute and a half.
     """
+    if patroni.has_own_dcs(plan, incident.failed_site):
+        _withdraw_timelines(plan, incident)
     patroni.follow(plan, incident.failed_site, incident.to_site)
     leader = _until(lambda: _streaming(plan, incident.failed_site), _RETURN_S)
     cache.follow(plan, incident.failed_site, incident.to_site)
@@ -103,7 +106,24 @@ def _branch(plan: Plan, site: str, host: str, promotion: Promotion) -> timelines
     old, fork = promotion.old_timeline, promotion.fork_lsn
     if not patroni.has_own_dcs(plan, site):
         return [(old, fork)]
-    return timelines.branch_of(timelines.histories(plan, site, host), old, fork, promotion.timeline)
+    primary = _lineage(plan)
+    return timelines.branch_of(timelines.histories(plan, site, host), old, fork, primary)
+
+
+def _lineage(plan: Plan) -> timelines.Lineage:
+    return timelines.lineage_of(plan, patroni.leader(plan, active_site(plan)).host)
+
+
+def _withdraw_timelines(plan: Plan, incident: Incident) -> None:
+    """Take the timelines that a second primary archived as its own out of its way; the journal keeps them."""
+    site, primary = incident.failed_site, _lineage(plan)
+    own = {
+        number
+        for host in plan.sites[site].running("postgres")
+        for number in timelines.own_timelines(timelines.histories(plan, site, host), 0, primary)
+    }
+    for name, data in timelines.withdraw(plan, site, own).items():
+        journal.write(plan, site, incident.id, f"diverged/{name}", data)
 
 
 def _refuse_a_second_primary(plan: Plan, address: str) -> None:
