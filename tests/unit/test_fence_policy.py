@@ -6,9 +6,11 @@ import pytest
 
 from tasks.clients.nodes import NodeSeen
 from tasks.clients.timelines import Lineage, branch_of, own_timelines, parse_histories
+from tasks.clients.truth import Truth
 from tasks.errors import Permanent, Refused
 from tasks.facts.fence import Fence, FenceAttempt, FenceOverride
-from tasks.facts.recovery import Divergence, Loss, Phases, Report, Targets
+from tasks.facts.recovery import Divergence, Incident, Loss, Phases, Report, Targets
+from tasks.incidents import OnRecord, require_override
 from tasks.policy.fence import fenced, read_override, seen_words, state_of, without_proof, writers
 from tasks.policy.fence_words import override_page
 from tasks.policy.words import report_markdown
@@ -201,3 +203,34 @@ def test_what_was_before_the_fork_is_nobodys_own():
 def test_one_number_for_two_timelines_is_refused():
     with pytest.raises(Permanent, match="timeline 2 is the new primary's"):
         branch_of({2: {1: "0/5000000"}}, 1, "0/4000000", Lineage(2, {1: "0/4000000"}))
+
+
+def record(case=True):
+    told = {
+        "id": "inc-1",
+        "service": "naas-api",
+        "failed_site": "north",
+        "to_site": "south",
+        "epoch": 1,
+        "reason": "a test",
+        "detected_at": NOON,
+        "triggered_at": NOON,
+    }
+    return OnRecord(
+        id="inc-1",
+        truth=Truth(active="south", incident="inc-1", done=False),
+        alarm=None,
+        impact=None,
+        decision=None,
+        case=Incident(**told) if case else None,
+        report=None,
+    )
+
+
+def test_a_resume_with_an_override_that_is_none_starts_nothing():
+    require_override(record(), "fail_over", COMMANDERS, WORD.statement)
+    with pytest.raises(Refused, match="names no commander"):
+        require_override(record(), "fail_over", COMMANDERS, "go on, north")
+    for case, flow in ((False, "respond"), (True, "switch_over")):
+        with pytest.raises(Refused, match="no fence to override"):
+            require_override(record(case=case), flow, COMMANDERS, WORD.statement)
