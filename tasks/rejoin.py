@@ -27,6 +27,7 @@ from tasks.clients import (
     timelines,
     waldump,
 )
+from tasks.clients.truth import active_site
 from tasks.errors import Permanent, Transient
 from tasks.facts.recovery import Divergence, Incident, Promotion, Return
 from tasks.plan.plan import Plan
@@ -80,6 +81,8 @@ def rejoin(plan: Plan, incident: Incident, saved: Divergence | None = None) -> R
             anew.
     """
     site = incident.failed_site
+    if patroni.has_own_dcs(plan, site):
+        _withdraw_timelines(plan, incident)
     labels = _labels(plan, site)
     if saved is not None:
         rebuild.allow(plan, site)
@@ -131,7 +134,24 @@ def _branch(plan: Plan, site: str, host: str, promotion: Promotion) -> timelines
     old, fork = promotion.old_timeline, promotion.fork_lsn
     if not patroni.has_own_dcs(plan, site):
         return [(old, fork)]
-    return timelines.branch_of(timelines.histories(plan, site, host), old, fork, promotion.timeline)
+    primary = _lineage(plan)
+    return timelines.branch_of(timelines.histories(plan, site, host), old, fork, primary)
+
+
+def _lineage(plan: Plan) -> timelines.Lineage:
+    return timelines.lineage_of(plan, patroni.leader(plan, active_site(plan)).host)
+
+
+def _withdraw_timelines(plan: Plan, incident: Incident) -> None:
+    """Take the timelines that a second primary archived as its own out of its way; the journal keeps them."""
+    site, primary = incident.failed_site, _lineage(plan)
+    own = {
+        number
+        for host in plan.sites[site].running("postgres")
+        for number in timelines.own_timelines(timelines.histories(plan, site, host), 0, primary)
+    }
+    for name, data in timelines.withdraw(plan, site, own).items():
+        journal.write(plan, site, incident.id, f"diverged/{name}", data)
 
 
 def _refuse_a_second_primary(plan: Plan, address: str) -> None:

@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tasks.clients.nodes import NodeSeen
-from tasks.clients.timelines import branch_of, parse_histories
+from tasks.clients.timelines import Lineage, branch_of, own_timelines, parse_histories
+from tasks.clients.truth import Truth
 from tasks.errors import Permanent, Refused
 from tasks.facts.fence import Fence, FenceAttempt, FenceOverride
-from tasks.facts.recovery import Divergence, Loss, Phases, Report, Targets
+from tasks.facts.recovery import Divergence, Incident, Loss, Phases, Report, Targets
+from tasks.incidents import OnRecord, require_override
 from tasks.policy.fence import fenced, read_override, seen_words, state_of, without_proof, writers
 from tasks.policy.fence_words import override_page
 from tasks.policy.words import report_markdown
@@ -171,17 +173,64 @@ def test_histories_are_read_without_their_comments():
     assert parse_histories("") == {}
 
 
+PRIMARY = Lineage(6, {1: "0/4000000"})
+
+
 def test_a_node_that_promoted_itself_is_read_along_its_own_timelines():
     known = parse_histories(HISTORIES)
-    assert branch_of(known, 1, "0/4000000", 6) == [(1, "0/4000000"), (2, "0/5000000"), (3, "0/6000000")]
+    assert branch_of(known, 1, "0/4000000", PRIMARY) == [(1, "0/4000000"), (2, "0/5000000"), (3, "0/6000000")]
+    assert own_timelines(known, 1, PRIMARY) == [2, 3]
+
+
+def test_a_node_that_promoted_itself_after_it_had_followed_is_read_from_there_on():
+    known = {2: {}, 6: {1: "0/4000000"}, 7: {1: "0/4000000", 6: "0/8000000"}}
+    assert branch_of(known, 1, "0/4000000", PRIMARY) == [(1, "0/4000000"), (7, "0/8000000")]
+    assert own_timelines(known, 1, PRIMARY) == [7]
 
 
 def test_a_node_that_stayed_or_follows_has_nothing_but_the_old_timeline():
-    assert branch_of({}, 1, "0/4000000", 6) == [(1, "0/4000000")]
+    assert branch_of({}, 1, "0/4000000", PRIMARY) == [(1, "0/4000000")]
     left_out = {2: {}, 3: {}, 6: {1: "0/4000000"}}
-    assert branch_of(left_out, 1, "0/4000000", 6) == [(1, "0/4000000")]
+    assert branch_of(left_out, 1, "0/4000000", PRIMARY) == [(1, "0/4000000")]
+
+
+def test_what_was_before_the_fork_is_nobodys_own():
+    known = {2: {1: "0/1000000"}, 3: {1: "0/1000000", 2: "0/5000000"}}
+    primary = Lineage(7, {1: "0/1000000", 2: "0/4000000"})
+    assert branch_of(known, 2, "0/4000000", primary) == [(2, "0/4000000"), (3, "0/5000000")]
 
 
 def test_one_number_for_two_timelines_is_refused():
     with pytest.raises(Permanent, match="timeline 2 is the new primary's"):
-        branch_of({2: {1: "0/5000000"}}, 1, "0/4000000", 2)
+        branch_of({2: {1: "0/5000000"}}, 1, "0/4000000", Lineage(2, {1: "0/4000000"}))
+
+
+def record(case=True):
+    told = {
+        "id": "inc-1",
+        "service": "naas-api",
+        "failed_site": "north",
+        "to_site": "south",
+        "epoch": 1,
+        "reason": "a test",
+        "detected_at": NOON,
+        "triggered_at": NOON,
+    }
+    return OnRecord(
+        id="inc-1",
+        truth=Truth(active="south", incident="inc-1", done=False),
+        alarm=None,
+        impact=None,
+        decision=None,
+        case=Incident(**told) if case else None,
+        report=None,
+    )
+
+
+def test_a_resume_with_an_override_that_is_none_starts_nothing():
+    require_override(record(), "fail_over", COMMANDERS, WORD.statement)
+    with pytest.raises(Refused, match="names no commander"):
+        require_override(record(), "fail_over", COMMANDERS, "go on, north")
+    for case, flow in ((False, "respond"), (True, "switch_over")):
+        with pytest.raises(Refused, match="no fence to override"):
+            require_override(record(case=case), flow, COMMANDERS, WORD.statement)
