@@ -5,6 +5,7 @@ from datetime import datetime
 from prefect import flow
 
 from tasks.close import close_incident
+from tasks.course import followed
 from tasks.current import current_plan
 from tasks.declare import assess, declare
 from tasks.facts.recovery import Report
@@ -14,6 +15,17 @@ from tasks.promote import promote_postgresql, promote_redis
 from tasks.redirect import redirect_traffic, smoke_before_traffic
 from tasks.report import write_report
 from tasks.validate import validate_public, validate_servers
+
+_STEPS = (
+    assess,
+    fence,
+    promote_redis,
+    promote_postgresql,
+    smoke_before_traffic,
+    redirect_traffic,
+    validate_public,
+    validate_servers,
+)
 
 
 @flow(persist_result=False)
@@ -36,7 +48,7 @@ def fail_over(
     plan = current_plan()
     case = declare(plan, reason, to_site, incident, detected_at)
     declared = notify.submit(plan, case, "declared")
-    with telling_failure(plan, case):
+    with telling_failure(plan, case), followed(case, *_STEPS):
         assessment = assess(plan, case, force=force)
 
         fenced = fence(plan, case)

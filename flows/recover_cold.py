@@ -7,6 +7,7 @@ from prefect import flow
 
 from tasks.assess_cold import assess_copies
 from tasks.close import close_incident
+from tasks.course import followed
 from tasks.current import current_plan
 from tasks.declare import declare
 from tasks.facts.cold import ColdAssessment, Returned
@@ -35,6 +36,23 @@ from tasks.secrets_backup import restore_secret
 from tasks.start_restored import archive_again, check_tables, follow, start_leader
 from tasks.validate import validate_public, validate_servers
 
+_STEPS = (
+    assess_copies,
+    activate_infrastructure,
+    restore_files,
+    fence,
+    recover,
+    swap_in,
+    start_leader,
+    promote_redis,
+    restore_redis,
+    tell_returned,
+    smoke_before_traffic,
+    redirect_traffic,
+    validate_public,
+    validate_servers,
+)
+
 
 @flow(persist_result=False)
 def recover_cold(  # noqa: PLR0913 -- what a declarer may say
@@ -59,7 +77,7 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
     plan = current_plan()
     case = declare(plan, reason, to_site, incident, detected_at, "cold")
     declared = notify.submit(plan, case, "declared")
-    with telling_failure(plan, case):
+    with telling_failure(plan, case), followed(case, *_STEPS):
         assessment = assess_copies(plan, case, target=target_time, force=force)
         if target_time:  # a run that is resumed may ask for another moment than the first did
             assessment = assessment.model_copy(update={"target": target_time})

@@ -3,6 +3,7 @@
 from prefect import flow
 
 from tasks.close import close_incident
+from tasks.course import followed
 from tasks.current import current_plan
 from tasks.declare import declare_move
 from tasks.facts.recovery import Report
@@ -14,6 +15,17 @@ from tasks.rejoin import rejoin
 from tasks.report import write_move_report
 from tasks.this_run import own_incident
 from tasks.validate import validate_public, validate_servers
+
+_STEPS = (
+    hand_over_postgresql,
+    hand_over_redis,
+    promote_postgresql,
+    smoke_before_traffic,
+    redirect_traffic,
+    validate_public,
+    validate_servers,
+    rejoin,
+)
 
 
 @flow(persist_result=False)
@@ -30,17 +42,18 @@ def switch_over(reason: str = "", to_site: str | None = None, incident: str | No
     require_ready(plan, to_site, name)
     case = declare_move(plan, reason, to_site, name)
 
-    handover = hand_over_postgresql(plan, case)
-    redis = hand_over_redis.submit(plan, case)
-    promotion = promote_postgresql(plan, case)
-    redis.result()
+    with followed(case, *_STEPS):
+        handover = hand_over_postgresql(plan, case)
+        redis = hand_over_redis.submit(plan, case)
+        promotion = promote_postgresql(plan, case)
+        redis.result()
 
-    smoke_before_traffic(plan, case)
-    redirect_traffic(plan, case)
+        smoke_before_traffic(plan, case)
+        redirect_traffic(plan, case)
 
-    validation = validate_public(plan, case)
-    validate_servers(plan, case)
-    rejoin(plan, case)
+        validation = validate_public(plan, case)
+        validate_servers(plan, case)
+        rejoin(plan, case)
     report = write_move_report(plan, case, handover, promotion, validation)
     close_incident(plan, case)
     return report

@@ -17,6 +17,7 @@ from prefect.runtime import task_run
 from pydantic import BaseModel
 
 from tasks.clients import journal
+from tasks.course import under_way
 from tasks.errors import DrError, Permanent, Transient
 from tasks.facts.recovery import Incident, StepRecord
 from tasks.plan.plan import Plan
@@ -48,7 +49,8 @@ def step(title: str, deadline_s: float = 60) -> Callable[[Step[P, R]], Recorded[
             )
             began.setdefault(incident.id, time.monotonic())
             try:
-                result = function(plan, incident, *args, **kwargs)
+                with under_way(title):
+                    result = function(plan, incident, *args, **kwargs)
             except DrError as error:
                 failed = attempted.model_copy(update={"outcome": "failed", "detail": str(error)})
                 _write(plan, incident, failed)

@@ -236,6 +236,7 @@ class Report(Fact):
     """The evidence of one incident.
 
     Attributes:
+        declared: who declared it, and what they said; empty where no alarm was raised before it.
         told: who was told of it, and what became of each message.
         write_pause_seconds: of a planned move, from when the old primary was told to stop to the first order
             that a user placed at the new site.
@@ -245,6 +246,7 @@ class Report(Fact):
     kind: Kind = "failover"
     verdict: str
     reason: str
+    declared: str = ""
     failed_site: str
     to_site: str
     epoch: int
