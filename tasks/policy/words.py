@@ -48,10 +48,11 @@ def _next(report: Report) -> list[str]:
     """What is left to do, where something is."""
     if report.kind != "failover" or report.divergence:
         return []
-    return [
+    what = (
         f"Next: once {report.failed_site} is there again, start `bring-back`. It saves what only "
         f"{report.failed_site} has, makes it a standby, and puts the exact loss into this report."
-    ]
+    )
+    return [what]
 
 
 def _pause_rows(seconds: float | None) -> list[tuple[str, str]]:
@@ -114,4 +115,3 @@ def steps_markdown(steps: Iterable[StepRecord]) -> str:
 
 def _seconds(step: StepRecord) -> float:
     return (step.ended - step.started).total_seconds() if step.ended else 0.0
-

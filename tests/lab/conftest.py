@@ -71,15 +71,15 @@ class Labs:
         """A lab on this network that other tests used before, and left as they found it."""
         return _started[0] if _started and _started[0].kind == kind else self.fresh(kind)
 
-    def fresh(self, kind):
-        """A lab on this network that nobody used."""
+    def fresh(self, kind, plan=None):
+        """A lab on this network that nobody used, of another plan than the default one where given."""
         self.end()
         # Short, because sockets lie in it.
         directory = Path(tempfile.mkdtemp(prefix="dr-", dir="/tmp"))
         directory.chmod(0o755)
         lab = Lab(Home(directory), kind)
         _started.append(lab)
-        lab.dr("lab", "up", "--network", kind, timeout=600)
+        lab.dr("lab", "up", "--network", kind, *(("--plan", str(plan)) if plan else ()), timeout=600)
         return lab
 
     def end(self):
