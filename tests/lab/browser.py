@@ -18,7 +18,7 @@ _QUIET = [
     "--disable-sync", "--disable-default-apps",
 ]  # fmt: skip
 # One look at a page; a busy machine draws it late.
-_LOOK_MS = 4_000
+_LOOK_MS = 8_000
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def signed_in(home: Home) -> Iterator[Page]:
     with sync_playwright() as browsers:
         browser = browsers.chromium.launch(executable_path="/usr/bin/chromium", args=_QUIET)
         page = browser.new_page(base_url=ui, viewport={"width": 1400, "height": 1100})
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(40_000)
         page.goto("login")
         page.get_by_placeholder("admin:pass").fill(settings["PREFECT_API_AUTH_STRING"])
         page.get_by_role("button", name="Login").click()
@@ -47,5 +47,18 @@ def reload_until(page: Page, wanted: Locator, seconds: float) -> None:
         except NotShown:
             assert time.monotonic() < deadline, f"{page.url} does not show {wanted} within {seconds:g} s"
             page.reload()
+        else:
+            return
+
+
+def follow(page: Page, link: Locator, address: str, seconds: float = 60) -> None:
+    """Click a link until the page is there; one that is drawn anew under the mouse loses the click."""
+    deadline = time.monotonic() + seconds
+    while True:
+        link.first.click()
+        try:
+            page.wait_for_url(address, timeout=_LOOK_MS)
+        except NotShown:
+            assert time.monotonic() < deadline, f"{link} does not lead to {address}"
         else:
             return
