@@ -16,6 +16,7 @@ from flows import fail_over, recover_cold, switch_over
 from tasks.course import followed
 from tasks.errors import Permanent, Transient
 from tasks.policy.course_words import Stand, course_words, done_words, share_done, stopped_words
+from tasks.progress import shown
 from tasks.step import step
 
 DONE, COMING = Stand("done"), Stand()
@@ -112,7 +113,13 @@ def recovers(fails: bool = False):
     return "recovered"
 
 
-def shown(heard):
+@flow
+def backs_up():
+    with shown("the backup") as told:
+        told(1, 2)
+
+
+def seen(heard):
     return [(each["data"], each["description"]) for each in heard.artifacts]
 
 
@@ -121,17 +128,17 @@ def test_whoever_looks_finds_one_artifact_that_moves_to_its_end(heard):
     first = heard.artifacts[0]
     assert (first["type"], first["key"]) == ("progress", f"progress-{INCIDENT.id.lower()}")
     assert not any(each.get("key") for each in heard.artifacts[1:]), "the others change it"
-    percents = [percent for percent, _ in shown(heard)]
+    percents = [percent for percent, _ in seen(heard)]
     assert percents == sorted(percents)
-    assert any("Now: fence (tried again: the leader key is held)" in words for _, words in shown(heard))
-    assert shown(heard)[-1][0] == 100
-    assert "All 4 steps done" in shown(heard)[-1][1], "the one that was not foretold counts too"
+    assert any("Now: fence (tried again: the leader key is held)" in words for _, words in seen(heard))
+    assert seen(heard)[-1][0] == 100
+    assert "All 4 steps done" in seen(heard)[-1][1], "the one that was not foretold counts too"
 
 
 def test_a_recovery_that_fails_stops_where_it_did(heard):
     with pytest.raises(Permanent, match="no node answers"):
         run(f"{__name__}.recovers", {"fails": True})
-    percent, words = shown(heard)[-1]
+    percent, words = seen(heard)[-1]
     assert percent == 75
     assert words.startswith("**Stopped at promote**: no node answers. 3 of 4 steps done.")
 
@@ -142,6 +149,12 @@ def test_a_server_that_takes_no_artifact_does_not_hold_a_recovery_up(heard, monk
     assert run(f"{__name__}.recovers", {}) == "recovered"
     assert time.monotonic() - began < 20
     assert heard.artifacts == []
+
+
+def test_what_is_over_before_anybody_looks_is_written_once(heard):
+    run(f"{__name__}.backs_up", {})
+    assert seen(heard) == [(100, "the backup")]
+    assert heard.artifacts[0].get("key") is None
 
 
 @pytest.mark.parametrize("module", [fail_over, recover_cold, switch_over])
