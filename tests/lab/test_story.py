@@ -15,7 +15,7 @@ from tasks.clients import journal, orders
 from tasks.clients.truth import read_truth
 from tasks.facts.response import Decision
 
-pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(800)]
+pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(1200)]
 
 SHOTS = BUILD / "story"
 REASON = "the region lost power; seen by two of us"
@@ -30,7 +30,7 @@ def lab(labs, tmp_path) -> Iterator[Lab]:
     plan = tmp_path / "plan.yaml"
     plan.write_text(yaml.safe_dump(document), encoding="utf-8")
     lab = labs.fresh("loopback", plan)
-    lab.dr("deploy")
+    lab.dr("deploy", timeout=400)
     yield lab
     labs.end()
 
