@@ -40,7 +40,11 @@ def emit(api: Api, event: Event) -> None:
         "id": event.id,
         "occurred": event.occurred.isoformat(),
         "event": event.name,
-        "resource": {"prefect.resource.id": event.resource},
+        # By its name the UI shows it.
+        "resource": {
+            "prefect.resource.id": event.resource,
+            "prefect.resource.name": event.resource.rpartition(".")[2],
+        },
         "payload": dict(event.payload),
     }
     api.call("POST", "/events", [told])

@@ -58,9 +58,10 @@ def show(name: Id) -> None:
     record = on_record(plan, name)
     _console.print(f"{name}: {record.state}")
     if record.impact:
-        needed = plan.declaration.needed(plan.service.tier)
-        _console.print(Markdown(impact_page(record.impact, plan.service.name, needed)))
-    if record.decision:
+        service = plan.service
+        page = impact_page(record.impact, service.name, service.tier, plan.declaration, record.decision)
+        _console.print(Markdown(page))
+    elif record.decision:
         _console.print(decision_words(record.decision))
     if record.report:
         _console.print(Markdown(report_markdown(record.report)))

@@ -7,15 +7,29 @@ from prefect import flow
 from flows.activate import activate_first, activate_rest
 from flows.fence_site import fence_site
 from tasks.close import close_incident
+from tasks.course import followed
 from tasks.current import current_plan
 from tasks.declare import assess, declare
 from tasks.facts.recovery import Report
+from tasks.fence import fence
 from tasks.notify import notify, telling_failure
 from tasks.promote import promote_postgresql, promote_redis
 from tasks.redirect import redirect_traffic, smoke_before_traffic
 from tasks.replay import replay_archived_wal, see_archives
 from tasks.report import write_report
 from tasks.validate import validate_public, validate_servers
+
+_STEPS = (
+    assess,
+    fence,
+    promote_redis,
+    replay_archived_wal,
+    promote_postgresql,
+    smoke_before_traffic,
+    redirect_traffic,
+    validate_public,
+    validate_servers,
+)
 
 
 @flow(persist_result=False)
@@ -41,7 +55,7 @@ def fail_over(  # noqa: PLR0913 -- what a declarer may say
     plan = current_plan()
     case = declare(plan, reason, to_site, incident, detected_at)
     declared = notify.submit(plan, case, "declared")
-    with telling_failure(plan, case):
+    with telling_failure(plan, case), followed(case, *_STEPS):
         silent = see_archives.submit(plan)
         assessment = assess(plan, case, force=force or bool(override_fence))
 

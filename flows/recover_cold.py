@@ -9,10 +9,12 @@ from flows.activate import activate_first, activate_rest
 from flows.fence_site import fence_site
 from tasks.assess_cold import assess_copies
 from tasks.close import close_incident
+from tasks.course import followed
 from tasks.current import current_plan
 from tasks.declare import declare
 from tasks.facts.cold import ColdAssessment, Returned
 from tasks.facts.recovery import Incident, Report
+from tasks.fence import fence
 from tasks.files import find_snapshot, restore_snapshot
 from tasks.gone import (
     gone_files,
@@ -35,6 +37,23 @@ from tasks.restore_configuration import choose_point, restore_point
 from tasks.secrets_backup import restore_secret
 from tasks.start_restored import archive_again, check_tables, follow, start_leader
 from tasks.validate import validate_public, validate_servers
+
+_STEPS = (
+    assess_copies,
+    activate_infrastructure,
+    restore_files,
+    fence,
+    recover,
+    swap_in,
+    start_leader,
+    promote_redis,
+    restore_redis,
+    tell_returned,
+    smoke_before_traffic,
+    redirect_traffic,
+    validate_public,
+    validate_servers,
+)
 
 
 @flow(persist_result=False)
@@ -62,7 +81,7 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
     plan = current_plan()
     case = declare(plan, reason, to_site, incident, detected_at, "cold")
     declared = notify.submit(plan, case, "declared")
-    with telling_failure(plan, case):
+    with telling_failure(plan, case), followed(case, *_STEPS):
         assessment = assess_copies(plan, case, target=target_time, force=force or bool(override_fence))
         if target_time:  # a run that is resumed may ask for another moment than the first did
             assessment = assessment.model_copy(update={"target": target_time})

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from flows.fail_over import fail_over
 from flows.recover_cold import recover_cold
@@ -14,7 +15,12 @@ from tasks.impact import assess_alarm, case_of, raise_alarm
 from tasks.notify import notify
 
 
-@flow(persist_result=False)
+def _question() -> str:
+    """What the UI calls the run: the question that it asks."""
+    return f"is {flow_run.parameters.get('site') or 'the active site'} lost?"
+
+
+@flow(flow_run_name=_question, persist_result=False)
 def respond(  # noqa: PLR0913 -- what whoever raises the alarm may say
     site: str | None = None,
     reason: str = "",
@@ -39,7 +45,7 @@ def respond(  # noqa: PLR0913 -- what whoever raises the alarm may say
     alarm = raise_alarm(plan, site, reason, source, evidence, detected_at, incident)
     decision = decide_without_asking(plan, alarm, approved_by or [])
     opened = notify.submit(plan, case_of(plan, alarm), "opened")
-    impact = assess_alarm(plan, alarm)
+    impact = assess_alarm(plan, alarm, decision)
     decision = record_decision(plan, alarm, decision or ask_commanders(plan, alarm, impact))
     opened.wait()
     if not decision.recovers:

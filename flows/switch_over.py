@@ -4,6 +4,7 @@ from prefect import flow
 
 from flows.activate import activate_first, activate_rest, stand_down
 from tasks.close import close_incident
+from tasks.course import followed
 from tasks.current import current_plan
 from tasks.declare import declare_move
 from tasks.facts.recovery import Report
@@ -15,6 +16,17 @@ from tasks.rejoin import rejoin
 from tasks.report import write_move_report
 from tasks.this_run import own_incident
 from tasks.validate import validate_public, validate_servers
+
+_STEPS = (
+    hand_over_postgresql,
+    hand_over_redis,
+    promote_postgresql,
+    smoke_before_traffic,
+    redirect_traffic,
+    validate_public,
+    validate_servers,
+    rejoin,
+)
 
 
 @flow(persist_result=False)
@@ -31,20 +43,21 @@ def switch_over(reason: str = "", to_site: str | None = None, incident: str | No
     require_ready(plan, to_site, name)
     case = declare_move(plan, reason, to_site, name)
 
-    handover = hand_over_postgresql(plan, case)
-    redis = hand_over_redis.submit(plan, case)
-    promotion = promote_postgresql(plan, case)
-    redis.result()
+    with followed(case, *_STEPS):
+        handover = hand_over_postgresql(plan, case)
+        redis = hand_over_redis.submit(plan, case)
+        promotion = promote_postgresql(plan, case)
+        redis.result()
 
-    failed = activate_first(plan, case)
-    smoke_before_traffic(plan, case)
-    redirect_traffic(plan, case)
+        failed = activate_first(plan, case)
+        smoke_before_traffic(plan, case)
+        redirect_traffic(plan, case)
 
-    validation = validate_public(plan, case)
-    validate_servers(plan, case)
-    activate_rest(plan, case, failed)
-    rejoin(plan, case)
-    stand_down(plan, case)
+        validation = validate_public(plan, case)
+        validate_servers(plan, case)
+        activate_rest(plan, case, failed)
+        rejoin(plan, case)
+        stand_down(plan, case)
     report = write_move_report(plan, case, handover, promotion, validation)
     close_incident(plan, case)
     return report

@@ -11,7 +11,7 @@ from uuid import uuid4
 from prefect import pause_flow_run
 from prefect.exceptions import FlowPauseTimeout
 from prefect.input import RunInput
-from pydantic import create_model
+from pydantic import Field, create_model
 
 from tasks.clients import journal
 from tasks.clients.truth import read_truth
@@ -20,6 +20,7 @@ from tasks.facts.response import Alarm, Decision, Impact, Vote
 from tasks.impact import page
 from tasks.plan.plan import Plan
 from tasks.policy.response import tally, without_people
+from tasks.policy.response_words import so_far
 from tasks.retry import retried
 
 _POLL_S = 1
@@ -28,9 +29,11 @@ _POLL_S = 1
 class Declaration(RunInput):
     """What a commander fills in; the names to choose from are the plan's."""
 
-    commander: str
-    decision: Literal["declare", "refuse"]
-    comment: str = ""
+    commander: str = Field(description="You, by the plan's name for you.")
+    decision: Literal["declare", "refuse"] = Field(
+        description="declare: the service is moved at once, as recommended. refuse: nothing is moved."
+    )
+    comment: str = Field(default="", description="Why; it stands on record.")
 
 
 @retried("decide without asking", times=5, delay=0.5)
@@ -49,7 +52,7 @@ def decide_without_asking(plan: Plan, alarm: Alarm, approved_by: Sequence[str]) 
         _require_commander(plan, name)
         _write_vote(plan, alarm, Vote(commander=name, decision="declare", comment=alarm.reason, at=now))
     automatic = plan.high_availability.failover.automatic
-    return without_people(alarm, automatic=automatic, now=now) or _counted(plan, alarm)
+    return without_people(alarm, automatic=automatic, now=now) or _tallied(plan, _votes(plan, alarm))
 
 
 def ask_commanders(plan: Plan, alarm: Alarm, impact: Impact) -> Decision:
@@ -61,17 +64,18 @@ def ask_commanders(plan: Plan, alarm: Alarm, impact: Impact) -> Decision:
         Refused: a name is no commander's; the form of the UI offers only theirs.
         Transient: no store takes the record.
     """
-    form = _form(plan, page(plan, impact))
     ends = alarm.raised_at + plan.declaration.deadline
-    while (decision := _counted(plan, alarm)) is None:
+    while (decision := _tallied(plan, votes := _votes(plan, alarm))) is None:
         left = ends - datetime.now(UTC)
         if left <= timedelta(0):
             return _expired(plan, alarm)
         try:
             told = pause_flow_run(
-                wait_for_input=form, timeout=max(1, int(left.total_seconds())), poll_interval=_POLL_S,
+                wait_for_input=_form(plan, page(plan, impact) + so_far(votes)),
+                timeout=max(1, int(left.total_seconds())),
+                poll_interval=_POLL_S,
                 key=uuid4().hex,
-            )  # fmt: skip
+            )
         except FlowPauseTimeout:
             return _expired(plan, alarm)
         _require_commander(plan, told.commander)
@@ -106,7 +110,8 @@ def record_decision(plan: Plan, alarm: Alarm, decision: Decision) -> Decision:
 
 def _form(plan: Plan, description: str) -> type[Declaration]:
     names: Any = Literal[tuple(plan.declaration.commanders)]
-    form = create_model("Declaration", __base__=Declaration, commander=(names, ...))
+    asked = Field(description=Declaration.model_fields["commander"].description)
+    form = create_model("Declaration", __base__=Declaration, commander=(names, asked))
     return cast(type[Declaration], form.with_initial_data(description=description))
 
 
@@ -117,8 +122,8 @@ def _require_commander(plan: Plan, name: str) -> None:
         )
 
 
-def _counted(plan: Plan, alarm: Alarm) -> Decision | None:
-    return tally(_votes(plan, alarm), plan.declaration.needed(plan.service.tier), datetime.now(UTC))
+def _tallied(plan: Plan, votes: Sequence[Vote]) -> Decision | None:
+    return tally(votes, plan.declaration.needed(plan.service.tier), datetime.now(UTC))
 
 
 def _expired(plan: Plan, alarm: Alarm) -> Decision:

@@ -13,7 +13,7 @@ from tasks.clients.parallel import ask_all
 from tasks.clients.truth import active_site
 from tasks.errors import DrError, Refused, Transient
 from tasks.facts.recovery import Incident
-from tasks.facts.response import Alarm, Component, Impact, Source
+from tasks.facts.response import Alarm, Component, Decision, Impact, Source
 from tasks.plan.plan import Plan
 from tasks.policy.recovery import choose_target
 from tasks.policy.response import recommend
@@ -23,6 +23,7 @@ from tasks.strategies import strategies
 from tasks.this_run import own_incident
 
 _ALL_S = 6
+_HOW = "\n\nTo answer, open the flow run of this page; in its menu, at the top right, choose Resume."
 
 
 @retried("raise the alarm", times=5, delay=0.5)
@@ -78,8 +79,13 @@ def case_of(plan: Plan, alarm: Alarm) -> Incident:
 
 
 @retried("assess the alarm", times=2, delay=1)
-def assess_alarm(plan: Plan, alarm: Alarm) -> Impact:
+def assess_alarm(plan: Plan, alarm: Alarm, decision: Decision | None) -> Impact:
     """See what of the site is lost, and what each way to recover would cost now.
+
+    Args:
+        plan: the plan.
+        alarm: the alarm.
+        decision: what is decided already; None where commanders will be asked.
 
     Raises:
         Transient: etcd has no quorum, or no store takes the record.
@@ -101,15 +107,15 @@ def assess_alarm(plan: Plan, alarm: Alarm) -> Impact:
     journal.write(plan, alarm.site, alarm.incident, "impact.json", impact.model_dump_json(indent=2))
     create_markdown_artifact(
         key=f"assessment-{alarm.incident.lower()}",
-        markdown=page(plan, impact),
+        markdown=page(plan, impact, decision) + ("" if decision else _HOW),
         description=f"is {alarm.site} lost?",
     )
     return impact
 
 
-def page(plan: Plan, impact: Impact) -> str:
+def page(plan: Plan, impact: Impact, decision: Decision | None = None) -> str:
     """The assessment in words."""
-    return impact_page(impact, plan.service.name, plan.declaration.needed(plan.service.tier))
+    return impact_page(impact, plan.service.name, plan.service.tier, plan.declaration, decision)
 
 
 def _looks(plan: Plan, site: str) -> dict[str, Callable[[], Any]]:

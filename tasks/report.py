@@ -22,6 +22,7 @@ from tasks.facts.recovery import (
     Validation,
 )
 from tasks.facts.replay import Replay
+from tasks.facts.response import Decision
 from tasks.facts.restored import ColdRestore
 from tasks.plan.plan import Plan
 from tasks.policy.fence import fenced
@@ -36,6 +37,7 @@ from tasks.policy.recovery import (
     verdict,
 )
 from tasks.policy.replay import after_promotion
+from tasks.policy.response_words import decision_record
 from tasks.policy.words import report_markdown
 
 _VERIFY_FROM = "validate through the public endpoint"
@@ -138,6 +140,7 @@ def _compose(
         kind=incident.kind,
         verdict=verdict(took, loss, plan.tier),
         reason=incident.reason,
+        declared=_declared(plan, incident),
         failed_site=incident.failed_site,
         to_site=incident.to_site,
         epoch=incident.epoch,
@@ -153,6 +156,12 @@ def _compose(
         services=recovered(plan.turns, plan.service.name, validation.first_served, steps),
         steps=tuple(steps),
     )
+
+
+def _declared(plan: Plan, incident: Incident) -> str:
+    text = journal.read(plan, incident.id, "decision.json", incident.failed_site)
+    decision = Decision.model_validate_json(text) if text else None
+    return decision_record(decision) if decision and decision.recovers else ""
 
 
 def _count(plan: Plan, site: str) -> LedgerCount | None:

@@ -18,6 +18,7 @@ from prefect.runtime import task_run
 from pydantic import BaseModel
 
 from tasks.clients import journal
+from tasks.course import under_way
 from tasks.errors import DrError, Permanent, Transient
 from tasks.facts.recovery import Incident, StepRecord
 from tasks.plan.plan import Plan
@@ -53,7 +54,8 @@ def step(title: str, deadline_s: float = 60) -> Callable[[Step[P, R]], Recorded[
                 began.pop((incident.id, name), None)
             since = began.setdefault((incident.id, name), time.monotonic())
             try:
-                result = function(plan, incident, *args, **kwargs)
+                with under_way(title):
+                    result = function(plan, incident, *args, **kwargs)
             except DrError as error:
                 failed = attempted.model_copy(update={"outcome": "failed", "detail": str(error)})
                 _write(plan, incident, failed)

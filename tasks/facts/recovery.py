@@ -229,6 +229,7 @@ class Report(Fact):
     Attributes:
         fence: how the old primary was kept from writing; none of a planned move.
         second_primaries: nodes of the old site that took writes again when it came back.
+        declared: who declared it, and what they said; empty where no alarm was raised before it.
         told: who was told of it, and what became of each message.
         replay: of a failover, the archived WAL that the standby lacked.
         write_pause_seconds: of a planned move, from when the old primary was told to stop to the first order
@@ -240,6 +241,7 @@ class Report(Fact):
     kind: Kind = "failover"
     verdict: str
     reason: str
+    declared: str = ""
     failed_site: str
     to_site: str
     epoch: int

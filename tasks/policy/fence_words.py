@@ -56,7 +56,7 @@ def fence_rows(report: Report) -> list[tuple[str, str]]:
 
 def fence_attempts(fence: Fence | None) -> list[str]:
     """What was tried, as a table; nothing where the plan's etcd decided."""
-    return ["", _attempts(fence.attempts)] if fence and fence.attempts else []
+    return [_attempts(fence.attempts)] if fence and fence.attempts else []
 
 
 def _both_wrote(report: Report) -> str:

@@ -1,6 +1,9 @@
 """The assessment of an alarm as one page that a tired person understands. Pure."""
 
-from tasks.facts.response import Decision, Impact, Strategy
+from collections.abc import Sequence
+
+from tasks.facts.response import Decision, Impact, Strategy, Vote
+from tasks.plan.procedures import Declaration
 from tasks.policy.tables import moment, table
 
 _AFTERWARDS = (
@@ -9,19 +12,29 @@ _AFTERWARDS = (
 )
 
 
-def impact_page(impact: Impact, service: str, needed: int) -> str:
-    """The page, in Markdown: the question first, then what it rests on."""
+def impact_page(
+    impact: Impact, service: str, tier: str, declaration: Declaration, decision: Decision | None = None
+) -> str:
+    """The page, in Markdown: the question first, then what it rests on.
+
+    Args:
+        impact: the assessment.
+        service: the plan's service.
+        tier: its tier.
+        declaration: who declares, and how long they have.
+        decision: what is decided already; None while it is asked for.
+    """
     alarm = impact.alarm
     chosen = impact.recommended
     advice = f"**{_way(chosen)}**: {impact.why}" if chosen else f"**none**: {impact.why}"
-    who = "one commander" if needed == 1 else f"{needed} commanders"
     source = alarm.source.replace("_", " ")
     users = "still served" if impact.users_served else "**not served**"
     return "\n\n".join(
         [
             f"# Is {alarm.site} lost?",
             f"{alarm.reason or 'no reason given'} ({source}, detected {moment(alarm.detected_at)} UTC).",
-            f"Users of {service} are {users}. {who.capitalize()} must declare.",
+            f"Users of {service} are {users}.",
+            f"Decided: {decision_record(decision)}." if decision else _asked(impact, declaration, tier),
             f"Recommended: {advice}.",
             table(("recovery", "loses at most", "usually takes", "against it"), map(_row, impact.strategies)),
             f"What {alarm.site} answers now:",
@@ -33,8 +46,38 @@ def impact_page(impact: Impact, service: str, needed: int) -> str:
 
 
 def decision_words(decision: Decision) -> str:
-    """A decision in one line."""
-    return f"{decision.outcome} at {moment(decision.at)} UTC: {decision.why}"
+    """A decision in one line: who or what decided, and when."""
+    alone = "declared without people: " if decision.outcome == "automatic" else ""
+    return f"{alone}{decision.why}, at {moment(decision.at)} UTC"
+
+
+def decision_record(decision: Decision) -> str:
+    """The same, with what those who declared it said."""
+    declarers = [vote for vote in decision.votes if vote.decision == "declare" and vote.comment]
+    said = "; ".join(f"{vote.commander}: {vote.comment}" for vote in declarers)
+    return f"{decision_words(decision)} ({said})" if said else decision_words(decision)
+
+
+def so_far(votes: Sequence[Vote]) -> str:
+    """Who has declared already, where that is not enough; a paragraph, or nothing."""
+    names = sorted({vote.commander for vote in votes})
+    return f"\n\nDeclared so far: {', '.join(names)}." if names else ""
+
+
+def _asked(impact: Impact, declaration: Declaration, tier: str) -> str:
+    """Who is asked, and until when."""
+    needed = declaration.needed(tier)
+    who = "One commander" if needed == 1 else f"{needed} commanders"
+    until = moment(impact.alarm.raised_at + declaration.deadline)
+    return (
+        f"{who} must declare by {until} UTC ({_either(declaration.commanders)}); one refusal ends it. "
+        "Without an answer nothing is moved."
+    )
+
+
+def _either(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _way(strategy: Strategy) -> str:

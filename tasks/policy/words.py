@@ -9,6 +9,7 @@ from tasks.facts.replay import Replay
 from tasks.facts.restored import ColdRestore
 from tasks.facts.services import Activation
 from tasks.policy.fence_words import fence_attempts, fence_notice, fence_rows
+from tasks.policy.tables import table
 
 
 def report_markdown(report: Report) -> str:
@@ -19,6 +20,7 @@ def report_markdown(report: Report) -> str:
         ("kind", report.kind),
         ("from, to", f"{report.failed_site}, {report.to_site} (epoch {report.epoch})"),
         ("reason", report.reason or "not given"),
+        *([("declared", report.declared)] if report.declared else []),
         ("RTO", f"{took.total:.1f} s of {targets.rto_seconds:.0f} s ({targets.tier})"),
         ("detect, decide, execute, verify", phase_words(took)),
         *_pause_rows(report.write_pause_seconds),
@@ -32,17 +34,38 @@ def report_markdown(report: Report) -> str:
         ("told", _told_words(report.told)),
     ]  # fmt: skip
     rows += _restored(report.restored) if report.restored else []
-    return "\n".join(
-        [
-            f"# {report.incident}",
-            "",
-            *(f"{line}\n" for line in fence_notice(report)),
-            *_table(("what", "measured"), rows),
-            *fence_attempts(report.fence),
-            "",
-            steps_markdown(report.steps),
-        ]
+    parts = (
+        f"# {report.incident}",
+        *fence_notice(report),
+        _summary(report),
+        *_next(report),
+        table(("what", "measured"), rows),
+        *fence_attempts(report.fence),
+        steps_markdown(report.steps),
     )
+    return "\n\n".join(parts)
+
+
+def _summary(report: Report) -> str:
+    """What happened, in two sentences."""
+    source, to = report.failed_site, report.to_site
+    if report.kind == "switchover":
+        moved = f"{to} took over from {source} as planned"
+    else:
+        moved = f"{to} took over from {source}, which was lost"
+    took = f"{report.rto_seconds.total:.1f} s of {report.targets.rto_seconds:.0f} s"
+    return f"{moved}. Objectives of the {report.targets.tier} tier: **{report.verdict}** ({took})."
+
+
+def _next(report: Report) -> list[str]:
+    """What is left to do, where something is."""
+    if report.kind != "failover" or report.divergence:
+        return []
+    what = (
+        f"Next: once {report.failed_site} is there again, start `bring-back`. It saves what only "
+        f"{report.failed_site} has, makes it a standby, and puts the exact loss into this report."
+    )
+    return [what]
 
 
 def _pause_rows(seconds: float | None) -> list[tuple[str, str]]:
@@ -133,13 +156,8 @@ def steps_markdown(steps: Iterable[StepRecord]) -> str:
         (s.name, f"{s.started:%H:%M:%S.%f}"[:-3], f"{_seconds(s):.3f} s", str(s.attempts), s.outcome)
         for s in steps
     ]
-    return "\n".join(_table(("step", "start (UTC)", "took", "attempts", "outcome"), rows))
+    return table(("step", "start (UTC)", "took", "attempts", "outcome"), rows)
 
 
 def _seconds(step: StepRecord) -> float:
     return (step.ended - step.started).total_seconds() if step.ended else 0.0
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    lines = [head, tuple("-" for _ in head), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines]

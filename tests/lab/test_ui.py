@@ -3,11 +3,11 @@
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from browser import BUILD, signed_in
+from playwright.sync_api import Page, expect
 
 from infra.lab import lab
 from infra.lab.control import client_settings
@@ -16,23 +16,14 @@ from tasks.clients import orders
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
-# Chromium asks its maker's servers for much at every start.
-_QUIET = [
-    "--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--disable-default-apps",
-]  # fmt: skip
-_BUILD = Path(__file__).parents[2] / "build"
-
 
 class Prefect:
     """The lab's Prefect, as its REST API tells it."""
 
     def __init__(self, home: Home) -> None:
         settings = client_settings(home, home.plan())
-        self.url = settings["PREFECT_API_URL"]
-        self.password = settings["PREFECT_API_AUTH_STRING"]
-        user, _, password = self.password.partition(":")
-        self.client = httpx.Client(base_url=self.url, auth=(user, password), timeout=10)
+        user, _, password = settings["PREFECT_API_AUTH_STRING"].partition(":")
+        self.client = httpx.Client(base_url=settings["PREFECT_API_URL"], auth=(user, password), timeout=10)
 
     def deployment_id(self, name: str) -> str:
         answer = self.client.get(f"/deployments/name/{name}/{name}").raise_for_status()
@@ -54,17 +45,9 @@ class Prefect:
 
 
 @pytest.fixture
-def page(prefect: Prefect) -> Iterator[Page]:
-    with sync_playwright() as browsers:
-        browser = browsers.chromium.launch(executable_path="/usr/bin/chromium", args=_QUIET)
-        page = browser.new_page(viewport={"width": 1400, "height": 1100})
-        ui = prefect.url.removesuffix("/api")
-        page.goto(f"{ui}/v2/login")
-        page.get_by_placeholder("admin:pass").fill(prefect.password)
-        page.get_by_role("button", name="Login").click()
-        page.wait_for_url("**/dashboard**")
+def page(home: Home) -> Iterator[Page]:
+    with signed_in(home) as page:
         yield page
-        browser.close()
 
 
 @pytest.fixture
@@ -85,28 +68,27 @@ def prefect(home: Home) -> Iterator[Prefect]:
 def test_a_failover_started_from_the_form_shows_its_steps_and_its_report(
     home: Home, prefect: Prefect, page: Page
 ) -> None:
-    plan = home.plan()
-    ui, deployment = prefect.url.removesuffix("/api"), prefect.deployment_id("fail-over")
+    plan, deployment = home.plan(), prefect.deployment_id("fail-over")
     lab.break_site(home, plan.site_of("primary"))
 
-    page.goto(f"{ui}/v2/deployments/deployment/{deployment}/run")
+    page.goto(f"deployments/deployment/{deployment}/run")
     page.get_by_label(re.compile("^reason")).fill("the region lost power")
     page.get_by_role("button", name="Submit").click()
     run = prefect.wait_for_end(deployment, timeout=120)
     assert run["state_type"] == "COMPLETED", run["state"]
 
-    page.goto(f"{ui}/v2/runs/flow-run/{run['id']}")
+    page.goto(f"runs/flow-run/{run['id']}")
     page.get_by_role("tab", name="Task Runs").click()
     for step in ("fence the old primary", "promote PostgreSQL", "redirect traffic"):
         expect(page.get_by_text(re.compile(step)).first).to_be_visible(timeout=15_000)
-    _BUILD.mkdir(exist_ok=True)
-    page.screenshot(path=_BUILD / "ui-steps.png")
+    BUILD.mkdir(exist_ok=True)
+    page.screenshot(path=BUILD / "ui-steps.png")
 
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_text(re.compile("report-inc-")).first.click()
     page.locator("a[href*='/artifacts/artifact/']").first.click()
     page.wait_for_url("**/artifacts/artifact/**")
     expect(page.get_by_text("the region lost power").first).to_be_visible(timeout=15_000)
-    page.screenshot(path=_BUILD / "ui-report.png")
+    page.screenshot(path=BUILD / "ui-report.png")
 
     assert orders.round_trip(plan.service.endpoint.url) == plan.site_of("dr")

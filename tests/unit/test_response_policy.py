@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tasks.facts.recovery import Observation
-from tasks.facts.response import Alarm, Component, Impact, Strategy, Vote
+from tasks.facts.response import Alarm, Component, Decision, Impact, Strategy, Vote
 from tasks.plan.availability import SlaTier
+from tasks.plan.procedures import Declaration
 from tasks.policy.response import hot_loss, recommend, tally, without_people
-from tasks.policy.response_words import impact_page
+from tasks.policy.response_words import decision_record, impact_page, so_far
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TIER = SlaTier.model_validate(
@@ -94,18 +95,48 @@ def test_only_the_watch_declares_without_people_and_only_where_the_plan_says_so(
     assert without_people(alarm("manual_trigger"), automatic=True, now=NOON) is None
 
 
+PEOPLE = Declaration.model_validate(
+    {"commanders": ["ada", "grace", "linus"], "approvals": {"enterprise": 2}, "deadline": "15 minutes"}
+)
+IMPACT = Impact(
+    alarm=alarm(),
+    at=NOON,
+    active="north",
+    components=(Component(name="PostgreSQL", state="no answer", detail="refused"),),
+    users_served=False,
+    strategies=(HOT, COLD),
+    recommended=HOT,
+    why="it loses 2 s",
+)
+
+
 def test_the_page_asks_the_question_and_gives_the_answer_with_its_price():
-    impact = Impact(
-        alarm=alarm(),
-        at=NOON,
-        active="north",
-        components=(Component(name="PostgreSQL", state="no answer", detail="refused"),),
-        users_served=False,
-        strategies=(HOT, COLD),
-        recommended=HOT,
-        why="it loses 2 s",
-    )
-    page = impact_page(impact, "naas-api", needed=2)
-    for words in ("Is north lost?", "the power is out", "not served", "2 commanders", "hot standby south",
+    page = impact_page(IMPACT, "naas-api", "enterprise", PEOPLE)
+    for words in ("Is north lost?", "the power is out", "not served", "hot standby south",
                   "2.0 s, 40 transactions", "south from the backups of vault", "no answer"):  # fmt: skip
         assert words in page
+
+
+@pytest.mark.parametrize(("tier", "who"), [("premium", "One commander"), ("enterprise", "2 commanders")])
+def test_the_page_names_who_must_declare_and_by_when(tier, who):
+    page = impact_page(IMPACT, "naas-api", tier, PEOPLE)
+    assert f"{who} must declare by 2026-01-01 12:15:00 UTC (ada, grace or linus)" in page
+    assert "Decided" not in page
+
+
+def test_what_is_decided_already_is_asked_of_nobody():
+    decision = Decision(outcome="automatic", why="every vantage agrees", votes=(), at=NOON)
+    page = impact_page(IMPACT, "naas-api", "premium", PEOPLE, decision)
+    assert "Decided: declared without people: every vantage agrees, at 2026-01-01 12:00:00 UTC." in page
+    assert "must declare" not in page
+
+
+def test_a_decision_tells_who_said_what():
+    votes = (vote("ada"), vote("grace").model_copy(update={"comment": "seen from the road"}))
+    told = decision_record(Decision(outcome="declared", why="declared by ada, grace", votes=votes, at=NOON))
+    assert told == "declared by ada, grace, at 2026-01-01 12:00:00 UTC (grace: seen from the road)"
+
+
+def test_the_next_commander_sees_who_has_declared():
+    assert so_far([]) == ""
+    assert "Declared so far: ada." in so_far([vote("ada"), vote("ada")])
