@@ -13,6 +13,7 @@ from tasks.declare import assess, declare
 from tasks.facts.recovery import Report
 from tasks.fence import fence
 from tasks.notify import notify, telling_failure
+from tasks.policy.order import foretold
 from tasks.promote import promote_postgresql, promote_redis
 from tasks.redirect import redirect_traffic, smoke_before_traffic
 from tasks.replay import replay_archived_wal, see_archives
@@ -55,7 +56,7 @@ def fail_over(  # noqa: PLR0913 -- what a declarer may say
     plan = current_plan()
     case = declare(plan, reason, to_site, incident, detected_at)
     declared = notify.submit(plan, case, "declared")
-    with telling_failure(plan, case), followed(case, *_STEPS):
+    with telling_failure(plan, case), followed(case, *_STEPS, also=foretold(plan.turns, plan.service.name)):
         silent = see_archives.submit(plan)
         assessment = assess(plan, case, force=force or bool(override_fence))
 

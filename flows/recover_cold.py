@@ -28,6 +28,7 @@ from tasks.gone import (
 from tasks.notify import notify, telling_failure
 from tasks.plan.plan import Plan
 from tasks.policy.cold import told
+from tasks.policy.order import foretold
 from tasks.promote import promote_redis
 from tasks.provision import activate_infrastructure
 from tasks.redirect import redirect_traffic, smoke_before_traffic
@@ -81,7 +82,7 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
     plan = current_plan()
     case = declare(plan, reason, to_site, incident, detected_at, "cold")
     declared = notify.submit(plan, case, "declared")
-    with telling_failure(plan, case), followed(case, *_STEPS):
+    with telling_failure(plan, case), followed(case, *_STEPS, also=foretold(plan.turns, plan.service.name)):
         assessment = assess_copies(plan, case, target=target_time, force=force or bool(override_fence))
         if target_time:  # a run that is resumed may ask for another moment than the first did
             assessment = assessment.model_copy(update={"target": target_time})

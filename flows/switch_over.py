@@ -10,6 +10,7 @@ from tasks.declare import declare_move
 from tasks.facts.recovery import Report
 from tasks.hand_over import hand_over_postgresql, hand_over_redis
 from tasks.move_view import require_ready
+from tasks.policy.order import foretold
 from tasks.promote import promote_postgresql
 from tasks.redirect import redirect_traffic, smoke_before_traffic
 from tasks.rejoin import rejoin
@@ -43,7 +44,7 @@ def switch_over(reason: str = "", to_site: str | None = None, incident: str | No
     require_ready(plan, to_site, name)
     case = declare_move(plan, reason, to_site, name)
 
-    with followed(case, *_STEPS):
+    with followed(case, *_STEPS, also=foretold(plan.turns, plan.service.name)):
         handover = hand_over_postgresql(plan, case)
         redis = hand_over_redis.submit(plan, case)
         promotion = promote_postgresql(plan, case)

@@ -4,7 +4,7 @@ It is written beside the recovery, which neither waits for it nor fails with it.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -21,16 +21,17 @@ _FIRST_S, _RAREST_S = 0.25, 1.0
 
 
 @contextmanager
-def followed(incident: Incident, *steps: Task[..., Any]) -> Iterator[None]:
+def followed(incident: Incident, *steps: Task[..., Any], also: Iterable[str] = ()) -> Iterator[None]:
     """Show how far an incident is, while a block runs its steps.
 
     Args:
         incident: the incident.
         steps: those that are known to come, in order; another one counts once it begins.
+        also: the names of more of them.
     """
     title = f"{incident.failed_site} to {incident.to_site}"
     with artifact(title, f"progress-{incident.id.lower()}", _FIRST_S, _RAREST_S) as write:
-        course = _Course(incident, [step.name for step in steps], write)
+        course = _Course(incident, [*(step.name for step in steps), *also], write)
         token = _current.set(course)
         try:
             yield

@@ -54,7 +54,7 @@ def step(title: str, deadline_s: float = 60) -> Callable[[Step[P, R]], Recorded[
                 began.pop((incident.id, name), None)
             since = began.setdefault((incident.id, name), time.monotonic())
             try:
-                with under_way(title):
+                with under_way(name):
                     result = function(plan, incident, *args, **kwargs)
             except DrError as error:
                 failed = attempted.model_copy(update={"outcome": "failed", "detail": str(error)})

@@ -58,6 +58,11 @@ def stopped(turns: Turns, failed: Collection[str]) -> dict[str, str]:
     return held
 
 
+def foretold(turns: Turns, main: str) -> list[str]:
+    """The names of the steps that recover the other services, in order."""
+    return [f"{ACTIVATE} {name}" for wave in waves(turns) for name in wave if name != main]
+
+
 def not_recovered(turns: Turns, failed: Mapping[str, str], incident: str) -> Permanent:
     """What is told where services failed.
 

@@ -2,6 +2,7 @@
 
 import time
 from inspect import isfunction
+from threading import Barrier
 
 import pytest
 from prefect import Flow, flow
@@ -73,6 +74,7 @@ def heard(monkeypatch):
 
 
 _tries = []
+_together = Barrier(2)
 
 
 @step("assess")
@@ -113,6 +115,22 @@ def recovers(fails: bool = False):
     return "recovered"
 
 
+@step("activate service {service}")
+def activates(_plan, _incident, service):
+    _together.wait(20)
+    time.sleep(1.5)
+    return Found()
+
+
+@flow
+def activates_two():
+    with followed(INCIDENT, assesses, also=["activate service billing", "activate service search"]):
+        assesses(None, INCIDENT)
+        begun = [activates.submit(None, INCIDENT, service) for service in ("billing", "search")]
+        for each in begun:
+            each.result()
+
+
 @flow
 def backs_up():
     with shown("the backup") as told:
@@ -141,6 +159,15 @@ def test_a_recovery_that_fails_stops_where_it_did(heard):
     percent, words = seen(heard)[-1]
     assert percent == 75
     assert words.startswith("**Stopped at promote**: no node answers. 3 of 4 steps done.")
+
+
+def test_steps_side_by_side_are_told_apart_and_foretold(heard):
+    run(f"{__name__}.activates_two", {})
+    percent, words = seen(heard)[-1]
+    assert (percent, words[:22]) == (100, "**All 3 steps done**: ")
+    now = "Now: activate service billing, activate service search."
+    assert any("1 of 3 steps done" in words and now in words for _, words in seen(heard))
+    assert not any("{" in words for _, words in seen(heard))
 
 
 def test_a_server_that_takes_no_artifact_does_not_hold_a_recovery_up(heard, monkeypatch):

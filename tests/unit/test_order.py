@@ -7,7 +7,7 @@ import pytest
 
 from tasks.facts.recovery import StepRecord
 from tasks.plan.services import Turn
-from tasks.policy.order import around, not_recovered, recovered, stopped, waves
+from tasks.policy.order import around, foretold, not_recovered, recovered, stopped, waves
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -90,6 +90,12 @@ def test_what_a_failure_stops_is_what_reaches_it(seed):
         return any(each in failed or needs(each) for each in services[name].depends_on)
 
     assert stopped(services, failed).keys() == {name for name in services if needs(name)} - failed
+
+
+def test_the_steps_of_the_other_services_are_foretold_in_order():
+    names = [f"activate service {name}" for name in ("billing", "search", "report")]
+    assert foretold(SHOP, "api") == names
+    assert foretold(turns(api=(1, "")), "api") == []
 
 
 def test_what_failed_and_what_was_not_begun_is_told_by_name():
