@@ -179,7 +179,7 @@ def _ask(psql: str, connection: str) -> Upstream:
     """Ask the primary where several servers are named, else the one that is there."""
     failure = ""
     for attributes in ("primary", "any"):
-        where = f"{connection} replication=true connect_timeout=5 target_session_attrs={attributes}"
+        where = f"{connection} replication=true connect_timeout=30 target_session_attrs={attributes}"
         argv = [psql, "-X", "-w", "-A", "-t", "-d", where]
         try:
             identity = _run([*argv, "-c", "IDENTIFY_SYSTEM", "-c", "SHOW wal_segment_size"])
