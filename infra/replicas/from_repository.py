@@ -15,6 +15,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +23,9 @@ from typing import Any
 
 _ASK_S = 120
 _RESTORE_S = 24 * 3600
+# A server that is itself being rewound, or begins, tells its line only after a while.
+_PATIENCE_S = 30
+_PAUSE_S = 2
 # A server's answer has the file's name and a bar before the first line of the file.
 _SWITCH = re.compile(r"(?:^|\|)\s*(\d+)\s+([0-9A-F]+/[0-9A-F]+)\s", re.MULTILINE)
 _UNITS = {"MB": 1024**2, "GB": 1024**3}
@@ -29,6 +33,10 @@ _UNITS = {"MB": 1024**2, "GB": 1024**3}
 
 class UnusableError(Exception):
     """Why the repository cannot make a replica of that server."""
+
+
+class NotYetError(UnusableError):
+    """The server to follow cannot tell its line now."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,7 @@ def require_line(upstream: Upstream, timeline: int, archived: Sequence[str]) -> 
         if f"{each:08X}.history" not in names:
             raise UnusableError(f"the history of timeline {each} is not in the repository")
     if f"{upstream.timeline + 1:08X}.history" in names:
-        raise UnusableError(f"the repository knows timeline {upstream.timeline + 1}, the server does not")
+        raise NotYetError(f"the repository knows timeline {upstream.timeline + 1}, the server does not")
     line = [*upstream.left, upstream.timeline]
     for parent, child in pairwise(line):
         first = segment_name(child, upstream.left[parent], upstream.segment_size)
@@ -135,16 +143,28 @@ def segment_name(timeline: int, lsn: int, size: int) -> str:
     return f"{timeline:08X}{high:08X}{low:08X}"
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], patience_s: float = _PATIENCE_S) -> int:
     """Restore; 0 where the directory holds a replica of the server, 1 where it does not."""
     asked = _parse(arguments)
-    try:
-        label = _restore(asked)
-    except (UnusableError, OSError, subprocess.SubprocessError, LookupError, TypeError, ValueError) as error:
-        sys.stderr.write(f"from_repository: not restored: {error}\n")
-        return 1
-    sys.stderr.write(f"from_repository: {asked.datadir} restored from {label}\n")
-    return 0
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            label = _restore(asked)
+        except (
+            UnusableError,
+            OSError,
+            subprocess.SubprocessError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ) as error:
+            if isinstance(error, NotYetError) and time.monotonic() < deadline:
+                time.sleep(_PAUSE_S)
+                continue
+            sys.stderr.write(f"from_repository: not restored: {error}\n")
+            return 1
+        sys.stderr.write(f"from_repository: {asked.datadir} restored from {label}\n")
+        return 0
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -179,7 +199,7 @@ def _ask(psql: str, connection: str) -> Upstream:
     """Ask the primary where several servers are named, else the one that is there."""
     failure = ""
     for attributes in ("primary", "any"):
-        where = f"{connection} replication=true connect_timeout=5 target_session_attrs={attributes}"
+        where = f"{connection} replication=true connect_timeout=30 target_session_attrs={attributes}"
         argv = [psql, "-X", "-w", "-A", "-t", "-d", where]
         try:
             identity = _run([*argv, "-c", "IDENTIFY_SYSTEM", "-c", "SHOW wal_segment_size"])
@@ -188,7 +208,7 @@ def _ask(psql: str, connection: str) -> Upstream:
             return parse_upstream(identity, history)
         except (UnusableError, IndexError, ValueError) as error:
             failure = str(error)
-    raise UnusableError(f"the server to follow does not answer: {failure}")
+    raise NotYetError(f"the server to follow does not answer: {failure}")
 
 
 def _run(argv: Sequence[str], timeout: float = _ASK_S) -> str:

@@ -138,7 +138,12 @@ def test_a_site_that_cannot_be_rewound_is_restored_from_its_own_repository(labs)
     crossed = received(lab, old) - before
 
     ways = step(lab, "rejoin as a standby")["result"]["ways"]
+    told = [
+        line for host in nodes for line in log_of(lab, old, host).splitlines() if "from_repository" in line
+    ]
+    given = step(lab, "bring the new WAL to the nearest repository")["result"]
     print(f"{crossed / 1e6:.0f} MB crossed for {len(nodes)} nodes of {size / 1e6:.0f} MB: {ways}")  # noqa: T201 - evidence
+    print("\n".join([str(given), *told]))  # noqa: T201 - evidence
     assert_streams(lab, old)
     assert ways == dict.fromkeys(nodes, rebuild.RESTORED)
     assert_saved_before_removed(lab, old)

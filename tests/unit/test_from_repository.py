@@ -142,7 +142,9 @@ def test_where_nobody_can_be_asked_patroni_takes_its_next_method(tmp_path, capsy
         "pgbackrest --stanza=naas-postgres",
     ]
     given = ["--keep_data=True", "--no_leader=True", "--scope=naas", "--role=replica"]
-    assert main([*words, *given, f"--datadir={tmp_path}/data", f"--connstring={connection}"]) == 1
+    assert (
+        main([*words, *given, f"--datadir={tmp_path}/data", f"--connstring={connection}"], patience_s=0) == 1
+    )
     assert why in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
 
