@@ -13,7 +13,7 @@ from tasks.clients import archiver, copies, ledger, patroni
 from tasks.clients.objects import Bucket
 from tasks.clients.walnames import parse_lsn
 
-pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(600)]
 
 SEGMENTS = 3
 NOTHING_S = 1.0
@@ -40,16 +40,22 @@ class World:
     def cut_off(self):
         """The standby and all copies stay behind while the old site archives, and until the end."""
         self.lab.dr("lab", "load", "--rate", "25")
+        self.take_orders()
         self.end_segment()
         until(lambda: all(not self.lacks(site) for site in (self.new, self.archive)))
         with self.ground.pulls_held(), replication_held_back(self.lab, self.old, self.new):
             for _ in range(SEGMENTS):
-                time.sleep(1)
+                self.take_orders()
                 self.known.append(ledger.acknowledged(self.plan))
                 self.end_segment()
-            time.sleep(1)
-            assert ledger.missing(self.plan, patroni.leader(self.plan, self.new).host, self.known[0])
+            self.take_orders()
+            standby = patroni.leader(self.plan, self.new).host
+            assert all(ledger.missing(self.plan, standby, known) for known in self.known)
             yield
+
+    def take_orders(self, count=5):
+        before = ledger.acknowledged(self.plan) or set()
+        until(lambda: len((ledger.acknowledged(self.plan) or set()) - before) >= count)
 
     def end_segment(self):
         host = self.ground.node.host
