@@ -158,7 +158,7 @@ def test_a_site_that_lives_is_fenced_by_its_own_patroni_and_comes_home(lab, old,
 
 
 def test_a_dead_site_is_proven_dead_by_a_command_and_returns_as_a_second_primary(lab, old, new):
-    lab.dr("lab", "load", "--rate", "25")
+    lab.dr("lab", "load", "--rate", "5")
     time.sleep(3)
     lab.dr("lab", "break", old)
     lab.dr("run", "fail-over", "--param", "reason=power loss", site=new, timeout=400)
