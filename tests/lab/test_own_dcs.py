@@ -20,7 +20,7 @@ from tasks.clients import journal, ledger, orders, patroni, postgres
 from tasks.clients.truth import read_truth
 from tasks.errors import DrError
 
-pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(1200), pytest.mark.long]
 
 STOPPED = Path(__file__).with_name("site_stopped.py")
 PATIENCE_S = 90

@@ -29,6 +29,7 @@ from tasks.errors import DrError
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.fault,
+    pytest.mark.long,
     pytest.mark.skipif(Namespaces.available() is not None, reason=str(Namespaces.available())),
 ]
 

@@ -13,7 +13,7 @@ from tasks.clients import archiver, copies, ledger, patroni
 from tasks.clients.objects import Bucket
 from tasks.clients.walnames import parse_lsn
 
-pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(600), pytest.mark.long]
 
 SEGMENTS = 3
 NOTHING_S = 1.0

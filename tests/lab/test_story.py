@@ -17,7 +17,7 @@ from tasks.clients import journal, orders
 from tasks.clients.truth import read_truth
 from tasks.facts.response import Decision
 
-pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(1200), pytest.mark.long]
 
 SHOTS = BUILD / "story"
 REASON = "the region lost power; seen by two of us"

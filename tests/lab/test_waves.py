@@ -16,7 +16,7 @@ from tasks.errors import DrError
 from tasks.evidence import read_report
 from tasks.policy.words import report_markdown
 
-pytestmark = [pytest.mark.lab, pytest.mark.fault]
+pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.long]
 
 SERVICES = {"billing", "search", "report"}
 PATIENCE_S = 120
