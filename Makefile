@@ -32,7 +32,7 @@ down: setup
 	$(BIN)/dr lab down
 
 lint: setup
-	@twice=$$(find tests -name '*.py' -printf '%f\n' | sort | uniq -d); \
+	@twice=$$(find tests -name '*.py' ! -name conftest.py -printf '%f\n' | sort | uniq -d); \
 	if [ -n "$$twice" ]; then echo "pytest tells test files apart by name: $$twice"; exit 1; fi
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
