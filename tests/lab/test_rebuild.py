@@ -51,6 +51,8 @@ def ask(lab, site, text, timeout=120):
 
 def begin_segment(lab, site):
     """A checkpoint, and a new segment after it; the name of the one that holds the checkpoint."""
+    # Not on its first page, which `damage` spares.
+    ask(lab, site, "create table filler as select generate_series(1, 20000) n")
     ask(lab, site, "checkpoint")
     [name] = ask(lab, site, "select pg_walfile_name(pg_current_wal_lsn())").values()
     ask(lab, site, "select pg_switch_wal()")
@@ -122,6 +124,7 @@ def test_a_site_that_cannot_be_rewound_is_restored_from_its_own_repository(labs)
     ask(lab, old, BALLAST)
     [size] = ask(lab, old, "select pg_database_size(current_database())").values()
     lab.dr("run", "backup-database", "--param", "kind=full", site=new)
+    lab.dr("run", "replicate-backups", site=new)
     common = begin_segment(lab, old)
     lab.dr("lab", "load", "--rate", str(ORDERS_A_SECOND))
     time.sleep(3)
