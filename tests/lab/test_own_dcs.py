@@ -179,7 +179,7 @@ def test_a_dead_site_is_proven_dead_by_a_command_and_returns_as_a_second_primary
     assert done["rpo"]["basis"] == "exact"
     assert lost in saved_ids(lab, done["incident"])
     missing = ledger.missing(
-        lab.plan, patroni.leader(lab.plan, new).host, Ledger.read(lab.home.ledger).acknowledged
+        lab.plan, patroni.leader(lab.plan, new).host, set(Ledger.read(lab.home.ledger).acknowledged)
     )
     assert missing <= saved_ids(lab, done["incident"])
     assert done["ledger"]["missing"] == len(missing)
