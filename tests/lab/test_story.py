@@ -3,7 +3,6 @@ progress, the report."""
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 import yaml
@@ -12,7 +11,6 @@ from conftest import Lab
 from playwright.sync_api import Page, expect
 
 from infra.lab.home import DEFAULT_PLAN
-from infra.lab.processes import running
 from tasks.clients import journal, orders
 from tasks.clients.truth import read_truth
 from tasks.facts.response import Decision
@@ -56,10 +54,8 @@ def test_an_operator_recovers_the_service_with_nothing_but_the_ui(lab, page):
     run = waits_for_commanders(page)
     reads_the_assessment(page, plan)
     page.goto(run)
-    with held(lab, away, "gateway"):
-        declares(page, plan)
-        sees_it_wait(page)
-    sees_it_end(page, away)
+    declares(page, plan)
+    watches_it_move(page, run, away)
     incident = reads_the_report(page, home, away)
 
     assert orders.round_trip(plan.service.endpoint.url) == away
@@ -140,32 +136,17 @@ def declares(page, plan):
     expect(form).to_be_hidden()
 
 
-@contextmanager
-def held(lab, site, program):
-    """A program of a site that answers nobody for a while: a recovery waits for it, and can be watched."""
-    host = next(iter(lab.plan.sites[site].running(program)))
-    process = running(lab.home.directory)[f"{site}/{host}/{program}"]
-    stopped = [process, *process.children(recursive=True)]
-    for each in stopped:
-        each.suspend()
-    try:
-        yield
-    finally:
-        for each in stopped:
-            each.resume()
-
-
-def sees_it_wait(page):
-    """How far the recovery is, among the artifacts, while it is under way."""
-    page.goto("artifacts?name=progress-inc-")
-    waits = page.get_by_role("link").filter(has_text="Now: smoke test before traffic")
-    reload_until(page, waits, 30)
-    expect(waits.first).to_contain_text("4 of 8 steps done")
-    shot(page, "6-progress")
-
-
-def sees_it_end(page, away):
+def watches_it_move(page, run, away):
+    """From the run to its recovery to how far that is."""
+    page.goto(run)
+    page.get_by_role("tab", name="Subflow Runs").click()
+    recovery = page.get_by_role("tabpanel").locator("a[href*='/runs/flow-run/']")
+    reload_until(page, recovery, 60)
+    recovery.first.click()
+    page.wait_for_url(lambda url: url.split("?")[0] != run.split("?")[0])
+    page.get_by_role("tab", name="Artifacts").click()
     opens_artifact(page, "progress-inc-")
+    shot(page, "6-progress")
     reload_until(page, page.get_by_text("Progress: 100%"), 90)
     expect(page.get_by_text(f"All 8 steps done: {away} serves the users")).to_be_visible()
     shot(page, "7-recovered")
