@@ -4,8 +4,8 @@ APT := python3-venv postgresql-15 pgbackrest etcd-server etcd-client haproxy red
        pgbouncer iproute2 chromium curl procps util-linux restic git age faketime
 BIN := .venv/bin
 
-.PHONY: setup lock demo down lint test test-long test-second bench-failover bench-loss bench-backup bench-switchover \
-        faults faults-lab faults-flows faults-stores faults-wal faults-bits faults-replication faults-watch \
+.PHONY: setup lock demo down lint test test-long test-second bench-failover bench-loss bench-backup \
+        bench-switchover faults faults-lab faults-flows faults-stores faults-wal faults-bits faults-replication faults-watch \
         retention leaks
 
 setup: .venv/installed

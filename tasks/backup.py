@@ -14,12 +14,12 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.clients import patroni, pgbackrest
 from tasks.clients.objects import Bucket
-from tasks.clients.parallel import ask_all
+from tasks.clients.parallel import answered, ask_all
 from tasks.clients.patroni import Member
 from tasks.clients.pgbackrest_log import share_done
 from tasks.clients.serverfacts import server_facts
 from tasks.clients.truth import active_site
-from tasks.errors import DrError, Permanent, Transient
+from tasks.errors import Permanent, Transient
 from tasks.plan.plan import Plan
 from tasks.policy.database_backup import choose_standby, doubts
 from tasks.progress import Told, shown
@@ -110,7 +110,7 @@ def verify_backup(plan: Plan, taken: Taken) -> Stored:
         "stored": lambda: {e.key.removeprefix(folder): e.size for e in Bucket.owned(plan, site).list(folder)},
         "facts": partial(server_facts, plan, site, leader.name),
     }
-    told, stored, facts = (_answer(answer) for answer in ask_all(looks, _LOOK_S).values())
+    told, stored, facts = (answered(answer) for answer in ask_all(looks, _LOOK_S).values())
     mine = next((backup for backup in told["backup"] if backup["label"] == taken.label), None)
     if mine is None:
         raise Permanent(f"backup {taken.label} is not in the repository", f"site {site}")
@@ -118,12 +118,6 @@ def verify_backup(plan: Plan, taken: Taken) -> Stored:
     if wrong:
         raise Permanent(f"backup {taken.label} is not usable", "; ".join(wrong), "look at pgBackRest's log")
     return Stored(mine["info"]["size"], mine["info"]["repository"]["delta"])
-
-
-def _answer(answer: Any) -> Any:
-    if isinstance(answer, DrError):
-        raise answer
-    return answer
 
 
 @task(name="tell what was backed up", cache_policy=NO_CACHE)

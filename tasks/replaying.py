@@ -9,7 +9,7 @@ from typing import TypeVar
 from tasks.clients import archive_ahead, standby
 from tasks.clients.archive_ahead import Ahead
 from tasks.clients.objects import Bucket, Entry
-from tasks.clients.parallel import ask_all
+from tasks.clients.parallel import answered, ask_all
 from tasks.clients.standby import Standby
 from tasks.clients.walnames import Switch, history_name
 from tasks.copying import Rules, pull_wal_files
@@ -124,7 +124,4 @@ def _in_time(act: Callable[[], T], within: float) -> T:
     Raises:
         DrError: what it raised, or that it took longer.
     """
-    answer = ask_all({"": act}, within)[""]
-    if isinstance(answer, DrError):
-        raise answer
-    return answer
+    return answered(ask_all({"": act}, within)[""])

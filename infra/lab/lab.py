@@ -170,10 +170,10 @@ def status(home: Home) -> dict[str, dict[str, str]]:
     Further services are told of the active site, where etcd tells which one that is.
     """
     plan = home.plan()
-    alive = running(home.directory)
+    alive, active = running(home.directory), _active(plan)
     told: dict[str, dict[str, str]] = {}
     for site in plan.sites:
-        further = further_servers(home, plan, site) if site == _active(plan) else []
+        further = further_servers(home, plan, site) if site == active else []
         known = servers(home, plan, site, *_BASE, *_STACK, _WATCH)
         for server in (*known, *further, *own_dcs_servers(home, plan, site)):
             told.setdefault(site, {})[server.key.partition("/")[2]] = (

@@ -35,6 +35,17 @@ def ask_all(jobs: Mapping[K, Callable[[], T]], timeout: float) -> dict[K, T | Dr
     return {key: found.get(key, late) for key in jobs}
 
 
+def answered(answer: T | DrError) -> T:
+    """One answer of `ask_all` that cannot be done without.
+
+    Raises:
+        DrError: the error that its job ended in.
+    """
+    if isinstance(answer, DrError):
+        raise answer
+    return answer
+
+
 def _answer(job: Callable[[], T]) -> T | DrError:
     try:
         return job()

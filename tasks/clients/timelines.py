@@ -25,6 +25,7 @@ from tasks.clients.layout import Layout
 from tasks.clients.objects import Bucket
 from tasks.clients.postgres import connected
 from tasks.clients.remote import run_on
+from tasks.clients.walnames import history_name
 from tasks.errors import Permanent
 from tasks.plan.plan import Plan
 
@@ -33,7 +34,7 @@ LEFT_OUT = 4
 
 _NOTE = "# left out by naas-dr: a primary elsewhere may have taken this number"
 # Marked .ready, it is archived: a recovery to the newest timeline asks the archive for each number in turn.
-_FILES = ("{:08X}.history", "archive_status/{:08X}.history.ready")
+_FILES = ("{}", "archive_status/{}.ready")
 _THERE = "select (pg_stat_file(%s, true)).size is not null as there"
 _CURRENT = """
 select timeline,
@@ -65,7 +66,7 @@ def leave_out(plan: Plan, address: str, timeline: int) -> None:
         number, left = timeline, LEFT_OUT
         while left:
             number += 1
-            history, mark = (f"{row['folder']}/pg_wal/{name.format(number)}" for name in _FILES)
+            history, mark = (f"{row['folder']}/pg_wal/{file.format(history_name(number))}" for file in _FILES)
             found = connection.execute(_THERE, (history,)).fetchone() or {}
             if not found["there"]:
                 for path, content in ((history, "select {}"), (mark, "select {} where false")):
@@ -82,7 +83,7 @@ def lineage_of(plan: Plan, address: str) -> Lineage:
     """
     with connected(plan, address, database="postgres") as connection:
         row = connection.execute(_CURRENT).fetchone() or {}
-    text = f"> {row['timeline']:08X}.history\n{row['history'] or ''}"
+    text = f"> {history_name(row['timeline'])}\n{row['history'] or ''}"
     return Lineage(row["timeline"], parse_histories(text)[row["timeline"]])
 
 
@@ -166,7 +167,7 @@ def withdraw(plan: Plan, site: str, timelines: Collection[int]) -> dict[str, byt
     """
     bucket, stanza = Bucket.owned(plan, site), plan.postgresql_ha.cluster_name
     newest = repository.newest_database(bucket, stanza) if timelines else None
-    names = {f"{number:08X}.history" for number in timelines}
+    names = set(map(history_name, timelines))
     taken = {}
     for entry in bucket.children(newest)[1] if newest else ():
         if (name := entry.key.rpartition("/")[2]) in names:
