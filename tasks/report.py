@@ -6,7 +6,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tasks.clients import journal, ledger, patroni
+from tasks.clients import journal
 from tasks.evidence import read_deliveries, read_report, read_steps
 from tasks.facts.fence import Fence, Held
 from tasks.facts.recovery import (
@@ -24,6 +24,7 @@ from tasks.facts.recovery import (
 from tasks.facts.replay import Replay
 from tasks.facts.response import Decision
 from tasks.facts.restored import ColdRestore
+from tasks.lost import count_missing
 from tasks.plan.plan import Plan
 from tasks.policy.fence import fenced
 from tasks.policy.order import recovered
@@ -61,9 +62,9 @@ def write_report(  # noqa: PLR0913 -- the evidence is everything the flow found
     """
     last_good = assessment.seen.at if assessment.seen else incident.detected_at
     bound = bound_loss(assessment.seen, promotion, fence.proven_at)
-    missing = _missing_at(plan, incident.to_site) if restored else None
-    loss = bound if missing is None else ledger_loss(missing)
-    report = _compose(plan, incident, validation, last_good, loss)
+    count = count_missing(plan, incident)
+    loss = ledger_loss(count) if restored and count else bound
+    report = _compose(plan, incident, validation, last_good, loss, count)
     read = after_promotion(replay, promotion.fork_lsn) if replay else None
     told = {"bound": bound, "restored": restored, "replay": read, "fence": fence}
     report = report.model_copy(update=told | {"verdict": fenced(report.verdict, fence)})
@@ -83,7 +84,8 @@ def write_move_report(
     """
     loss = loss_of_move(handover, promotion)
     pause_s = (validation.first_served - handover.told_at).total_seconds()
-    report = _compose(plan, incident, validation, incident.triggered_at, loss)
+    count = count_missing(plan, incident)
+    report = _compose(plan, incident, validation, incident.triggered_at, loss, count)
     report = report.model_copy(update={"write_pause_seconds": round(pause_s, 3)})
     _publish(plan, incident, report)
     return report
@@ -107,7 +109,7 @@ def complete_report(
             "verdict": fenced(verdict(before.rto_seconds, loss, plan.tier), before.fence),
             "divergence": divergence,
             "second_primaries": held.primaries if held else (),
-            "ledger": _count(plan, incident.to_site),
+            "ledger": count_missing(plan, incident),
             "steps": tuple(read_steps(plan, incident)),
         }
     )
@@ -129,8 +131,13 @@ def complete_restored(plan: Plan, incident: Incident, report: Report, checked: s
     return done
 
 
-def _compose(
-    plan: Plan, incident: Incident, validation: Validation, last_good: datetime, loss: Loss
+def _compose(  # noqa: PLR0913 -- as write_report
+    plan: Plan,
+    incident: Incident,
+    validation: Validation,
+    last_good: datetime,
+    loss: Loss,
+    count: LedgerCount | None,
 ) -> Report:
     steps = read_steps(plan, incident)
     served = [step for step in steps if not is_afterwards(step.name)]
@@ -151,7 +158,7 @@ def _compose(
         rto_seconds=took,
         rpo=loss,
         bound=loss,
-        ledger=_count(plan, incident.to_site),
+        ledger=count,
         told=tuple(read_deliveries(plan, incident.id)),
         services=recovered(plan.turns, plan.service.name, validation.first_served, steps),
         steps=tuple(steps),
@@ -162,23 +169,6 @@ def _declared(plan: Plan, incident: Incident) -> str:
     text = journal.read(plan, incident.id, "decision.json", incident.failed_site)
     decision = Decision.model_validate_json(text) if text else None
     return decision_record(decision) if decision and decision.recovers else ""
-
-
-def _count(plan: Plan, site: str) -> LedgerCount | None:
-    ids = ledger.acknowledged(plan)
-    if ids is None:
-        return None
-    missing = ledger.missing(plan, patroni.leader(plan, site).host, ids)
-    return LedgerCount(acknowledged=len(ids), missing=len(missing))
-
-
-def _missing_at(plan: Plan, site: str) -> list[float] | None:
-    """When each write was acknowledged that the active database does not have; None without a ledger."""
-    times = ledger.acknowledged_at(plan)
-    if times is None:
-        return None
-    missing = ledger.missing(plan, patroni.leader(plan, site).host, set(times))
-    return [times[each] for each in missing]
 
 
 def _targets(plan: Plan) -> Targets:

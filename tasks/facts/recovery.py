@@ -209,10 +209,19 @@ class LedgerCount(Fact):
     Attributes:
         acknowledged: orders whose acknowledgement a client wrote down.
         missing: those of them that the active database does not have.
+        before: those of the missing that an earlier incident had lost already.
+        lost_seconds: from the first that is missing since to the last.
     """
 
     acknowledged: int
     missing: int
+    before: int = 0
+    lost_seconds: float = 0.0
+
+    @property
+    def lost(self) -> int:
+        """How many are missing since this incident."""
+        return self.missing - self.before
 
 
 class Targets(Fact):

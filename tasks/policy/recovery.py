@@ -7,7 +7,16 @@ from math import ceil
 
 from tasks.clients.walnames import parse_lsn
 from tasks.errors import Permanent, Refused
-from tasks.facts.recovery import Divergence, Handover, Loss, Observation, Phases, Promotion, StepRecord
+from tasks.facts.recovery import (
+    Divergence,
+    Handover,
+    LedgerCount,
+    Loss,
+    Observation,
+    Phases,
+    Promotion,
+    StepRecord,
+)
 from tasks.plan.availability import SlaTier
 from tasks.plan.sites import Role
 from tasks.policy.order import STAND_DOWN
@@ -114,14 +123,9 @@ def loss_of_move(handover: Handover, promotion: Promotion) -> Loss:
     return Loss(lost_transactions=0, lost_seconds=0.0, basis="exact", unacknowledged=0)
 
 
-def ledger_loss(missing_at: Sequence[float]) -> Loss:
-    """What is lost by the clients' own count.
-
-    Args:
-        missing_at: when each acknowledged write that is gone was acknowledged, in epoch seconds.
-    """
-    span = max(missing_at) - min(missing_at) if missing_at else 0.0
-    return Loss(lost_transactions=len(missing_at), lost_seconds=round(span, 3), basis="exact")
+def ledger_loss(count: LedgerCount) -> Loss:
+    """What is lost by the clients' own count; what earlier incidents lost is theirs."""
+    return Loss(lost_transactions=count.lost, lost_seconds=count.lost_seconds, basis="exact")
 
 
 def phases(last_good: datetime, detected: datetime, steps: Sequence[StepRecord], verify_from: str) -> Phases:

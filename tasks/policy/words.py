@@ -132,7 +132,10 @@ def _restored(told: ColdRestore) -> list[tuple[str, str]]:
 
 
 def _ledger_words(count: LedgerCount | None) -> str:
-    return f"{count.acknowledged} acknowledged, {count.missing} missing" if count else "none in the plan"
+    if not count:
+        return "none in the plan"
+    earlier = f", {count.before} of them since an earlier incident" if count.before else ""
+    return f"{count.acknowledged} acknowledged, {count.missing} missing{earlier}"
 
 
 def _settling(steps: Iterable[StepRecord]) -> list[tuple[str, str]]:

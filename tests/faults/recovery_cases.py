@@ -47,7 +47,7 @@ class Result:
         split_brain_writes: writes that the old site took after the new one's first.
         lost: acknowledged orders that the active database lacks, by the ledger.
         reported: the loss that the report tells.
-        promotions: timelines that were begun.
+        promotions: timelines that were begun in service.
         seconds: for how long the case ran.
     """
 

@@ -148,7 +148,7 @@ def watches_it_move(page, run, away):
     opens_artifact(page, "progress-inc-")
     shot(page, "6-progress")
     reload_until(page, page.get_by_text("Progress: 100%"), 90)
-    expect(page.get_by_text(f"All 8 steps done: {away} serves the users")).to_be_visible()
+    expect(page.get_by_text(re.compile(rf"All \d+ steps done: {away} serves the users"))).to_be_visible()
     shot(page, "7-recovered")
 
 

@@ -7,6 +7,7 @@ import pytest
 from tasks.clients.held import backup_ends
 from tasks.errors import Permanent, Refused
 from tasks.facts.cold import Copy
+from tasks.facts.recovery import LedgerCount
 from tasks.policy.cold import choose_copy, end_of_history, newest_segment, require_moment, usable_standby
 from tasks.policy.recovery import ledger_loss
 
@@ -100,7 +101,7 @@ def test_backup_info_tells_when_each_good_backup_ended():
         backup_ends('20260101-110000F={"backup-error":false}')
 
 
-def test_the_loss_by_the_ledger_is_what_clients_miss_and_how_long_they_wrote_it():
-    loss = ledger_loss([100.5, 98.0, 99.25])
+def test_the_loss_by_the_ledger_is_what_clients_miss_since_this_incident():
+    loss = ledger_loss(LedgerCount(acknowledged=90, missing=7, before=4, lost_seconds=2.5))
     assert (loss.lost_transactions, loss.lost_seconds, loss.basis) == (3, 2.5, "exact")
-    assert ledger_loss([]).lost_transactions == 0
+    assert ledger_loss(LedgerCount(acknowledged=90, missing=4, before=4)).lost_transactions == 0
