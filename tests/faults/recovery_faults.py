@@ -212,7 +212,7 @@ def _disk_full(role: Role, lab: Campaign) -> Iterator[None]:
         start_missing(lab.home.directory, database)
 
     stopped(partial(give_disk, size=_DISK))
-    _until_streaming(lab, site)
+    _until_well(lab, site)
     ballast = [fill(folder) for folder in folders]
     try:
         yield
@@ -220,10 +220,10 @@ def _disk_full(role: Role, lab: Campaign) -> Iterator[None]:
         for each in ballast:
             each.unlink()
         stopped(partial(take_disk, keep=True))
-        _until_leader(lab, site)
+        _until_well(lab, site)
 
 
-def _until_streaming(lab: Campaign, site: str) -> None:
+def _until_well(lab: Campaign, site: str) -> None:
     wanted = len(lab.plan.sites[site].running("postgres"))
 
     def all_stream() -> bool:
@@ -231,10 +231,6 @@ def _until_streaming(lab: Campaign, site: str) -> None:
         return len(well) == wanted
 
     _until(all_stream)
-
-
-def _until_leader(lab: Campaign, site: str) -> None:
-    _until(lambda: bool(patroni.leader(lab.plan, site)))
 
 
 def _until(seen: Callable[[], bool]) -> None:

@@ -113,7 +113,7 @@ def assert_equal(lab, *sites, patience_s=20):
             break
         assert time.monotonic() < deadline, found
         time.sleep(0.5)
-    assert first[f"{lab.plan.service.database}/ballast"].rows == 1000000
+    assert first[f"{lab.plan.service.database}/public.ballast"].rows == 1000000
 
 
 @pytest.mark.timeout(800)
