@@ -4,6 +4,7 @@ from tasks.clients import patroni, pgbackrest
 from tasks.clients.objects import Bucket
 from tasks.copying import Rules, pull_newest_wal
 from tasks.errors import DrError
+from tasks.facts.copies import CopyReport
 from tasks.facts.recovery import Incident, Nearest
 from tasks.plan.plan import Plan
 from tasks.step import step
@@ -20,12 +21,20 @@ def complete_nearest(plan: Plan, incident: Incident) -> Nearest:
         what was copied, or why it was not.
     """
     try:
-        # The primary's own archive has the segment once it was switched.
-        pgbackrest.check(plan, incident.to_site, patroni.leader(plan, incident.to_site).name)
-        source = Bucket.readable(plan, incident.to_site)
-        target = Bucket.owned(plan, incident.failed_site)
-        rules = Rules(plan.secret("repository_cipher"))
-        report = pull_newest_wal(source, target, plan.postgresql_ha.cluster_name, rules)
+        report = bring_newest_wal(plan, incident.to_site, incident.failed_site)
     except DrError as error:
         return Nearest(why_not=str(error))
     return Nearest(objects=report.objects, bytes=report.bytes, why_not="; ".join(report.conflicts[:3]))
+
+
+def bring_newest_wal(plan: Plan, active: str, returned: str) -> CopyReport:
+    """Copy what the active site has written until now to the repository of one that returns.
+
+    Raises:
+        Transient, Permanent: the WAL is not archived, or a store does not answer.
+    """
+    # The primary's own archive has the segment once it was switched.
+    pgbackrest.check(plan, active, patroni.leader(plan, active).name)
+    source, target = Bucket.readable(plan, active), Bucket.owned(plan, returned)
+    rules = Rules(plan.secret("repository_cipher"))
+    return pull_newest_wal(source, target, plan.postgresql_ha.cluster_name, rules)

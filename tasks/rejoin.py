@@ -7,7 +7,6 @@ until the WAL behind the fork and the rows in it are in two other sites' stores.
 import json
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -23,13 +22,13 @@ from tasks.clients import (
     postgres,
     rebuild,
     rescue,
-    slots,
     timelines,
     waldump,
 )
 from tasks.clients.truth import active_site
 from tasks.errors import Permanent, Transient
 from tasks.facts.recovery import Divergence, Incident, Promotion, Return
+from tasks.following import streaming, until_streaming
 from tasks.plan.plan import Plan
 from tasks.step import step
 
@@ -88,7 +87,7 @@ def rejoin(plan: Plan, incident: Incident, saved: Divergence | None = None) -> R
         rebuild.allow(plan, site)
         _until(lambda: _all_heard(plan, site), _RETURN_S)
     patroni.follow(plan, site, incident.to_site)
-    leader = _until_streaming(plan, site, incident.to_site)
+    leader = until_streaming(plan, site, incident.to_site)
     _until(lambda: rebuild.forbid(plan, site), _RETURN_S)
     cache.follow(plan, site, incident.to_site)
     return Return(
@@ -104,7 +103,7 @@ def rejoin(plan: Plan, incident: Incident, saved: Divergence | None = None) -> R
 def has_returned(plan: Plan, site: str) -> bool:
     """Whether every PostgreSQL node of a site streams already; unknown is not."""
     try:
-        _streaming(plan, site)
+        streaming(plan, site)
     except Transient:
         return False
     return True
@@ -190,14 +189,6 @@ def _told(plan: Plan, rows: list[rescue.SavedRow]) -> list[rescue.SavedRow]:
     return [row for row in rows if str(row.row.get("id")) in acknowledged]
 
 
-def _streaming(plan: Plan, site: str) -> str:
-    members = patroni.members(plan, site)
-    behind = [m.name for m in members if m.state != "streaming"]
-    if behind or len(members) < len(plan.sites[site].running("postgres")):
-        raise Transient(f"not every node of {site} follows yet", ", ".join(behind))
-    return next((m.name for m in members if m.leads), "")
-
-
 def _labels(plan: Plan, site: str) -> dict[str, str]:
     return {host: rebuild.label_of(plan, site, host) for host in plan.sites[site].running("postgres")}
 
@@ -206,28 +197,6 @@ def _all_heard(plan: Plan, site: str) -> None:
     deaf = [host for host in plan.sites[site].running("postgres") if not rebuild.has_heard(plan, site, host)]
     if deaf:
         raise Transient(f"Patroni does not go by its configuration on {', '.join(deaf)}")
-
-
-def _until_streaming(plan: Plan, site: str, upstream: str) -> str:
-    """The node that leads, once all of them stream; a whole database takes its time to be copied."""
-    began, patience_s = time.monotonic(), float(_RETURN_S)
-    while True:
-        try:
-            return _streaming(plan, site)
-        except Transient as error:
-            if time.monotonic() - began > patience_s:
-                raise Permanent(f"it did not happen within {patience_s:g} s", str(error)) from error
-            if _is_making(plan, site):
-                patience_s = _REBUILD_S
-            with suppress(Transient):
-                slots.free(plan, site, upstream)
-        time.sleep(_POLL_S)
-
-
-def _is_making(plan: Plan, site: str) -> bool:
-    with suppress(Transient):
-        return any(member.state == "creating replica" for member in patroni.members(plan, site))
-    return False
 
 
 def _until(attempt: Callable[[], T], patience_s: float) -> T:
