@@ -84,7 +84,9 @@ def raises_the_alarm(page):
     page.get_by_role("menuitem", name="Custom run").click()
     page.get_by_label(re.compile("^reason")).fill(REASON)
     shot(page, "2-alarm")
-    page.get_by_role("button", name="Submit").click()
+    with page.expect_response(lambda answer: answer.url.endswith("/create_flow_run")) as answered:
+        page.get_by_role("button", name="Submit").click()
+    assert answered.value.ok
 
 
 def waits_for_commanders(page):

@@ -136,6 +136,20 @@ def _pump(source, target, wait):
 
 
 @contextmanager
+def replaying_late(plan, standby):
+    """A standby that replays every commit a minute late; a mere pause Patroni ends by itself."""
+    with postgres.connected(plan, standby) as connection:
+        connection.execute("alter system set recovery_min_apply_delay = '1min'")
+        try:
+            connection.execute("select pg_reload_conf()")
+            time.sleep(0.5)
+            yield
+        finally:
+            connection.execute("alter system reset recovery_min_apply_delay")
+            connection.execute("select pg_reload_conf()")
+
+
+@contextmanager
 def delaying(endpoint, seconds):
     """A proxy to the public endpoint, through which every answer takes longer."""
 
