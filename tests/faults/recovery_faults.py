@@ -274,6 +274,6 @@ FAULTS: dict[str, Fault] = {
 LINK_FAULTS: dict[str, Fault] = {
     "slow lines (150 ms)": _during(partial(_worse_lines, "dr", 150, 0), _here),
     "lossy lines (5%)": _during(partial(_worse_lines, "dr", 0, 5), _here),
-    "slow and lossy lines (80 ms, 2%)": _during(partial(_worse_lines, "archive", 80, 2), _here),
+    "slow and lossy lines (80 ms and 2%)": _during(partial(_worse_lines, "archive", 80, 2), _here),
 }
 """Those that need the lab's own lines, so a network of namespaces."""
