@@ -15,6 +15,7 @@ from tasks.errors import DrError, Refused, Transient
 from tasks.facts.recovery import Incident
 from tasks.facts.response import Alarm, Component, Decision, Impact, Source
 from tasks.plan.plan import Plan
+from tasks.policy.order import waves
 from tasks.policy.recovery import choose_target
 from tasks.policy.response import recommend
 from tasks.policy.response_words import impact_page
@@ -115,22 +116,28 @@ def assess_alarm(plan: Plan, alarm: Alarm, decision: Decision | None) -> Impact:
 
 def page(plan: Plan, impact: Impact, decision: Decision | None = None) -> str:
     """The assessment in words."""
-    return impact_page(impact, plan.service.name, plan.service.tier, plan.declaration, decision)
+    order = waves(plan.turns)
+    return impact_page(impact, plan.service.name, plan.service.tier, plan.declaration, decision, order)
 
 
 def _looks(plan: Plan, site: str) -> dict[str, Callable[[], Any]]:
     """One look at each part of a site; what it returns is shown."""
     gateway = plan.sites[site].gateway
+    further = {
+        f"service {name}": partial(_service, gateway, service.public_health)
+        for name, service in plan.services.items()
+    }
     return {
-        "service": lambda: _service(gateway),
+        "service": partial(_service, gateway),
+        **further,
         "PostgreSQL": partial(_leader, plan, site),
         "Redis": lambda: f"{cache.master_of(plan, site)} answers",
         "storage": lambda: _storage(plan, site),
     }
 
 
-def _service(gateway: str) -> str:
-    if not orders.healthy(gateway):
+def _service(gateway: str, path: str = "/health") -> str:
+    if not orders.healthy(gateway, path):
         raise Refused("it says that it cannot take orders", gateway)
     return "healthy"
 

@@ -12,8 +12,13 @@ _AFTERWARDS = (
 )
 
 
-def impact_page(
-    impact: Impact, service: str, tier: str, declaration: Declaration, decision: Decision | None = None
+def impact_page(  # noqa: PLR0913 -- all that a page of an assessment shows
+    impact: Impact,
+    service: str,
+    tier: str,
+    declaration: Declaration,
+    decision: Decision | None = None,
+    order: Sequence[Sequence[str]] = (),
 ) -> str:
     """The page, in Markdown: the question first, then what it rests on.
 
@@ -23,6 +28,7 @@ def impact_page(
         tier: its tier.
         declaration: who declares, and how long they have.
         decision: what is decided already; None while it is asked for.
+        order: every service, in the waves in which they are recovered.
     """
     alarm = impact.alarm
     chosen = impact.recommended
@@ -39,6 +45,7 @@ def impact_page(
             table(("recovery", "loses at most", "usually takes", "against it"), map(_row, impact.strategies)),
             f"What {alarm.site} answers now:",
             table(("part", "state", "detail"), [(c.name, c.state, c.detail) for c in impact.components]),
+            *_recovered_in(order),
             _AFTERWARDS.format(site=alarm.site),
             *([f"Evidence: {alarm.evidence}"] if alarm.evidence else []),
         ]
@@ -78,6 +85,13 @@ def _asked(impact: Impact, declaration: Declaration, tier: str) -> str:
 def _either(names: Sequence[str]) -> str:
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
+
+
+def _recovered_in(order: Sequence[Sequence[str]]) -> list[str]:
+    """In which order services come back; nothing to tell of one alone."""
+    if sum(map(len, order)) < 2:
+        return []
+    return [f"The services come back in this order: {', then '.join(' with '.join(each) for each in order)}."]
 
 
 def _way(strategy: Strategy) -> str:

@@ -117,6 +117,13 @@ def test_the_page_asks_the_question_and_gives_the_answer_with_its_price():
         assert words in page
 
 
+def test_the_page_tells_in_which_order_services_come_back():
+    order = (("ledger",), ("billing", "mail"), ("portal",))
+    page = impact_page(IMPACT, "ledger", "premium", PEOPLE, order=order)
+    assert "come back in this order: ledger, then billing with mail, then portal." in page
+    assert "in this order" not in impact_page(IMPACT, "ledger", "premium", PEOPLE, order=(("ledger",),))
+
+
 @pytest.mark.parametrize(("tier", "who"), [("premium", "One commander"), ("enterprise", "2 commanders")])
 def test_the_page_names_who_must_declare_and_by_when(tier, who):
     page = impact_page(IMPACT, "naas-api", tier, PEOPLE)
