@@ -6,6 +6,7 @@ from prefect import flow
 
 from flows.activate import activate_first, activate_rest
 from flows.fence_site import fence_site
+from tasks.abort import given_up_if_alive
 from tasks.close import close_incident
 from tasks.course import followed
 from tasks.current import current_plan
@@ -58,7 +59,8 @@ def fail_over(  # noqa: PLR0913 -- what a declarer may say
     declared = notify.submit(plan, case, "declared")
     with telling_failure(plan, case), followed(case, *_STEPS, also=foretold(plan.turns, plan.service.name)):
         silent = see_archives.submit(plan)
-        assessment = assess(plan, case, force=force or bool(override_fence))
+        with given_up_if_alive(plan, case):
+            assessment = assess(plan, case, force=force or bool(override_fence))
 
         fenced = fence_site(plan, case, override_fence)
         redis = promote_redis.submit(plan, case)

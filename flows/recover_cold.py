@@ -7,6 +7,7 @@ from prefect import flow
 
 from flows.activate import activate_first, activate_rest
 from flows.fence_site import fence_site
+from tasks.abort import given_up_if_alive
 from tasks.assess_cold import assess_copies
 from tasks.close import close_incident
 from tasks.course import followed
@@ -83,7 +84,9 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
     case = declare(plan, reason, to_site, incident, detected_at, "cold")
     declared = notify.submit(plan, case, "declared")
     with telling_failure(plan, case), followed(case, *_STEPS, also=foretold(plan.turns, plan.service.name)):
-        assessment = assess_copies(plan, case, target=target_time, force=force or bool(override_fence))
+        insisted = force or bool(override_fence)
+        with given_up_if_alive(plan, case):
+            assessment = assess_copies(plan, case, target=target_time, force=insisted)
         if target_time:  # a run that is resumed may ask for another moment than the first did
             assessment = assessment.model_copy(update={"target": target_time})
 

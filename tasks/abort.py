@@ -1,6 +1,8 @@
 """Abort an incident: undo what can be undone, refuse where the service has moved already."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from tasks.clients import cache, journal, patroni, postgres
@@ -51,6 +53,25 @@ def abort(plan: Plan, incident: str, reason: str) -> str:
     _return_redis(plan, case)
     _record(plan, case.failed_site, incident, reason)
     return f"{case.failed_site} stays active and takes writes again; nothing was moved{left}"
+
+
+@contextmanager
+def given_up_if_alive(plan: Plan, incident: Incident) -> Iterator[None]:
+    """A new incident that is refused while its site takes writes ends with that: the next one may begin.
+
+    One that is resumed stays open: an earlier run may have done something. So does one whose site is lost:
+    it can be recovered in another way.
+
+    Raises:
+        Refused: as inside.
+    """
+    try:
+        yield
+    except Refused as refused:
+        nodes = plan.sites[incident.failed_site].addresses("postgres")
+        if not incident.resumed and postgres.writable(plan, nodes):
+            abort(plan, incident.id, refused.message)
+        raise
 
 
 def _release(plan: Plan, site: str) -> str:

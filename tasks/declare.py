@@ -20,8 +20,6 @@ from tasks.retry import retried
 from tasks.step import step
 from tasks.this_run import own_incident
 
-_COLD = "recover from backups: `dr run recover_cold --param incident=ID`"
-
 
 @retried("declare", times=5, delay=0.5)
 def declare(  # noqa: PLR0913 -- what a declarer may say
@@ -99,7 +97,10 @@ def assess(plan: Plan, incident: Incident, *, force: bool) -> Assessment:
     positions = [_position(plan, address) for address in plan.sites[incident.to_site].addresses("postgres")]
     standbys = [position for position in positions if position]
     if not standbys:
-        raise Refused(f"{incident.to_site} has no PostgreSQL node that answers", hint=_COLD)
+        raise Refused(
+            f"{incident.to_site} has no PostgreSQL node that answers",
+            hint=f"recover from backups: `dr run recover-cold --param incident={incident.id}`",
+        )
     furthest = max(standbys, key=lambda position: position.next_xid)
     seen = last_observation(plan, incident.failed_site)
     return Assessment(

@@ -135,6 +135,21 @@ def test_a_name_that_is_no_commanders_declares_nothing(lab):
     assert "may not declare" in done.stderr
 
 
+@pytest.mark.timeout(200)
+def test_a_failover_that_is_refused_leaves_no_incident_in_the_way(lab):
+    plan, home = lab.plan, lab.plan.site_of("primary")
+    before, _ = read_truth(plan)
+    for _ in range(2):  # were the first in the way, the second would be refused for that
+        refused = lab.attempt("run", "fail-over", "--param", "reason=a rumour")
+        assert refused.returncode == 2, refused.stderr
+        assert f"{home} is alive" in refused.stderr
+    after, _ = read_truth(plan)
+    assert (after.active, after.done) == (home, True)
+    assert after.epoch > before.epoch
+    assert on_record(plan, after.incident).state == "aborted"
+    assert writes(plan, home)
+
+
 @pytest.mark.timeout(250)
 def test_an_incident_that_is_aborted_before_its_promotion_leaves_the_site_writing(lab):
     """The old primary lives and is fenced by force; the run dies right after that."""
