@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from validation_planting import NOBODY, delaying, not_passed, only, replaying_late, validating
+from validation_planting import NOBODY, delaying, not_passed, not_replaying, only, validating
 
 from tasks.clients import patroni, records
 from tasks.facts.validation import Subject, Validated
@@ -77,7 +77,7 @@ def test_integration_finds_a_standby_that_does_not_replay(grounds):
     plan = grounds.changed(f"validation.workflow.{at}.sql.within", "3 seconds")
     leader = patroni.leader(plan, grounds.subject.site)
     standby = next(m for m in patroni.members(plan, grounds.subject.site) if m.name != leader.name)
-    with replaying_late(plan, standby.host):
+    with not_replaying(plan, grounds.subject.site, standby.name):
         detail = only(validate_integration.fn(plan, grounds.subject), "workflow: find-it-on-every-standby")
     assert standby.host in detail
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
+import psutil
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -19,6 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from infra.lab.processes import running
 from tasks.clients import patroni, postgres
+from tasks.clients.layout import Layout
 from tasks.clients.listeners import listening
 from tasks.clients.truth import active_site
 from tasks.facts.validation import Subject
@@ -123,9 +125,9 @@ def only(results, name, outcome="failed"):
 def until_found(attempt, patience=10):
     """A server takes a moment to read its file again: look until something did not pass, or patience ends."""
     end = time.monotonic() + patience
-    while not not_passed(found := attempt()) and time.monotonic() < end:
+    while not not_passed(attempt()) and time.monotonic() < end:
         time.sleep(0.3)
-    return found
+    return attempt()  # the one before may have begun when the file was the old one
 
 
 def _pump(source, target, wait):
@@ -136,17 +138,21 @@ def _pump(source, target, wait):
 
 
 @contextmanager
-def replaying_late(plan, standby):
-    """A standby that replays every commit a minute late; a mere pause Patroni ends by itself."""
-    with postgres.connected(plan, standby) as connection:
-        connection.execute("alter system set recovery_min_apply_delay = '1min'")
-        try:
-            connection.execute("select pg_reload_conf()")
-            time.sleep(0.5)
-            yield
-        finally:
-            connection.execute("alter system reset recovery_min_apply_delay")
-            connection.execute("select pg_reload_conf()")
+def not_replaying(plan, site, standby):
+    """A standby that receives WAL and applies none of it; a mere pause Patroni ends by itself."""
+    folder = Layout.of(plan, site, standby).data_dir
+    [startup] = [each for each in psutil.process_iter() if _replays(each, folder)]
+    startup.suspend()
+    try:
+        yield
+    finally:
+        startup.resume()
+
+
+def _replays(process, folder):
+    with suppress(psutil.Error):
+        return process.cwd() == str(folder) and "startup recovering" in " ".join(process.cmdline())
+    return False
 
 
 @contextmanager
