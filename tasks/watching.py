@@ -79,9 +79,14 @@ class Prober:
     def _questions(self, site: str) -> Mapping[str, Question]:
         plan, path = self._plan, self._plan.high_availability.failover.quickest.endpoint
         gateway = plan.sites[site].gateway
+        further = {
+            f"service {name}": partial(_require_service, gateway, service.public_health)
+            for name, service in plan.services.items()
+        }
         return {
             GATEWAY: partial(_require_service, gateway, path),
             PUBLIC: partial(_require_service, plan.service.endpoint.url, path),
+            **further,
             DATABASE: partial(_require_primary, plan, site),
             REDIS: partial(_require_master, plan, site),
             LAG: partial(_require_following, plan, site, self._track),

@@ -14,7 +14,10 @@ from tasks.clients.listeners import listening
 from tasks.clients.truth import read_truth
 from tasks.errors import DrError
 from tasks.evidence import read_report
+from tasks.facts.watch import Moment
+from tasks.policy.watch import rule_of
 from tasks.policy.words import report_markdown
+from tasks.watching import Prober
 
 pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.long]
 
@@ -47,6 +50,14 @@ def well(base, path):
         return orders.healthy(base, path)
     except DrError:
         return False
+
+
+def unwell(plan, site):
+    """The services that the watch at the archive site sees in no good state."""
+    eyes = Prober(plan, plan.site_of("archive"), rule_of(plan))
+    look = eyes.look(site, Moment(time.monotonic(), datetime.now(UTC)))
+    asked = {probe.what.removeprefix("service "): probe for probe in look.checks}
+    return {name for name in plan.services if asked[name].outcome != "good"}
 
 
 def running(plan, site):
@@ -92,6 +103,7 @@ def test_a_service_that_fails_stops_what_needs_it_and_nothing_else_until_it_is_m
     assert "not begun: report needs billing" in done.stderr
     assert orders.round_trip(public) == away
     assert served(public, plan) == {"search"} == running(plan, away)
+    assert unwell(plan, away) == {"billing", "report"}
     truth, _ = read_truth(plan)
     assert (truth.active, truth.done) == (away, False)
 
@@ -100,6 +112,7 @@ def test_a_service_that_fails_stops_what_needs_it_and_nothing_else_until_it_is_m
     mended = datetime.now(UTC).isoformat()
     lab.dr("incident", "resume", truth.incident, "--here", site=away)
     assert served(public, plan) == SERVICES
+    assert unwell(plan, away) == set()
     assert read_truth(plan)[0].done
     told = {each["service"]: each for each in report(lab)["services"]}
     assert {name: each["wave"] for name, each in told.items()} == {
