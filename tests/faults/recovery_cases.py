@@ -1,6 +1,8 @@
 """The cases of the recovery matrix: every strategy, killed at each step and at any moment, and struck."""
 
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from campaign import asked
@@ -8,6 +10,7 @@ from recovery_faults import FAULTS, LINK_FAULTS
 
 RANDOM_MOMENTS = int(os.environ.get("MOMENTS", "40"))
 MOST_STEPS = 24
+_NUMBER = re.compile(r" (of step \d+|\(\d+\))$")
 FLOW_OF = {"hot": "fail-over", "cold": "recover-cold", "switchover": "switch-over", "failback": "fail-back"}
 
 
@@ -83,3 +86,22 @@ def cases() -> list[Case]:
     struck = [Case(strategy, fault) for strategy in FLOW_OF for fault in (*FAULTS, *LINK_FAULTS)]
     every = (*kills, *moments, *struck)
     return [case for case in every if asked("STRATEGY", case.strategy) and asked("FAULT", case.fault)]
+
+
+def table(found: Sequence[Result]) -> list[str]:
+    """The results as a table in Markdown: a row for each kind of fault, a column for each strategy."""
+    rows = dict[str, dict[str, list[Result]]]()
+    for result in found:
+        strategy, _, fault = result.name.partition(" x ")
+        kind = _NUMBER.sub("", fault)
+        rows.setdefault(kind, {}).setdefault(strategy, []).append(result)
+    head = ["| fault |" + "".join(f" {strategy} |" for strategy in FLOW_OF), "|-|" + "-|" * len(FLOW_OF)]
+    cells = ((kind, [_cell(row.get(strategy, [])) for strategy in FLOW_OF]) for kind, row in rows.items())
+    return head + [f"| {kind} | {' | '.join(told)} |" for kind, told in cells]
+
+
+def _cell(results: Sequence[Result]) -> str:
+    good = [result for result in results if result.good]
+    again = sum(result.outcome != "right" for result in good)
+    wrong = f", **{len(results) - len(good)} wrong**" if len(good) < len(results) else ""
+    return f"{len(good)} right ({again} resumed){wrong}" if results else "not run"

@@ -4,7 +4,7 @@ Every strategy is killed before and after the record of each of its steps and at
 resumed; and struck by the faults of recovery_faults.py. Under a load with a ledger, and beside writers
 straight at every node. `SAMPLE=20 SEED=7` runs a repeatable part; `STRATEGY` and `FAULT` narrow it, `MOMENTS`
 is how many random moments there are. Writes build/faults.json: each case's name, outcome,
-split_brain_writes, lost and reported.
+split_brain_writes, lost and reported; those of cases that were not run again stay.
 """
 
 import json
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from campaign import Campaign, campaign, tell
 from double_writes import Samplers
-from recovery_cases import FLOW_OF, MOST_STEPS, Case, Result, cases
+from recovery_cases import FLOW_OF, MOST_STEPS, Case, Result, cases, table
 from recovery_faults import FAULTS, LINK_FAULTS
 from recovery_ground import Ground
 
@@ -121,9 +121,18 @@ def results(lab: Campaign, wanted: list[Case]) -> Iterator[Result]:
             none_from[case.strategy] = case.step
 
 
+def keep(result: Result) -> list[Result]:
+    """Put a result in the place of the case's last one; all that is known."""
+    file = BUILD / "faults.json"
+    known = [Result(**each) for each in json.loads(file.read_text())] if file.exists() else []
+    found = {each.name: each for each in known} | {result.name: result}
+    file.write_text(json.dumps([asdict(each) for each in found.values()], indent=2) + "\n")
+    return list(found.values())
+
+
 def main() -> None:
     """Run them, keep what was found after each, and judge."""
-    found: list[Result] = []
+    found, known = list[Result](), list[Result]()
     BUILD.mkdir(exist_ok=True)
     for network, faults in (("loopback", {"kill", "moment", *FAULTS}), ("namespaces", set(LINK_FAULTS))):
         if not any(case.fault in faults for case in cases()):
@@ -135,9 +144,10 @@ def main() -> None:
             time.sleep(SETTLE_S)
             for result in results(lab, wanted):
                 found.append(result)
+                known = keep(result)
                 tell(f"{'good' if result.good else 'WRONG'}  {asdict(result)}")
-                (BUILD / "faults.json").write_text(json.dumps([asdict(it) for it in found], indent=2) + "\n")
     wrong = [result for result in found if not result.good]
+    tell("\n".join(["all that is known, this run and earlier ones:", *table(known)]))
     tell(f"{len(found)} cases, {len(wrong)} wrong")
     sys.exit("\n".join(f"{each.name}: {each.outcome}" for each in wrong) if wrong or not found else 0)
 
