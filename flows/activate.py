@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tasks.activate import activate_service, stand_down_service
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.plan.plan import Plan
 from tasks.policy.order import Numbered, around, not_recovered, stopped, waves
 

@@ -5,7 +5,7 @@ from prefect import flow
 from flows.activate import stand_down
 from tasks.current import current_plan
 from tasks.declare import finished_incident
-from tasks.facts.recovery import Report
+from tasks.facts.report import Report
 from tasks.hold import hold_returned
 from tasks.nearest import complete_nearest
 from tasks.rejoin import rejoin, save_divergence

@@ -5,7 +5,7 @@ from prefect import flow
 from flows.bring_back import bring_back
 from flows.switch_over import switch_over
 from tasks.current import current_plan
-from tasks.facts.recovery import Report
+from tasks.facts.report import Report
 from tasks.rejoin import has_returned
 from tasks.this_run import own_incident
 

@@ -11,7 +11,7 @@ from tasks.close import close_incident
 from tasks.course import followed
 from tasks.current import current_plan
 from tasks.declare import assess, declare
-from tasks.facts.recovery import Report
+from tasks.facts.report import Report
 from tasks.fence import fence
 from tasks.notify import notify, telling_failure
 from tasks.policy.order import foretold

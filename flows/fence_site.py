@@ -2,7 +2,7 @@
 
 from tasks.errors import Unproven
 from tasks.facts.fence import Fence
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.fence import fence
 from tasks.notify import notify
 from tasks.override import ask_override, given_override, go_unproven, went_unproven

@@ -14,7 +14,8 @@ from tasks.course import followed
 from tasks.current import current_plan
 from tasks.declare import declare
 from tasks.facts.cold import ColdAssessment, Returned
-from tasks.facts.recovery import Incident, Report
+from tasks.facts.incident import Incident
+from tasks.facts.report import Report
 from tasks.fence import fence
 from tasks.files import find_snapshot, restore_snapshot
 from tasks.gone import (

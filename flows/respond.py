@@ -9,7 +9,7 @@ from flows.fail_over import fail_over
 from flows.recover_cold import recover_cold
 from tasks.approval import ask_commanders, decide_without_asking, record_decision
 from tasks.current import current_plan
-from tasks.facts.recovery import Report
+from tasks.facts.report import Report
 from tasks.facts.response import Source
 from tasks.impact import assess_alarm, case_of, raise_alarm
 from tasks.notify import notify

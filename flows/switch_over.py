@@ -7,7 +7,7 @@ from tasks.close import close_incident
 from tasks.course import followed
 from tasks.current import current_plan
 from tasks.declare import declare_move
-from tasks.facts.recovery import Report
+from tasks.facts.report import Report
 from tasks.hand_over import hand_over_postgresql, hand_over_redis
 from tasks.move_view import require_ready
 from tasks.policy.order import foretold

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from tasks.clients import cache, journal, patroni, postgres
 from tasks.clients.truth import Truth, abandon, read_truth
 from tasks.errors import Permanent, Refused, Transient
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.facts.response import Alarm, Decision
 from tasks.plan.plan import Plan
 from tasks.retry import retried

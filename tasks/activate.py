@@ -9,7 +9,7 @@ from tasks.clients.listeners import listening
 from tasks.clients.parallel import ask_all
 from tasks.clients.truth import Truth, active_site, require_epoch
 from tasks.errors import Permanent, Refused, Transient
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.facts.services import Activation, StoodDown
 from tasks.plan.plan import Plan
 from tasks.policy.order import ACTIVATE, STAND_DOWN

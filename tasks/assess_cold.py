@@ -6,7 +6,8 @@ from tasks.clients import held, patroni, postgres, scope
 from tasks.clients.observation import last_observation
 from tasks.errors import DrError, Refused
 from tasks.facts.cold import ColdAssessment, Copy
-from tasks.facts.recovery import Incident, Observation
+from tasks.facts.incident import Incident
+from tasks.facts.recovery import Observation
 from tasks.plan.plan import Plan
 from tasks.policy.cold import choose_copy, require_moment, usable_standby
 from tasks.step import first_result, step

@@ -1,7 +1,7 @@
 """Close an incident: the epoch is free for the next."""
 
 from tasks.clients.truth import Truth, close
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.plan.plan import Plan
 from tasks.retry import retried
 

@@ -12,7 +12,7 @@ from typing import Any
 from prefect import Task
 
 from tasks.errors import DrError
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.policy.course_words import Stand, course_words, done_words, share_done, stopped_words
 from tasks.progress import Write, artifact
 

@@ -13,7 +13,8 @@ from tasks.clients import fingerprints, journal, postgres
 from tasks.clients.observation import last_observation
 from tasks.clients.truth import claim, read_truth
 from tasks.errors import DrError, Refused
-from tasks.facts.recovery import Assessment, Incident, Kind, Observation, Promotion, StepRecord
+from tasks.facts.incident import Incident, Kind, StepRecord
+from tasks.facts.recovery import Assessment, Observation, Promotion
 from tasks.plan.plan import Plan
 from tasks.policy.recovery import choose_target
 from tasks.retry import retried

@@ -3,7 +3,8 @@
 from tasks.clients import journal
 from tasks.errors import Refused
 from tasks.facts.communication import Delivery
-from tasks.facts.recovery import Incident, Report, StepRecord
+from tasks.facts.incident import Incident, StepRecord
+from tasks.facts.report import Report
 from tasks.plan.plan import Plan
 from tasks.policy.communication import furthest
 from tasks.policy.recovery import merge_attempts

@@ -19,7 +19,7 @@ from tasks.clients.nodes import look_at_nodes
 from tasks.clients.truth import Truth, require_epoch
 from tasks.errors import DrError, Permanent, Unproven
 from tasks.facts.fence import Fence, FenceAttempt, FenceAttempts
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.plan.fencing import FenceCommand
 from tasks.plan.plan import Plan
 from tasks.policy.fence import seen_words, state_of

@@ -13,7 +13,7 @@ from tasks.clients import bundles, cache, points, redis_points, secret_sources
 from tasks.clients.layout import Layout
 from tasks.clients.remote import run_on
 from tasks.facts.cold import ColdAssessment, GoneFiles, Returned
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.plan.plan import Plan
 from tasks.plan.references import path_of
 from tasks.step import step

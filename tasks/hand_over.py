@@ -9,7 +9,9 @@ from tasks.clients.demotion import demoted_node
 from tasks.clients.truth import Truth, abandon, require_epoch
 from tasks.clients.walnames import parse_lsn
 from tasks.errors import Permanent, Transient
-from tasks.facts.recovery import Handover, Incident, RedisPromotion
+from tasks.facts.incident import Incident
+from tasks.facts.move import Handover
+from tasks.facts.recovery import RedisPromotion
 from tasks.plan.plan import Plan
 from tasks.step import step
 

@@ -12,7 +12,7 @@ from tasks.clients.nodes import look_at_nodes
 from tasks.clients.truth import read_truth
 from tasks.errors import Permanent, Refused, Transient
 from tasks.facts.fence import Held
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.plan.plan import Plan
 from tasks.policy.fence import seen_words, state_of, writers
 from tasks.step import step

@@ -12,7 +12,7 @@ from tasks.clients.objects import Bucket
 from tasks.clients.parallel import ask_all
 from tasks.clients.truth import active_site
 from tasks.errors import DrError, Refused, Transient
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.facts.response import Alarm, Component, Decision, Impact, Source
 from tasks.plan.plan import Plan
 from tasks.policy.order import waves

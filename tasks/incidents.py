@@ -8,7 +8,8 @@ from tasks.clients import journal
 from tasks.clients.truth import Truth, read_truth
 from tasks.errors import Refused
 from tasks.facts.base import Fact
-from tasks.facts.recovery import Incident, Report
+from tasks.facts.incident import Incident
+from tasks.facts.report import Report
 from tasks.facts.response import Alarm, Decision, Impact
 from tasks.plan.plan import Plan
 from tasks.policy.fence import read_override

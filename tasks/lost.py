@@ -4,7 +4,8 @@ import json
 from itertools import takewhile
 
 from tasks.clients import journal, ledger, patroni
-from tasks.facts.recovery import Incident, LedgerCount
+from tasks.facts.incident import Incident
+from tasks.facts.loss import LedgerCount
 from tasks.plan.plan import Plan
 
 _RECORD = "missing.json"

@@ -9,7 +9,7 @@ from tasks.clients.parallel import ask_all
 from tasks.clients.truth import active_site, read_truth
 from tasks.clients.walnames import parse_lsn
 from tasks.errors import DrError, Refused
-from tasks.facts.recovery import MoveView
+from tasks.facts.move import MoveView
 from tasks.plan.plan import Plan
 from tasks.policy.recovery import choose_target
 from tasks.policy.switchover import reasons_against

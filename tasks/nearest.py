@@ -5,7 +5,8 @@ from tasks.clients.objects import Bucket
 from tasks.copying import Rules, pull_newest_wal
 from tasks.errors import DrError
 from tasks.facts.copies import CopyReport
-from tasks.facts.recovery import Incident, Nearest
+from tasks.facts.incident import Incident
+from tasks.facts.recovery import Nearest
 from tasks.plan.plan import Plan
 from tasks.step import step
 

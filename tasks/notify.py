@@ -23,7 +23,7 @@ from tasks.clients.channels.message import Message, Stage
 from tasks.clients.parallel import ask_all
 from tasks.errors import DrError, Transient
 from tasks.facts.communication import Delivery
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.plan.communication import ChannelName
 from tasks.plan.plan import Plan
 from tasks.policy.communication import carriers, compose, furthest, repeated, stand_ins

@@ -16,7 +16,7 @@ from tasks.clients import journal
 from tasks.clients.truth import Truth, require_epoch
 from tasks.errors import Refused, Unproven
 from tasks.facts.fence import Fence, FenceAttempt, FenceAttempts, FenceOverride
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.plan.plan import Plan
 from tasks.policy.fence import read_override, require_site, without_proof
 from tasks.policy.fence_words import override_page

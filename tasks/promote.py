@@ -6,7 +6,8 @@ from datetime import datetime
 from tasks.clients import cache, patroni, postgres, timelines
 from tasks.clients.truth import Truth, require_epoch
 from tasks.errors import DrError, Permanent
-from tasks.facts.recovery import Incident, Promotion, RedisPromotion
+from tasks.facts.incident import Incident
+from tasks.facts.recovery import Promotion, RedisPromotion
 from tasks.facts.replay import Stood
 from tasks.plan.plan import Plan
 from tasks.step import step

@@ -9,7 +9,7 @@ from tasks.clients.command import run
 from tasks.clients.remote import run_on
 from tasks.errors import DrError, Permanent, Transient
 from tasks.facts.cold import Infrastructure
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.plan.plan import Plan
 from tasks.step import step
 

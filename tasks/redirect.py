@@ -7,7 +7,8 @@ from functools import partial
 
 from tasks.clients import orders, traffic
 from tasks.errors import DrError, Permanent, Transient
-from tasks.facts.recovery import Incident, Traffic
+from tasks.facts.incident import Incident
+from tasks.facts.recovery import Traffic
 from tasks.facts.traffic import Watched
 from tasks.plan.plan import Plan
 from tasks.plan.traffic import Shift

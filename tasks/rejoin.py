@@ -27,7 +27,9 @@ from tasks.clients import (
 )
 from tasks.clients.truth import active_site
 from tasks.errors import Permanent, Transient
-from tasks.facts.recovery import Divergence, Incident, Promotion, Return
+from tasks.facts.incident import Incident
+from tasks.facts.loss import Divergence
+from tasks.facts.recovery import Promotion, Return
 from tasks.following import streaming, until_streaming
 from tasks.plan.plan import Plan
 from tasks.step import step

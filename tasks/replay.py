@@ -21,7 +21,8 @@ from tasks.clients.standby import Standby
 from tasks.clients.truth import Truth, require_epoch
 from tasks.clients.walnames import parse_lsn
 from tasks.errors import DrError
-from tasks.facts.recovery import Assessment, Incident
+from tasks.facts.incident import Incident
+from tasks.facts.recovery import Assessment
 from tasks.facts.replay import Replay, Stood
 from tasks.plan.plan import Plan
 from tasks.policy.replay import Way, outcome, reach_words

@@ -9,19 +9,12 @@ from prefect.cache_policies import NO_CACHE
 from tasks.clients import journal
 from tasks.evidence import read_deliveries, read_report, read_steps
 from tasks.facts.fence import Fence, Held
-from tasks.facts.recovery import (
-    Assessment,
-    Divergence,
-    Handover,
-    Incident,
-    LedgerCount,
-    Loss,
-    Promotion,
-    Report,
-    Targets,
-    Validation,
-)
+from tasks.facts.incident import Incident
+from tasks.facts.loss import Divergence, LedgerCount, Loss
+from tasks.facts.move import Handover
+from tasks.facts.recovery import Assessment, Promotion, Validation
 from tasks.facts.replay import Replay
+from tasks.facts.report import Report, Targets
 from tasks.facts.response import Decision
 from tasks.facts.restored import ColdRestore
 from tasks.lost import count_missing

@@ -12,7 +12,7 @@ from tasks.clients.pgbackrest_log import share_done
 from tasks.clients.truth import Truth, require_epoch
 from tasks.errors import DrError, Permanent
 from tasks.facts.cold import ColdAssessment, Infrastructure, Recovered, RestoredFiles, Swapped
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.plan.plan import Plan
 from tasks.policy.cold import end_of_history
 from tasks.policy.database_restore import recovery_gap

@@ -9,7 +9,8 @@ from tasks.clients.remote import run_on
 from tasks.clients.truth import Truth, require_epoch
 from tasks.errors import DrError, Permanent, Transient
 from tasks.facts.cold import Checked, Recovered, Replicas, Swapped
-from tasks.facts.recovery import Incident, Promotion
+from tasks.facts.incident import Incident
+from tasks.facts.recovery import Promotion
 from tasks.plan.plan import Plan
 from tasks.step import step
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from tasks.clients import journal
 from tasks.course import under_way
 from tasks.errors import DrError, Permanent, Transient
-from tasks.facts.recovery import Incident, StepRecord
+from tasks.facts.incident import Incident, StepRecord
 from tasks.plan.plan import Plan
 from tasks.retry import is_transient
 

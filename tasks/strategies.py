@@ -10,7 +10,8 @@ from tasks.clients.observation import last_observation
 from tasks.clients.parallel import ask_all
 from tasks.errors import DrError
 from tasks.evidence import read_report
-from tasks.facts.recovery import Observation, Report
+from tasks.facts.recovery import Observation
+from tasks.facts.report import Report
 from tasks.facts.response import Alarm, Strategy
 from tasks.plan.plan import Plan
 from tasks.policy.recovery import choose_target

@@ -8,7 +8,8 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.clients import cache, orders, patroni, postgres, traffic
 from tasks.errors import Permanent, Transient
-from tasks.facts.recovery import Incident, Validation
+from tasks.facts.incident import Incident
+from tasks.facts.recovery import Validation
 from tasks.facts.validation import CheckResult, Subject
 from tasks.plan.plan import Plan
 from tasks.step import step

@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field
 
 from tasks.facts.base import Fact
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.plan.validation import Suite
 
 Outcome = Literal["passed", "failed", "unknown"]

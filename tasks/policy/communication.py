@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from tasks.clients.channels.message import Message, Stage
 from tasks.facts.communication import Delivery
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.plan.communication import Alerting, ChannelName, Severity
 from tasks.plan.plan import Plan
 

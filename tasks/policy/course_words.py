@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tasks.facts.fence import Fence, FenceAttempt
-from tasks.facts.recovery import Report
+from tasks.facts.report import Report
 from tasks.policy.tables import moment, table
 
 RED = "🔴"

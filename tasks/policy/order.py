@@ -6,7 +6,7 @@ from graphlib import TopologicalSorter
 from itertools import groupby
 
 from tasks.errors import Permanent
-from tasks.facts.recovery import StepRecord
+from tasks.facts.incident import StepRecord
 from tasks.facts.services import Activation
 from tasks.plan.services import Turn
 

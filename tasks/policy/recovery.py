@@ -7,16 +7,11 @@ from math import ceil
 
 from tasks.clients.walnames import parse_lsn
 from tasks.errors import Permanent, Refused
-from tasks.facts.recovery import (
-    Divergence,
-    Handover,
-    LedgerCount,
-    Loss,
-    Observation,
-    Phases,
-    Promotion,
-    StepRecord,
-)
+from tasks.facts.incident import StepRecord
+from tasks.facts.loss import Divergence, LedgerCount, Loss
+from tasks.facts.move import Handover
+from tasks.facts.recovery import Observation, Promotion
+from tasks.facts.report import Phases
 from tasks.plan.availability import SlaTier
 from tasks.plan.sites import Role
 from tasks.policy.order import STAND_DOWN

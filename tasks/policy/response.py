@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from statistics import median
 
-from tasks.facts.recovery import Observation, Report
+from tasks.facts.recovery import Observation
+from tasks.facts.report import Report
 from tasks.facts.response import Alarm, Decision, Strategy, Vote
 from tasks.plan.availability import SlaTier
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tasks.facts.recovery import MoveView
+from tasks.facts.move import MoveView
 
 # One WAL segment: what the clean stop of the primary sends after it in less than a second.
 MAX_LAG_BYTES = 16 * 2**20

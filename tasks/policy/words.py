@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from tasks.facts.communication import Delivery
-from tasks.facts.recovery import LedgerCount, Loss, Phases, Report, StepRecord
+from tasks.facts.incident import StepRecord
+from tasks.facts.loss import LedgerCount, Loss
 from tasks.facts.replay import Replay
+from tasks.facts.report import Phases, Report
 from tasks.facts.restored import ColdRestore
 from tasks.facts.services import Activation
 from tasks.policy.fence_words import fence_attempts, fence_notice, fence_rows

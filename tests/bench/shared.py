@@ -15,7 +15,7 @@ from infra.lab.control import client_settings
 from infra.lab.home import Home, default_directory, program
 from tasks.clients import orders, patroni
 from tasks.errors import Permanent, Transient
-from tasks.facts.recovery import Report
+from tasks.facts.report import Report
 from tasks.plan.plan import Plan
 
 BUILD = Path(__file__).parents[2] / "build"

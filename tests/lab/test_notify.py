@@ -12,7 +12,7 @@ from tasks.clients.objects import Bucket
 from tasks.clients.records import keys, survivors
 from tasks.evidence import read_deliveries
 from tasks.facts.communication import Delivery
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.notify import notify
 
 pytestmark = pytest.mark.lab

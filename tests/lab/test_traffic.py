@@ -18,7 +18,7 @@ from tasks import redirect
 from tasks.clients import traffic
 from tasks.clients.traffic import istio, route53
 from tasks.errors import DrError, Permanent, Refused, Transient
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.plan.traffic import Shift
 
 pytestmark = pytest.mark.lab

@@ -12,7 +12,7 @@ from deployments.run import without_server
 from flows import activate
 from tasks import activate as verbs
 from tasks.errors import Permanent, Refused
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.plan.load import load_plan
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import pytest
 from tasks.clients.held import backup_ends
 from tasks.errors import Permanent, Refused
 from tasks.facts.cold import Copy
-from tasks.facts.recovery import LedgerCount
+from tasks.facts.loss import LedgerCount
 from tasks.policy.cold import choose_copy, end_of_history, newest_segment, require_moment, usable_standby
 from tasks.policy.recovery import ledger_loss
 

@@ -16,7 +16,7 @@ from tasks.clients.fence_commands import run_fence_command
 from tasks.clients.nodes import look_at_nodes
 from tasks.clients.truth import Truth
 from tasks.errors import Permanent, Refused, Transient, Unproven
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.plan.fencing import FenceCommand
 from tasks.policy.fence import state_of, writers
 

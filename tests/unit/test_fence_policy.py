@@ -9,7 +9,9 @@ from tasks.clients.timelines import Lineage, branch_of, own_timelines, parse_his
 from tasks.clients.truth import Truth
 from tasks.errors import Permanent, Refused
 from tasks.facts.fence import Fence, FenceAttempt, FenceOverride
-from tasks.facts.recovery import Divergence, Incident, Loss, Phases, Report, Targets
+from tasks.facts.incident import Incident
+from tasks.facts.loss import Divergence, Loss
+from tasks.facts.report import Phases, Report, Targets
 from tasks.incidents import OnRecord, require_override
 from tasks.policy.fence import fenced, read_override, seen_words, state_of, without_proof, writers
 from tasks.policy.fence_words import override_page

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 import tasks.lost
-from tasks.facts.recovery import LedgerCount
+from tasks.facts.loss import LedgerCount
 
 TIMES = {"a": 10.0, "b": 11.0, "c": 12.5, "d": 20.0}
 

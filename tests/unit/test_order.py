@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tasks.facts.recovery import StepRecord
+from tasks.facts.incident import StepRecord
 from tasks.plan.services import Turn
 from tasks.policy.order import around, foretold, not_recovered, recovered, stopped, waves
 

@@ -5,7 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tasks.errors import Refused
-from tasks.facts.recovery import Divergence, Loss, Observation, Phases, Promotion, StepRecord
+from tasks.facts.incident import StepRecord
+from tasks.facts.loss import Divergence, Loss
+from tasks.facts.recovery import Observation, Promotion
+from tasks.facts.report import Phases
 from tasks.plan.availability import SlaTier
 from tasks.policy.recovery import (
     bound_loss,

@@ -3,7 +3,9 @@
 import pytest
 
 from tasks.errors import Permanent
-from tasks.facts.recovery import Handover, Loss, MoveView, Promotion
+from tasks.facts.loss import Loss
+from tasks.facts.move import Handover, MoveView
+from tasks.facts.recovery import Promotion
 from tasks.policy.recovery import loss_of_move
 from tasks.policy.switchover import MAX_LAG_BYTES, reasons_against
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from tasks.clients.traffic.standing import as_shares, split, standings
-from tasks.facts.recovery import StepRecord
+from tasks.facts.incident import StepRecord
 from tasks.facts.traffic import Watched
 from tasks.plan.traffic import Shift
 from tasks.policy import words

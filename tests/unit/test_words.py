@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tasks.facts.recovery import Divergence, Loss, Phases, Report, StepRecord, Targets
+from tasks.facts.incident import StepRecord
+from tasks.facts.loss import Divergence, Loss
+from tasks.facts.report import Phases, Report, Targets
 from tasks.policy.words import report_markdown
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

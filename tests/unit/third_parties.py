@@ -11,7 +11,7 @@ from socketserver import TCPServer, ThreadingTCPServer
 from infra.edge.smtp import Session
 from infra.lab.home import DEFAULT_PLAN, Home, lab_plan
 from infra.lab.secrets import EDGE, certificate_paths, make_secrets
-from tasks.facts.recovery import Incident
+from tasks.facts.incident import Incident
 from tasks.plan.communication import Notifications
 from tasks.plan.load import load_plan
 
