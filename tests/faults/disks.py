@@ -9,8 +9,9 @@ from pathlib import Path
 _BALLAST = "ballast"
 
 
-def give_disk(folder: Path, size: str) -> None:
-    """Put a folder, which nothing uses now, on a disk of its own; `size` as mount(8) takes it for tmpfs."""
+def give_disk(folder: Path, spare_mb: int) -> None:
+    """Put a folder, which nothing uses now, on a disk of its own with room for so many megabytes more."""
+    size = f"{_megabytes(folder) + spare_mb}m"
     aside = folder.with_name(f"{folder.name}.aside")
     folder.rename(aside)
     folder.mkdir()
@@ -19,6 +20,11 @@ def give_disk(folder: Path, size: str) -> None:
     shutil.copystat(aside, folder)
     shutil.chown(folder, aside.stat().st_uid, aside.stat().st_gid)
     shutil.rmtree(aside)
+
+
+def _megabytes(folder: Path) -> int:
+    told = subprocess.run(["du", "-sm", folder], timeout=60, check=True, capture_output=True, text=True)
+    return int(told.stdout.split()[0])
 
 
 def take_disk(folder: Path, *, keep: bool) -> None:

@@ -28,7 +28,7 @@ _DATABASE_DOWN_S = 60
 _RUN_S = 240
 _LOST_S = 45
 _UP_S, _DOWN_S = 4, 2
-_DISK = "600m"
+_SPARE_MB = 200
 
 
 def _here(lab: Campaign, flow: str) -> Ended:
@@ -211,7 +211,7 @@ def _disk_full(role: Role, lab: Campaign) -> Iterator[None]:
             act(folder)
         start_missing(lab.home.directory, database)
 
-    stopped(partial(give_disk, size=_DISK))
+    stopped(partial(give_disk, spare_mb=_SPARE_MB))
     _until_well(lab, site)
     ballast = [fill(folder) for folder in folders]
     try:
