@@ -21,7 +21,7 @@ from infra.lab.provision import listening
 from infra.lab.servers import servers
 
 _OUTAGE_S = 15
-_DISK = "1500m"
+_SPARE_MB = 1500
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def small_disks(lab: Campaign) -> Iterator[None]:
         for site in lab.plan.sites:
             data = lab.store_root(site) / "data"
             _end(lab, site)
-            give_disk(data, _DISK)
+            give_disk(data, _SPARE_MB)
             mounted.append(data)
             _begin(lab, site)
         yield
