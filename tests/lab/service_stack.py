@@ -6,13 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import psycopg
 import redis
+from waiting import until
 
 ROOT = Path(__file__).parents[2]
 BIN = "/usr/lib/postgresql/15/bin"
@@ -170,13 +170,6 @@ server_login_retry = 1
     def settled(self):
         """Wait until the service is whole again, so that no test sees the one before it."""
         until(lambda: health(self.url)["status"] == "healthy")
-
-
-def until(true, timeout=15):
-    deadline = time.monotonic() + timeout
-    while not true():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.05)
 
 
 def health(url):

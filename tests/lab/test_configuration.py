@@ -10,6 +10,7 @@ import httpx
 import pytest
 import redis
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from waiting import until
 
 from deployments.register import QUEUED, Deployment, register
 from infra.control import ROUTINE_POOL
@@ -204,13 +205,6 @@ def gateway(address, command):
     with socket.create_connection((address, 9999), timeout=5) as admin:
         admin.sendall(command.encode() + b"\n")
         assert admin.recv(1000).strip() == b""
-
-
-def until(true, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.3)
 
 
 def test_a_commit_is_backed_up_by_itself(lab, plan):

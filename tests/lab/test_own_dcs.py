@@ -10,6 +10,7 @@ from uuid import uuid4
 import psutil
 import pytest
 import yaml
+from waiting import until
 
 from deployments.trigger import Api, trigger, wait_for
 from infra.lab.control import client_settings
@@ -63,14 +64,6 @@ def api(lab):
     return Api(settings["PREFECT_API_URL"], settings["PREFECT_API_AUTH_STRING"])
 
 
-def until(true, patience_s=PATIENCE_S):
-    deadline = time.monotonic() + patience_s
-    while not (answer := true()):
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.2)
-    return answer
-
-
 def report(lab):
     return json.loads(lab.dr("report", "latest", "--json"))
 
@@ -111,7 +104,7 @@ def states(lab, site):
 
 def assert_streams(lab, site):
     wanted = dict.fromkeys(lab.plan.sites[site].running("postgres"), "streaming")
-    until(lambda: states(lab, site) == wanted)
+    until(lambda: states(lab, site) == wanted, PATIENCE_S)
 
 
 def assert_same_rows(lab, old, new):
@@ -170,7 +163,7 @@ def test_a_dead_site_is_proven_dead_by_a_command_and_returns_as_a_second_primary
     with pulls_held(lab):
         lab.dr("lab", "heal", old)
         # Its own etcd knows nothing of all this.
-        until(lambda: leader_writes(lab, old))
+        until(lambda: leader_writes(lab, old), PATIENCE_S)
     assert orders.round_trip(lab.plan.service.endpoint.url) == new
     lost = order_at(lab, old, "of a program beside the second primary")
     lab.dr("run", "bring-back", site=new, timeout=400)
@@ -249,7 +242,7 @@ def split_brain(lab, old, new, api):
     assert told["verdict"].endswith("fence NOT PROVEN")
     assert "🔴 NOT PROVEN that us-east-1 took no writes: ada-lindqvist" in page(lab)
     # It was alive: now two sites take writes.
-    until(lambda: leader_writes(lab, old))
+    until(lambda: leader_writes(lab, old), PATIENCE_S)
     lost = order_at(lab, old, "of the other half of a split brain")
     assert orders.round_trip(lab.plan.service.endpoint.url) == new
     lab.dr("run", "bring-back", site=new, timeout=400)
@@ -274,6 +267,6 @@ def answer_the_form(lab, api, incident, old):
     until(paused, 240)
     answer("go on")
     time.sleep(3)
-    until(paused)
+    until(paused, PATIENCE_S)
     answer(f"I know that {old} may still take writes")
     assert wait_for(api, run, 240)["type"] == "COMPLETED"

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 import yaml
+from waiting import until
 from wal_planting import Ground, replication_held_back
 
 from infra.lab.network import Namespaces
@@ -17,13 +18,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(600), pyte
 
 SEGMENTS = 3
 NOTHING_S = 1.0
-
-
-def until(true, patience_s=60):
-    deadline = time.monotonic() + patience_s
-    while not true():
-        assert time.monotonic() < deadline, f"{true} did not come true"
-        time.sleep(0.2)
 
 
 class World:

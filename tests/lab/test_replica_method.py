@@ -8,11 +8,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from infra.lab.processes import as_account, own
 from infra.replicas import from_repository
@@ -147,13 +147,6 @@ def forked():
         for node in (old, new):
             node.run(BINARIES / "pg_ctl", "-D", node.data, "-m", "immediate", "stop", check=False)
         shutil.rmtree(folder)
-
-
-def until(true, patience_s=60):
-    deadline = time.monotonic() + patience_s
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def archived(folder, begins):

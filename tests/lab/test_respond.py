@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from waiting import until
 
 from deployments.trigger import Api, trigger, wait_for
 from infra.lab.control import client_settings
@@ -39,14 +40,6 @@ def lab(labs):
 def api(lab):
     settings = client_settings(lab.home, lab.plan)
     return Api(settings["PREFECT_API_URL"], settings["PREFECT_API_AUTH_STRING"])
-
-
-def until(true, patience_s=60):
-    deadline = time.monotonic() + patience_s
-    while not (answer := true()):
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.2)
-    return answer
 
 
 def state(api, run):

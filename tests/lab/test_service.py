@@ -14,7 +14,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from service_stack import ACCOUNT, Stack, health, until
+from service_stack import ACCOUNT, Stack, health
+from waiting import until
 
 from infra.load.ledger import Ledger, missing
 from infra.load.load import Load
@@ -100,7 +101,7 @@ def test_a_commit_whose_outcome_is_unknown_is_not_acknowledged(stack):
         finally:
             connection.execute("alter system reset synchronous_standby_names")
             connection.execute("select pg_reload_conf()")
-    until(lambda: place(stack).status_code == 201, timeout=2)
+    until(lambda: place(stack).status_code == 201, seconds=2)
 
 
 def test_reads_go_through_the_cache(stack):
@@ -176,7 +177,7 @@ def test_a_hung_database_is_told_within_a_clients_patience(stack, server):
     finally:
         for pid in hung:
             os.kill(pid, signal.SIGCONT)
-    until(lambda: place(stack).status_code == 201, timeout=2)
+    until(lambda: place(stack).status_code == 201, seconds=2)
 
 
 def descendants(pid):
@@ -188,7 +189,7 @@ def test_a_restarted_pgbouncer_is_found_again(stack):
     stack.stop("pgbouncer")
     assert place(stack).status_code == 503
     stack.start_pgbouncer()
-    until(lambda: place(stack).status_code == 201, timeout=3)
+    until(lambda: place(stack).status_code == 201, seconds=3)
 
 
 def test_a_standby_is_not_healthy_until_it_is_promoted(stack):

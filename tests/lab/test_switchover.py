@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
+from waiting import until
 
 from tasks.clients import cache, ledger, patroni, postgres
 from tasks.clients.truth import read_truth
@@ -15,16 +16,6 @@ from tasks.move_view import look
 from tasks.policy.switchover import reasons_against
 
 pytestmark = [pytest.mark.lab, pytest.mark.fault]
-
-PATIENCE_S = 60
-
-
-def until(true, patience_s=PATIENCE_S):
-    deadline = time.monotonic() + patience_s
-    while not (answer := true()):
-        assert time.monotonic() < deadline, f"{true} did not come true"
-        time.sleep(0.2)
-    return answer
 
 
 def ready(lab, target):

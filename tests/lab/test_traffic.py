@@ -13,6 +13,7 @@ import httpx
 import pytest
 from botocore.config import Config
 from traffic_edges import ANSWERS, EAST, SECRETS, WEST, changed, running_edge
+from waiting import until
 
 from tasks import redirect
 from tasks.clients import traffic
@@ -199,13 +200,6 @@ def test_the_target_is_ready_whatever_its_last_check_said(proxy):
         assert traffic.states(proxy.plan)[WEST].startswith("UP")
     finally:
         proxy.gateways[WEST].healthy = True
-
-
-def until(true, seconds):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 # Route 53

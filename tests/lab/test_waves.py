@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 from conftest import SECOND_PLAN
+from waiting import until
 
 from tasks.clients import orders, switch
 from tasks.clients.layout import service_file
@@ -30,14 +31,6 @@ def lab(labs):
     """A lab of its own; the first test leaves its primary site broken, the second one brings it back."""
     yield labs.fresh("loopback", SECOND_PLAN)
     labs.end()
-
-
-def until(true, patience_s=PATIENCE_S):
-    deadline = time.monotonic() + patience_s
-    while not (answer := true()):
-        assert time.monotonic() < deadline, f"{true} did not come true"
-        time.sleep(0.2)
-    return answer
 
 
 def served(base, plan):
@@ -89,7 +82,7 @@ def test_a_service_that_fails_stops_what_needs_it_and_nothing_else_until_it_is_m
     home, away = plan.site_of("primary"), plan.site_of("dr")
     assert (home, away) == ("frankfurt", "dublin")
     public = plan.service.endpoint.url
-    until(lambda: served(public, plan) == SERVICES)
+    until(lambda: served(public, plan) == SERVICES, PATIENCE_S)
     assert running(plan, away) == set()
 
     lacking = [*files(lab, away, "billing"), files(lab, away, "search")[1]]
@@ -134,7 +127,7 @@ def test_services_stand_down_where_they_come_back_and_go_home_wave_by_wave(lab):
     assert running(plan, home) == set()
     assert running(plan, away) == SERVICES
 
-    until(partial(_moved_home, lab, away))
+    until(partial(_moved_home, lab, away), PATIENCE_S)
     assert served(plan.service.endpoint.url, plan) == SERVICES == running(plan, home)
     assert running(plan, away) == set()
     told = report(lab)
