@@ -27,7 +27,7 @@ def _megabytes(folder: Path) -> int:
     return int(told.stdout.split()[0])
 
 
-def take_disk(folder: Path, *, keep: bool) -> None:
+def take_disk(folder: Path, *, keep: bool = True) -> None:
     """Take the disk away again, with what is on it unless that is kept; nothing uses the folder now."""
     aside = folder.with_name(f"{folder.name}.aside")
     if keep:
@@ -38,12 +38,15 @@ def take_disk(folder: Path, *, keep: bool) -> None:
         aside.rename(folder)
 
 
-def fill(folder: Path) -> Path:
-    """Fill the disk of a folder to the last byte; the ballast to remove again."""
-    ballast = folder / _BALLAST
-    with ballast.open("wb") as file:
+def fill(folder: Path) -> None:
+    """Fill the disk of a folder to the last byte."""
+    with (folder / _BALLAST).open("wb") as file:
         for size in (1 << 26, 1 << 20, 1 << 12):
             with suppress(OSError):
                 while True:
                     os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), size)
-    return ballast
+
+
+def make_room(folder: Path) -> None:
+    """Let it have room again."""
+    (folder / _BALLAST).unlink(missing_ok=True)

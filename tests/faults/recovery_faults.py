@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import psutil
 from campaign import ENDLESS_S, Campaign, Ended
-from disks import fill, give_disk, take_disk
+from disks import fill, give_disk, make_room, take_disk
 
 from deployments.trigger import Api, trigger, wait_for
 from infra.lab.control import client_settings, prepare_database
@@ -212,25 +212,28 @@ def _disk_full(role: Role, lab: Campaign) -> Iterator[None]:
         start_missing(lab.home.directory, database)
 
     stopped(partial(give_disk, spare_mb=_SPARE_MB))
-    _until_well(lab, site)
-    ballast = [fill(folder) for folder in folders]
     try:
+        _until_well(lab, site)
+        for folder in folders:
+            fill(folder)
         yield
     finally:
-        for each in ballast:
-            each.unlink()
-        stopped(partial(take_disk, keep=True))
+        for folder in folders:
+            make_room(folder)
+        stopped(take_disk)
         _until_well(lab, site)
 
 
 def _until_well(lab: Campaign, site: str) -> None:
+    """Wait for every node; one whose upstream is dead has nothing to stream from."""
     wanted = len(lab.plan.sites[site].running("postgres"))
+    alone = any(lab.home.broken(other) for other in lab.plan.sites if other != site)
+    states = {"running", "streaming", *(["in archive recovery"] if alone else [])}
 
-    def all_stream() -> bool:
-        well = [it for it in patroni.members(lab.plan, site) if it.state in {"running", "streaming"}]
-        return len(well) == wanted
+    def all_are_well() -> bool:
+        return sum(it.state in states for it in patroni.members(lab.plan, site)) == wanted
 
-    _until(all_stream)
+    _until(all_are_well)
 
 
 def _until(seen: Callable[[], bool]) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from campaign import FLOWS, Campaign, asked, campaign, tell
-from disks import fill, give_disk, take_disk
+from disks import fill, give_disk, make_room, take_disk
 
 from infra.lab.hosts import remove_sockets
 from infra.lab.processes import start
@@ -114,10 +114,11 @@ def read_only(lab: Campaign, site: str) -> Callable[[], None]:
 
 def full(lab: Campaign, site: str) -> Callable[[], None]:
     """Its disk is filled to the last byte."""
-    ballast = fill(lab.store_root(site) / "data")
+    data = lab.store_root(site) / "data"
+    fill(data)
 
     def heal() -> None:
-        ballast.unlink()
+        make_room(data)
         _end(lab, site)
         _begin(lab, site)
 
