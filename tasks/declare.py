@@ -122,20 +122,23 @@ def _position(plan: Plan, address: str) -> postgres.Position | None:
 
 @task(name="find the incident", cache_policy=NO_CACHE)
 def finished_incident(plan: Plan, incident: str | None) -> tuple[Incident, Promotion]:
-    """An incident whose promotion is done, and that promotion; the latest where no id is given.
+    """An incident whose promotion is done, and that promotion; the latest such one where no id is given.
 
     Raises:
         Refused: there is none, or its promotion is not done.
         Transient: no store answers.
     """
-    known = [] if incident else journal.incidents(plan, having="incident.json")
-    name = incident or (known[-1] if known else "")
-    text = journal.read(plan, name, "incident.json") if name else None
-    if text is None:
-        raise Refused("no such incident", name or "none is on record")
-    records = [StepRecord.model_validate_json(r) for r in journal.read_all(plan, name, "steps/")]
-    done = [r.result for r in records if r.name == "promote PostgreSQL" and r.result]
-    if not done:
-        raise Refused(f"{name} promoted nothing yet", hint="resume it first")
-    found = Incident.model_validate_json(text).model_copy(update={"resumed": True})
-    return found, Promotion.model_validate(done[0])
+    names = [incident] if incident else reversed(journal.incidents(plan, having="incident.json"))
+    for name in names:
+        text, promotion = journal.read(plan, name, "incident.json"), _promotion_of(plan, name)
+        if text and promotion:
+            return Incident.model_validate_json(text).model_copy(update={"resumed": True}), promotion
+        if text and incident:
+            raise Refused(f"{incident} promoted nothing yet", hint="resume it first")
+    raise Refused("no such incident", incident or "none on record promoted anything")
+
+
+def _promotion_of(plan: Plan, incident: str) -> Promotion | None:
+    records = [StepRecord.model_validate_json(it) for it in journal.read_all(plan, incident, "steps/")]
+    done = [it.result for it in records if it.name == "promote PostgreSQL" and it.result]
+    return Promotion.model_validate(done[0]) if done else None

@@ -13,6 +13,8 @@ from tasks.evidence import read_report
 from tasks.incidents import on_record
 
 _PATIENCE_S = 90
+_SOON_S = 10
+_ATTEMPTS = 3
 _ARCHIVED_S = 8
 
 
@@ -59,18 +61,21 @@ class Ground:
         return Before(self.missing(source), self.timeline(source), read_truth(self.plan)[0].epoch)
 
     def finished(self, case: Case, target: str, before: Before) -> str:
-        """What the end state is, after a resume where the first run did not come to its end."""
-        truth, _ = read_truth(self.plan)
-        if truth.epoch > before.epoch and not truth.done:
-            again = ("incident", "resume", truth.incident, "--here")
-        elif truth.epoch == before.epoch:  # it stopped, or was killed, before it had begun
-            again = ("run", FLOW_OF[case.strategy])
-        else:
-            return self._wrong(target) or "right"
-        ended = self.lab.wait(self.lab.start(*again))
-        if ended.code:
-            return f"{' '.join(again)} failed: {ended.told[-1500:]}"
-        return self._wrong(target) or "stopped, resumed"
+        """What the end state is, after a resume, or another run, where the first did not come to its end."""
+        outcome, failed = "right", ""
+        for _ in range(_ATTEMPTS):
+            truth, _ = read_truth(self.plan)
+            if truth.done and truth.active == target:
+                return self._wrong(target) or outcome
+            resume = ("incident", "resume", truth.incident, "--here")
+            again = ("run", FLOW_OF[case.strategy]) if truth.done else resume
+            ended = self.lab.wait(self.lab.start(*again))
+            outcome, failed = "stopped, resumed", f"{' '.join(again)}: {ended.told[-1500:]}"
+        return (self._wrong(target) and failed) or outcome
+
+    def given_up(self, before: Before) -> int:
+        """How many moves were abandoned: each took an epoch, and gave it back in another one."""
+        return (read_truth(self.plan)[0].epoch - before.epoch - 1) // 2
 
     def missing(self, site: str) -> set[str]:
         """Acknowledged orders that a site's database lacks."""
@@ -99,6 +104,9 @@ class Ground:
 
     def _make_whole(self, lost: str) -> None:
         """Heal and bring back the site that is not active."""
+        deadline = time.monotonic() + _SOON_S
+        while not self._streams(lost) and not self.lab.home.broken(lost) and time.monotonic() < deadline:
+            time.sleep(0.5)
         if not self._streams(lost):
             self.lab.dr("lab", "heal", lost)
             self.lab.dr("run", "bring-back")

@@ -66,6 +66,7 @@ class Matrix:
             reported=self.ground.reported(),
             promotions=self.ground.timeline(target) - before.timeline - IN_PRIVATE.get(case.strategy, 0),
             seconds=round(time.monotonic() - began, 1),
+            given_up=self.ground.given_up(before),
         )
 
     def _met(self, case: Case) -> bool:
