@@ -13,6 +13,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -30,7 +31,8 @@ from tasks.plan.plan import Plan
 
 SCRIPT = Path(__file__).with_name("failover.sh")
 PROBE_S = 0.02
-RATIO, P95_S = 1.5, 10.0
+RATIO, P95_S, FIRST_ACT_P95_S = 1.25, 10.0, 1.5
+DECLARED = "the flow runs and has declared the incident"
 PATRONICTL = "the old scope is a standby cluster"
 
 console = Console(highlight=False)
@@ -120,7 +122,7 @@ def ours(bench: Bench, plan: Plan, detected_at: str) -> dict[str, float]:
         raise Permanent("the failover missed its objectives", report.verdict)
     first = min(step.started for step in report.steps)
     ended = {step.name: step.ended or step.started for step in report.steps}
-    marks = {"the flow runs and has declared the incident": first, **ended}
+    marks = {DECLARED: first, **ended}
     return {name: round(mark.timestamp() - began, 3) for name, mark in marks.items()}
 
 
@@ -177,6 +179,7 @@ def results(runs: list[Run]) -> dict[str, object]:
     lean = summary([run.served - run.steps[PATRONICTL] for run in runs if run.who == "script"])
     return {
         **told,
+        "first_act": summary([run.steps[DECLARED] for run in runs if run.who == "ours"]),
         "ratio": round(told["ours"]["median"] / told["script"]["median"], 3),
         "script_without_patronictl": lean,
         "ratio_without_patronictl": round(told["ours"]["median"] / lean["median"], 3),
@@ -195,12 +198,14 @@ def show(found: dict[str, object], runs: list[Run]) -> None:
         reached = [run.steps for run in runs if run.who == who]
         for step in reached[0]:
             console.print(f"{who:>6} {statistics.median(steps[step] for steps in reached):6.2f} s  {step}")
-    for name in ("ours", "script", "ratio", "script_without_patronictl", "ratio_without_patronictl"):
+    for name in sorted(found.keys() - {"runs"}):
         console.print(f"{name}: {found[name]}")
 
 
 def main() -> int:
-    """Run and judge: 1 where we take half as long again as the script, or our p95 is 10 s or more."""
+    """Run and judge: 1 where we take a quarter longer than the script, or our p95 is 10 s or more, or acting
+    begins 1.5 s or more after the trigger, by its p95.
+    """
     count, runs, found = count_asked(), list[Run](), dict[str, object]()
     with Bench() as bench:
         for phase_s in phases(load_plan(DEFAULT_PLAN), count):
@@ -210,8 +215,16 @@ def main() -> int:
             # What was measured is kept if a later run is interrupted.
             write_results("bench-failover.json", found := results(runs))
     show(found, runs)
-    ours_p95 = summary([run.served for run in runs if run.who == "ours"])["p95"]
-    return 0 if float(str(found["ratio"])) <= RATIO and ours_p95 < P95_S else 1
+    within = (
+        float(str(found["ratio"])) <= RATIO,
+        _p95(found["ours"]) < P95_S,
+        _p95(found["first_act"]) < FIRST_ACT_P95_S,
+    )
+    return 0 if all(within) else 1
+
+
+def _p95(told: Any) -> float:
+    return float(told["p95"])
 
 
 if __name__ == "__main__":
