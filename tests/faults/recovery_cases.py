@@ -50,8 +50,7 @@ class Result:
         split_brain_writes: writes that the old site took after the new one's first.
         lost: acknowledged orders that the active database lacks, by the ledger.
         reported: the loss that the report tells.
-        promotions: timelines that were begun in service.
-        given_up: moves that were abandoned on the way; the site that had led leads on, perhaps on a new one.
+        promotions: timelines that were begun at the site that took over.
         seconds: for how long the case ran.
     """
 
@@ -62,7 +61,6 @@ class Result:
     reported: int | None
     promotions: int
     seconds: float
-    given_up: int = 0
 
     @property
     def good(self) -> bool:
@@ -71,7 +69,7 @@ class Result:
             self.outcome in {"right", "stopped, resumed"}
             and self.split_brain_writes == 0
             and self.lost <= (self.reported or 0)
-            and 1 <= self.promotions <= 1 + self.given_up
+            and self.promotions == 1
         )
 
 

@@ -1,13 +1,13 @@
 """The ground of the recovery matrix: the service at home and whole before each case, looked at after."""
 
 import time
-from dataclasses import dataclass
 
 from campaign import Campaign
 from recovery_cases import FLOW_OF, Case
 
 from tasks.clients import ledger, orders, patroni, postgres
 from tasks.clients.truth import read_truth
+from tasks.declare import finished_incident
 from tasks.errors import DrError
 from tasks.evidence import read_report
 from tasks.incidents import on_record
@@ -16,15 +16,6 @@ _PATIENCE_S = 90
 _SOON_S = 10
 _ATTEMPTS = 3
 _ARCHIVED_S = 8
-
-
-@dataclass(frozen=True)
-class Before:
-    """What was so before a case: orders missing already, the timeline, and the epoch."""
-
-    missing: set[str]
-    timeline: int
-    epoch: int
 
 
 class Ground:
@@ -56,11 +47,7 @@ class Ground:
         if case.strategy in {"hot", "cold"}:
             self.lab.dr("lab", "break", source)
 
-    def before(self, source: str) -> Before:
-        """What there is to compare with."""
-        return Before(self.missing(source), self.timeline(source), read_truth(self.plan)[0].epoch)
-
-    def finished(self, case: Case, target: str, before: Before) -> str:
+    def finished(self, case: Case, target: str) -> str:
         """What the end state is, after a resume, or another run, where the first did not come to its end."""
         outcome, failed = "right", ""
         for _ in range(_ATTEMPTS):
@@ -73,18 +60,19 @@ class Ground:
             outcome, failed = "stopped, resumed", f"{' '.join(again)}: {ended.told[-1500:]}"
         return (self._wrong(target) and failed) or outcome
 
-    def given_up(self, before: Before) -> int:
-        """How many moves were abandoned: each took an epoch, and gave it back in another one."""
-        return (read_truth(self.plan)[0].epoch - before.epoch - 1) // 2
-
     def missing(self, site: str) -> set[str]:
         """Acknowledged orders that a site's database lacks."""
         leader = patroni.leader(self.plan, site).host
         return ledger.missing(self.plan, leader, ledger.acknowledged(self.plan) or set())
 
-    def timeline(self, site: str) -> int:
-        """The timeline that a site's leader is on."""
-        return postgres.position(self.plan, patroni.leader(self.plan, site).host).timeline
+    def promotions(self, target: str) -> int:
+        """How many timelines were begun at a site that took over.
+
+        Those of the old one do not count: a primary that cannot reach etcd for a while begins one by itself.
+        """
+        _, promotion = finished_incident.fn(self.plan, read_truth(self.plan)[0].incident)
+        now = postgres.position(self.plan, patroni.leader(self.plan, target).host).timeline
+        return now - promotion.old_timeline
 
     def reported(self) -> int | None:
         """The loss that the report of the last incident tells."""

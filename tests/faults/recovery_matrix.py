@@ -48,13 +48,13 @@ class Matrix:
         """Run one; None where its flow has fewer steps, or was over before the moment."""
         began = time.monotonic()
         source, target = self.ground.ready(case)
-        before = self.ground.before(source)
+        lacking = self.ground.missing(source)
         with Samplers(self.lab.plan) as samplers:
             time.sleep(1)
             since = time.time()
             self.ground.strike(case, source, target)
             met = self._met(case)
-            outcome = self.ground.finished(case, target, before)
+            outcome = self.ground.finished(case, target)
             time.sleep(1)
         if not met:
             return None
@@ -62,11 +62,10 @@ class Matrix:
             name=case.name,
             outcome=outcome,
             split_brain_writes=samplers.overlaps(since),
-            lost=len(self.ground.missing(target) - before.missing),
+            lost=len(self.ground.missing(target) - lacking),
             reported=self.ground.reported(),
-            promotions=self.ground.timeline(target) - before.timeline - IN_PRIVATE.get(case.strategy, 0),
+            promotions=self.ground.promotions(target) - IN_PRIVATE.get(case.strategy, 0),
             seconds=round(time.monotonic() - began, 1),
-            given_up=self.ground.given_up(before),
         )
 
     def _met(self, case: Case) -> bool:
