@@ -152,9 +152,10 @@ def _recovered(plan: Plan) -> Samples:
         report = read_report(plan, latest_incident(plan))
     except Refused:
         return {}
+    lost = report.rpo.lost_seconds
     return {
         "dr_recovery_duration_seconds": [({}, report.rto_seconds.total)],
-        "dr_recovery_loss_seconds": [({}, report.rpo.lost_seconds)],
+        "dr_recovery_loss_seconds": [] if lost is None else [({}, lost)],
     }
 
 

@@ -1,17 +1,19 @@
 """Look at the active primary from another region, so that a loss can be bounded when it is gone."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
-from tasks.clients import patroni, postgres
+from tasks.clients import patroni, postgres, slots
 from tasks.clients.observation import last_observation, write_observation
 from tasks.clients.truth import active_site
+from tasks.errors import Transient
 from tasks.facts.recovery import Observation
 from tasks.plan.plan import Plan
 from tasks.policy.recovery import peak_rate
 
 
 def observe(plan: Plan) -> Observation:
-    """Write down where the active primary stands.
+    """Write down where the active primary stands, and see that who should stream from it can.
 
     Raises:
         Transient: the primary or etcd does not answer; the last observation stays.
@@ -31,4 +33,13 @@ def observe(plan: Plan) -> Observation:
         peak_rate=peak_rate(before, at, position.next_xid),
     )
     write_observation(plan, site, seen.model_dump_json())
+    _free_slots(plan, site)
     return seen
+
+
+def _free_slots(plan: Plan, active: str) -> None:
+    """A standby site's leader that finds its slot taken would not stream until a person came."""
+    for site in plan.sites:
+        if site != active and plan.sites[site].running("postgres"):
+            with suppress(Transient):
+                slots.free(plan, site, active)

@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import TypeVar
 
 from tasks.errors import DrError, Permanent, Transient
@@ -20,19 +20,32 @@ def ask_all(jobs: Mapping[K, Callable[[], T]], timeout: float) -> dict[K, T | Dr
         timeout: seconds for all of them. The thread of a job that takes longer is left behind: it ends with
             its own timeouts, and holds up nobody, not even the end of the process.
     """
+    late = Transient("no answer in time", f"{timeout:g} s")
+    return dict.fromkeys(jobs, late) | dict(each_answer(jobs, timeout))
+
+
+def each_answer(
+    jobs: Mapping[K, Callable[[], T]], timeout: float, grace: float | None = None
+) -> Iterator[tuple[K, T | DrError]]:
+    """The same, as the answers come; who is late has none.
+
+    Args:
+        jobs: what to run.
+        timeout: seconds for all of them.
+        grace: seconds that the others have once one has answered without an error; None for no such end.
+    """
     answers: queue.Queue[tuple[K, T | DrError]] = queue.Queue()
     for key, job in jobs.items():
         threading.Thread(target=lambda k=key, j=job: answers.put((k, _answer(j))), daemon=True).start()
-    found: dict[K, T | DrError] = {}
     deadline = time.monotonic() + timeout
-    while len(found) < len(jobs):
+    for _ in jobs:
         try:
             key, answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
-            break
-        found[key] = answer
-    late = Transient("no answer in time", f"{timeout:g} s")
-    return {key: found.get(key, late) for key in jobs}
+            return
+        if grace is not None and not isinstance(answer, DrError):
+            deadline = min(deadline, time.monotonic() + grace)
+        yield key, answer
 
 
 def answered(answer: T | DrError) -> T:

@@ -1,18 +1,26 @@
 """Small records that outlive a region: written to several sites' stores at once, read from any.
 
-One store must confirm a write, the others get a moment. Nothing here overwrites a record of another name.
+One store must confirm a write, the others get a moment. Of what is read, the store nearest to the recovery is
+believed first; one that does not answer is waited for once, and then left out for half a minute. Nothing here
+overwrites a record of another name.
 """
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TypeVar
 
 from tasks.clients.objects import Bucket, Missing
+from tasks.clients.parallel import each_answer
 from tasks.errors import DrError, Transient
 from tasks.plan.plan import Plan
 
-_PATIENCE_S = 0.5
-_pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="records")
+_ALL_S = 30.0
+_WRITTEN_S = 0.5
+_READ_S = 3.0
+_SILENT_S = 30.0
+T = TypeVar("T")
+_silent_until: dict[str, float] = {}
 
 
 def survivors(plan: Plan, failed_site: str = "") -> list[str]:
@@ -28,11 +36,15 @@ def write(plan: Plan, key: str, data: str | bytes, failed_site: str = "") -> Non
         Transient: no store took it.
     """
     content = data.encode() if isinstance(data, str) else data
-    futures = [_pool.submit(_put, plan, site, key, content) for site in survivors(plan, failed_site)]
-    failures = _first_success(futures)
-    wait(futures, timeout=_PATIENCE_S)
-    if len(failures) == len(futures):
-        raise Transient(f"no store takes the record {key}", "; ".join(failures))
+    sites = survivors(plan, failed_site)
+    jobs = {site: partial(_put, plan, site, key, content) for site in sites}
+    grace = _WRITTEN_S if _answering(sites) == sites else 0.0
+    answers = dict(each_answer(jobs, _ALL_S, grace))
+    if grace:
+        _remember_silent(jobs.keys() - answers.keys())
+    failures = [str(answer) for answer in answers.values() if isinstance(answer, DrError)]
+    if len(failures) == len(answers):
+        raise Transient(f"no store takes the record {key}", "; ".join(failures) or "none answers")
 
 
 def read(plan: Plan, key: str, failed_site: str = "") -> str | None:
@@ -41,17 +53,8 @@ def read(plan: Plan, key: str, failed_site: str = "") -> str | None:
     Raises:
         Transient: no store answers.
     """
-    failures, asked = [], survivors(plan, failed_site)
-    for site in asked:
-        try:
-            return Bucket.owned(plan, site).get(key).decode()
-        except Missing:
-            continue
-        except Transient as error:
-            failures.append(str(error))
-    if len(failures) == len(asked):
-        raise Transient("no store answers", "; ".join(failures))
-    return None
+    answers = _ask(plan, survivors(plan, failed_site), partial(_text, key))
+    return next((text for text in answers if text is not None), None)
 
 
 def read_all(plan: Plan, folder: str, prefix: str = "") -> list[str]:
@@ -61,11 +64,8 @@ def read_all(plan: Plan, folder: str, prefix: str = "") -> list[str]:
         Transient: no store answers.
     """
     found: dict[str, str] = {}
-    for site in _answering(plan, folder):
-        bucket = Bucket.owned(plan, site)
-        for key in keys(bucket, folder):
-            if key not in found and key.startswith(f"{folder}/{prefix}"):
-                found[key] = bucket.get(key).decode()
+    for held in _ask(plan, survivors(plan), partial(_texts, folder, f"{folder}/{prefix}")):
+        found = held | found
     return [found[key] for key in sorted(found)]
 
 
@@ -77,8 +77,8 @@ def names(plan: Plan, folder: str, having: str = "") -> list[str]:
     """
     found = {
         key.removeprefix(f"{folder}/").partition("/")[0]
-        for site in _answering(plan, folder)
-        for key in keys(Bucket.owned(plan, site), folder)
+        for held in _ask(plan, survivors(plan), lambda bucket: list(keys(bucket, folder)))
+        for key in held
         if key.endswith(having)
     }
     return sorted(found)
@@ -89,31 +89,43 @@ def keys(bucket: Bucket, folder: str) -> Iterator[str]:
     return (entry.key for entry in bucket.list(folder))
 
 
-def _answering(plan: Plan, folder: str) -> Sequence[str]:
-    sites = []
-    for site in survivors(plan):
-        with suppress(Transient):
-            Bucket.owned(plan, site).children(folder)
-            sites.append(site)
-    if not sites:
-        raise Transient("no store answers")
-    return sites
+def _ask(plan: Plan, sites: list[str], question: Callable[[Bucket], T]) -> list[T]:
+    """What those stores say that answer, in the order of the sites."""
+    for asked in (_answering(sites), sites):
+        jobs = {site: partial(_answer, plan, site, question) for site in asked}
+        answers = dict(each_answer(jobs, _ALL_S, _READ_S))
+        _remember_silent(jobs.keys() - answers.keys())
+        told = [answers[site] for site in asked if site in answers]
+        if good := [each for each in told if not isinstance(each, DrError)]:
+            return good
+    raise Transient("no store answers", "; ".join(map(str, told)))
+
+
+def _answering(sites: list[str]) -> list[str]:
+    """Those of the sites whose stores were not silent just now."""
+    now = time.monotonic()
+    return [site for site in sites if _silent_until.get(site, now) <= now]
+
+
+def _remember_silent(sites: Iterable[str]) -> None:
+    for site in sites:
+        _silent_until[site] = time.monotonic() + _SILENT_S
+
+
+def _answer(plan: Plan, site: str, question: Callable[[Bucket], T]) -> T:
+    return question(Bucket.owned(plan, site))
 
 
 def _put(plan: Plan, site: str, key: str, data: bytes) -> None:
     Bucket.owned(plan, site).put(key, data)
 
 
-def _first_success(futures: list[Future[None]]) -> list[str]:
-    failures: list[str] = []
-    pending = set(futures)
-    while pending:
-        done, pending = wait(pending, return_when=FIRST_COMPLETED)
-        for future in done:
-            error = future.exception()
-            if error is None:
-                return failures
-            if not isinstance(error, DrError):
-                raise error
-            failures.append(str(error))
-    return failures
+def _text(key: str, bucket: Bucket) -> str | None:
+    try:
+        return bucket.get(key).decode()
+    except Missing:
+        return None
+
+
+def _texts(folder: str, beginning: str, bucket: Bucket) -> dict[str, str]:
+    return {key: bucket.get(key).decode() for key in keys(bucket, folder) if key.startswith(beginning)}

@@ -32,16 +32,18 @@ class Loss(Fact):
     """The recovery point actually reached.
 
     Attributes:
-        lost_transactions: acknowledged transactions that are gone; an upper bound while `basis` is bound.
+        lost_transactions: acknowledged transactions that are gone; an upper bound while `basis` is bound,
+            None while it is unknown.
         lost_seconds: from the first commit that is lost to the last; its bound goes from the last moment
             that is known to have survived to the fence.
-        basis: "bound" while the old site is gone, "exact" once its WAL was read or the clients' ledger was.
+        basis: "bound" while the old site is gone, "unknown" if it was never seen before, "exact" once its WAL
+            was read or the clients' ledger was.
         unacknowledged: transactions in the old WAL that no client was ever told of; counted apart.
     """
 
-    lost_transactions: int
-    lost_seconds: float
-    basis: Literal["bound", "exact"]
+    lost_transactions: int | None
+    lost_seconds: float | None
+    basis: Literal["bound", "unknown", "exact"]
     unacknowledged: int | None = None
 
 

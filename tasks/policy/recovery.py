@@ -71,12 +71,9 @@ def bound_loss(seen: Observation | None, promotion: Promotion, fenced_at: dateti
         seen: the old primary as last seen from another region; None if it never was.
         promotion: where the new primary begins.
         fenced_at: from when on the old primary took no write.
-
-    Raises:
-        Refused: nothing was ever seen, so no bound can be given.
     """
     if seen is None:
-        raise Refused("no bound of the loss can be given", "the old primary was never observed")
+        return Loss(lost_transactions=None, lost_seconds=None, basis="unknown")
     unseen_s = max(0.0, (fenced_at - seen.at).total_seconds())
     known = max(0, seen.next_xid - promotion.next_xid)
     survived = promotion.last_commit or seen.at
@@ -165,6 +162,8 @@ def verdict(took: Phases, loss: Loss, tier: SlaTier) -> str:
     missed = []
     if took.total > tier.rto.total_seconds():
         missed.append("RTO")
+    if loss.lost_seconds is None:
+        return f"missed {missed[0]}, RPO unknown" if missed else "RPO unknown"
     if loss.lost_seconds > tier.rpo.total_seconds():
         missed.append("RPO")
     return f"missed {' and '.join(missed)}" if missed else "met"

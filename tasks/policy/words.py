@@ -89,6 +89,8 @@ def _service_words(each: Activation) -> str:
 
 def loss_words(loss: Loss) -> str:
     """A loss in words, its basis included."""
+    if loss.lost_seconds is None:
+        return "unknown: the old primary was never observed"
     if loss.basis == "bound":
         return f"at most {loss.lost_transactions} transactions, {loss.lost_seconds:.1f} s (bound)"
     apart = f", {loss.unacknowledged} unacknowledged apart" if loss.unacknowledged else ""

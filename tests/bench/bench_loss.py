@@ -84,13 +84,13 @@ def one_run(bench: Bench, held_s: float) -> Run:
         raise Permanent("the report was not completed", exact.model_dump_json())
     return Run(
         held=held_s,
-        bound=bound.rpo.lost_transactions,
-        exact=exact.rpo.lost_transactions,
+        bound=bound.rpo.lost_transactions or 0,
+        exact=exact.rpo.lost_transactions or 0,
         ledger_missing=exact.ledger.missing,
         counted=count(bench, plan),
         unacknowledged=exact.rpo.unacknowledged or 0,
         seconds=bound.rto_seconds.total,
-        lost_seconds=exact.rpo.lost_seconds,
+        lost_seconds=exact.rpo.lost_seconds or 0.0,
     )
 
 

@@ -52,6 +52,7 @@ class Result:
         reported: the loss that the report tells.
         promotions: timelines that were begun at the site that took over.
         seconds: for how long the case ran.
+        stop: the last words of a run that stopped.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Result:
     reported: int | None
     promotions: int
     seconds: float
+    stop: str = ""
 
     @property
     def good(self) -> bool:

@@ -31,6 +31,7 @@ KILLED_FLOW = Path(__file__).with_name("killed_flow.py")
 SAMPLE = int(os.environ.get("SAMPLE", "0"))
 ORDERS_A_SECOND = 20
 SETTLE_S = 3
+_SHOWN = 400
 # What is restored beside is recovered on a timeline of its own before it is put in service.
 IN_PRIVATE = {"cold": 1}
 # Until the first run of a strategy has told how long it takes.
@@ -53,14 +54,15 @@ class Matrix:
             time.sleep(1)
             since = time.time()
             self.ground.strike(case, source, target)
-            met = self._met(case)
+            stop = self._met(case)
             outcome = self.ground.finished(case, target)
             time.sleep(1)
-        if not met:
+        if stop is None:
             return None
         return Result(
             name=case.name,
             outcome=outcome,
+            stop=stop,
             split_brain_writes=samplers.overlaps(since),
             lost=len(self.ground.missing(target) - lacking),
             reported=self.ground.reported(),
@@ -68,15 +70,15 @@ class Matrix:
             seconds=round(time.monotonic() - began, 1),
         )
 
-    def _met(self, case: Case) -> bool:
-        """Run the flow with what befalls it; whether that did."""
+    def _met(self, case: Case) -> str | None:
+        """Run the flow with what befalls it; with which words it stopped, None where nothing befell it."""
         flow = FLOW_OF[case.strategy]
         if case.fault == "kill":
-            return self._killed_at_step(case, flow)
+            return "" if self._killed_at_step(case, flow) else None
         if case.fault == "moment":
-            return self._killed_at_a_moment(case, flow)
-        (FAULTS | LINK_FAULTS)[case.fault](self.lab, flow)
-        return True
+            return "" if self._killed_at_a_moment(case, flow) else None
+        ended = (FAULTS | LINK_FAULTS)[case.fault](self.lab, flow)
+        return ended.told.rpartition("\ndr: ")[2][-_SHOWN:] if ended.code else ""
 
     def _killed_at_step(self, case: Case, flow: str) -> bool:
         argv = [sys.executable, str(KILLED_FLOW), flow, str(case.step), case.when]

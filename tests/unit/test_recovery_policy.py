@@ -116,8 +116,8 @@ def test_an_idle_night_before_the_disaster_is_no_loss():
 
 
 def test_there_is_no_bound_for_a_primary_that_was_never_seen():
-    with pytest.raises(Refused, match="never observed"):
-        bound_loss(None, promotion(), at(0))
+    loss = bound_loss(None, promotion(), at(0))
+    assert (loss.basis, loss.lost_transactions, loss.lost_seconds) == ("unknown", None, None)
 
 
 def test_the_exact_loss_leaves_out_internal_commits_and_what_no_client_was_told():
@@ -201,3 +201,8 @@ def lost(seconds):
 )
 def test_the_verdict_names_each_objective_that_was_missed(total, seconds, told):
     assert verdict(took(total), lost(seconds), tier()) == told
+
+
+@pytest.mark.parametrize(("total", "told"), [(10, "RPO unknown"), (10**6, "missed RTO, RPO unknown")])
+def test_a_loss_that_is_not_known_meets_no_objective(total, told):
+    assert verdict(took(total), bound_loss(None, promotion(), at(0)), tier()) == told
