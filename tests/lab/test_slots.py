@@ -37,9 +37,10 @@ def active(plan):
 @contextmanager
 def usurped(plan, name, folder):
     """The slot is held, for a moment at least, by a receiver that calls itself another node of the site."""
+    program, where = f"{plan.access.postgres_bin}/pg_receivewal", f"host={active(plan)} user=replicator"
     argv = [
-        f"{plan.access.postgres_bin}/pg_receivewal", "--no-loop", "--slot", slot_of(plan.site_of("dr")),
-        "--directory", str(folder), "--dbname", f"host={active(plan)} user=replicator application_name={name}",
+        program, "--no-loop", "--slot", slot_of(plan.site_of("dr")), "--directory", str(folder),
+        "--dbname", f"{where} application_name={name}",
     ]  # fmt: skip
     environment = os.environ | {"PGPASSWORD": plan.secret("database_replication")}
     receivers, deadline = [], time.monotonic() + PATIENCE_S
