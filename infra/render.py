@@ -139,6 +139,7 @@ def _context(plan: Plan, site_name: str, host_name: str, active: str) -> dict[st
         "root": layout.root,
         "data_dir": layout.data_dir,
         "pgbackrest": layout.pgbackrest,
+        "restore_command": layout.restore_command,
         "cluster": plan.postgresql_ha.cluster_name,
         "etcd": {n: h.address for s in plan.sites.values() for n, h in s.running("etcd").items()},
         "addresses": _client_addresses(plan),

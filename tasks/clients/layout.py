@@ -10,6 +10,7 @@ REDIS_MASTER = "naas-redis"
 SERVICE_ROLE = "naas_service"
 REPLICATION_ROLE = "replicator"
 SUPERUSER = "postgres"
+_FETCH_S = 4
 
 
 def scope_of(plan: Plan, site: str) -> str:
@@ -55,3 +56,12 @@ class Layout:
     def pgbackrest(self) -> str:
         """The pgbackrest command with this host's configuration and stanza."""
         return f"pgbackrest --config-path={self.root / 'etc/pgbackrest'} --stanza={self.cluster}"
+
+    @property
+    def restore_command(self) -> str:
+        """How a node that runs fetches archived WAL; not how a backup is restored.
+
+        A promotion waits for a fetch under way and for some more: a store that hangs must not hold it up.
+        What is not fetched in time is streamed, or fetched by the next attempt.
+        """
+        return f'{self.pgbackrest} --io-timeout={_FETCH_S} archive-get %f "%p"'

@@ -69,12 +69,12 @@ def scope(plan: Plan, site: str, active: str) -> dict[Path, Any]:
 
 def node(plan: Plan, site: str, host: str) -> dict[Path, Any]:
     """A PostgreSQL node's own archiving and recovery."""
-    pgbackrest = Layout.of(plan, site, host).pgbackrest
+    layout = Layout.of(plan, site, host)
     return {
         ("parameters", "archive_mode"): "on",
-        ("parameters", "archive_command"): f"{pgbackrest} archive-push %p",
+        ("parameters", "archive_command"): f"{layout.pgbackrest} archive-push %p",
         ("parameters", "archive_timeout"): int(plan.recovery.archive_timeout.total_seconds()),
-        ("parameters", "restore_command"): f'{pgbackrest} archive-get %f "%p"',
+        ("parameters", "restore_command"): layout.restore_command,
     }
 
 
