@@ -10,7 +10,7 @@ REDIS_MASTER = "naas-redis"
 SERVICE_ROLE = "naas_service"
 REPLICATION_ROLE = "replicator"
 SUPERUSER = "postgres"
-_FETCH_S = 4
+_FETCH_S = 8
 
 
 def scope_of(plan: Plan, site: str) -> str:
@@ -64,4 +64,5 @@ class Layout:
         A promotion waits for a fetch under way and for some more: a store that hangs must not hold it up.
         What is not fetched in time is streamed, or fetched by the next attempt.
         """
-        return f'{self.pgbackrest} --io-timeout={_FETCH_S} archive-get %f "%p"'
+        # pgBackRest's own io-timeout counts for each of some ten attempts.
+        return f'timeout -k 2 {_FETCH_S} {self.pgbackrest} archive-get %f "%p"'
