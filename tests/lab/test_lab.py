@@ -174,6 +174,7 @@ def test_a_broken_site_heals_among_namespaces_and_the_link_outlives_every_comman
     assert_serves(lab)
 
 
+@pytest.mark.long
 @pytest.mark.fault
 @pytest.mark.timeout(120 + 200 * COUNT)
 def test_up_killed_at_random_moments_is_repaired_by_up_and_removed_by_down(labs):

@@ -84,6 +84,7 @@ def test_a_frozen_store_holds_up_nobody_for_long(plan):
 @pytest.mark.fault
 @pytest.mark.timeout(120)
 def test_a_store_that_was_silent_is_asked_where_nobody_else_answers(plan, monkeypatch):
+    monkeypatch.setattr(records, "_ALL_S", 3.0)
     records.write(plan, "asked/a", "one", failed_site=LOST)
     monkeypatch.setitem(records._silent_until, NEAREST, time.monotonic() + 1000)
     with frozen(plan, ARCHIVE), frozen(plan, LOST):
@@ -92,7 +93,8 @@ def test_a_store_that_was_silent_is_asked_where_nobody_else_answers(plan, monkey
 
 @pytest.mark.fault
 @pytest.mark.timeout(120)
-def test_where_no_store_answers_nothing_is_claimed(plan):
+def test_where_no_store_answers_nothing_is_claimed(plan, monkeypatch):
+    monkeypatch.setattr(records, "_ALL_S", 3.0)
     with frozen(plan, NEAREST), frozen(plan, ARCHIVE):
         with pytest.raises(Transient, match="no store takes"):
             records.write(plan, "nobody/a", "one", failed_site=LOST)
