@@ -1,7 +1,7 @@
 """A returned site's nodes on their way to the active site, and what helps one that waits on it."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 
 from tasks.clients import patroni, slots
@@ -21,7 +21,10 @@ def streaming(plan: Plan, site: str) -> str:
     Raises:
         Transient: not every node does.
     """
-    members = patroni.members(plan, site)
+    return _leading(plan, site, patroni.members(plan, site))
+
+
+def _leading(plan: Plan, site: str, members: Sequence[patroni.Member]) -> str:
     behind = [m.name for m in members if m.state != "streaming"]
     if behind or len(members) < len(plan.sites[site].running("postgres")):
         raise Transient(f"not every node of {site} follows yet", ", ".join(behind))
@@ -41,23 +44,20 @@ def until_streaming(plan: Plan, site: str, upstream: str) -> str:
     """
     began, patience_s, fed = time.monotonic(), float(_FOLLOW_S), time.monotonic()
     while True:
+        states = set[str]()
         try:
-            return streaming(plan, site)
+            members = patroni.members(plan, site)
+            states = {member.state for member in members}
+            return _leading(plan, site, members)
         except Transient as error:
             if time.monotonic() - began > patience_s:
                 raise Permanent(f"it did not happen within {patience_s:g} s", str(error)) from error
-        if _any_is(plan, site, {"creating replica"}):
+        if "creating replica" in states:
             patience_s = _REBUILD_S
-        if time.monotonic() - fed > _FEED_EVERY_S and _any_is(plan, site, {"starting"}):
+        if time.monotonic() - fed > _FEED_EVERY_S and "starting" in states:
             fed = time.monotonic()
             with suppress(DrError):
                 bring_newest_wal(plan, upstream, site)
         with suppress(Transient):
             slots.free(plan, site, upstream)
         time.sleep(_POLL_S)
-
-
-def _any_is(plan: Plan, site: str, states: Iterable[str]) -> bool:
-    with suppress(Transient):
-        return any(member.state in states for member in patroni.members(plan, site))
-    return False

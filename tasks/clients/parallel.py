@@ -25,7 +25,7 @@ def ask_all(jobs: Mapping[K, Callable[[], T]], timeout: float) -> dict[K, T | Dr
 
 
 def each_answer(
-    jobs: Mapping[K, Callable[[], T]], timeout: float, grace: float | None = None
+    jobs: Mapping[K, Callable[[], T]], timeout: float, grace: float | None = None, *, finish: bool = False
 ) -> Iterator[tuple[K, T | DrError]]:
     """The same, as the answers come; who is late has none.
 
@@ -33,10 +33,11 @@ def each_answer(
         jobs: what to run.
         timeout: seconds for all of them.
         grace: seconds that the others have once one has answered without an error; None for no such end.
+        finish: whether the process ends no sooner than the jobs that are late.
     """
     answers: queue.Queue[tuple[K, T | DrError]] = queue.Queue()
     for key, job in jobs.items():
-        threading.Thread(target=lambda k=key, j=job: answers.put((k, _answer(j))), daemon=True).start()
+        threading.Thread(target=lambda k=key, j=job: answers.put((k, _answer(j))), daemon=not finish).start()
     deadline = time.monotonic() + timeout
     for _ in jobs:
         try:

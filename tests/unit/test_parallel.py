@@ -1,5 +1,7 @@
 """Many servers asked at once: who is late holds nobody up, and who fails is told apart from who is silent."""
 
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -63,3 +65,19 @@ def test_an_error_is_no_answer_to_go_on_with():
 def test_nobody_answers(hanging):
     with within(5):
         assert list(each_answer({"late": hanging}, 0.2, grace=0.1)) == []
+
+
+_WRITES_LATE = """
+import pathlib, sys, time
+from tasks.clients.parallel import each_answer
+late = lambda: time.sleep(0.5) or pathlib.Path(sys.argv[1]).write_text("written")
+print(list(each_answer({"late": late}, 0.1, finish=sys.argv[2] == "finish")))
+"""
+
+
+@pytest.mark.parametrize(("how", "written"), [("finish", True), ("leave", False)])
+def test_a_process_ends_with_its_late_jobs_only_where_that_is_asked(tmp_path, how, written):
+    argv = [sys.executable, "-c", _WRITES_LATE, str(tmp_path / "record"), how]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+    assert (tmp_path / "record").exists() is written
