@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,6 +125,20 @@ def kill_all(lab: Path, below: Path | None, prefix: str = "", *, timeout: float 
             killed += _kill(victim)
         psutil.wait_procs(victims, timeout=0.5)
     return killed
+
+
+@contextmanager
+def frozen(process: psutil.Process) -> Iterator[None]:
+    """A process and its children take connections and answer nothing; who ends meanwhile is not missed."""
+    family = [process, *process.children(recursive=True)]
+    for each in family:
+        each.suspend()
+    try:
+        yield
+    finally:
+        for each in family:
+            with suppress(psutil.NoSuchProcess):
+                each.resume()
 
 
 def _kill(process: psutil.Process) -> int:

@@ -15,7 +15,7 @@ from disks import fill, give_disk, make_room, take_disk
 
 from deployments.trigger import Api, trigger, wait_for
 from infra.lab.control import client_settings, prepare_database
-from infra.lab.processes import kill_all, running, start
+from infra.lab.processes import frozen, kill_all, running, start
 from infra.lab.provision import start_missing
 from infra.lab.servers import servers
 from tasks.clients import patroni
@@ -88,19 +88,9 @@ def _start_again(lab: Campaign, site: str) -> None:
     start_missing(lab.home.directory, servers(lab.home, lab.plan, site, *programs))
 
 
-@contextmanager
-def _frozen(program: str, role: Role, lab: Campaign) -> Iterator[None]:
-    """A program and all of its children answer nobody."""
-    process = _process(lab, program, lab.plan.site_of(role))
-    family = [process, *process.children(recursive=True)]
-    for each in family:
-        each.suspend()
-    try:
-        yield
-    finally:
-        for each in family:
-            with suppress(psutil.NoSuchProcess):
-                each.resume()
+def _frozen(program: str, role: Role, lab: Campaign) -> AbstractContextManager[None]:
+    """A program answers nobody."""
+    return frozen(_process(lab, program, lab.plan.site_of(role)))
 
 
 def _server_dies(lab: Campaign, flow: str) -> Ended:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import time
 from contextlib import contextmanager, suppress
 
@@ -200,19 +199,10 @@ class Ground:
         finally:
             self.on_primary(f"rm -rf {folder} && mv {folder}.right {folder}")
 
-    @contextmanager
     def store_stopped(self, site):
         """A site's store that accepts connections and answers nothing."""
         host = next(iter(self.plan.sites[site].running("storage")))
-        process = processes.running(self.lab.home.directory)[f"{site}/{host}/storage"]
-        family = [process, *process.children(recursive=True)]
-        for each in family:
-            each.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for each in family:
-                each.send_signal(signal.SIGCONT)
+        return processes.frozen(processes.running(self.lab.home.directory)[f"{site}/{host}/storage"])
 
     @contextmanager
     def store_killed(self, site):
