@@ -23,8 +23,9 @@ _POLL_S = 0.05
 def hand_over_postgresql(plan: Plan, incident: Incident) -> Handover:
     """Make the old primary a standby of the other site, which then has every byte of its WAL.
 
-    A clean stop ends only when each standby that streams has received all of it. If that cannot be seen in
-    time, the old primary takes writes again and the move is abandoned.
+    A clean stop ends only when each standby that streams has received all of it, and its last record says
+    that it was one: nobody needs to wait until the old primary has started again as a standby. If neither
+    that nor this can be seen in time, the old primary takes writes again and the move is abandoned.
 
     Raises:
         Transient: a leader or etcd does not answer.
@@ -34,15 +35,20 @@ def hand_over_postgresql(plan: Plan, incident: Incident) -> Handover:
     mine = Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id)
     require_epoch(plan, mine)
     source, target = incident.failed_site, incident.to_site
-    told_at = incident.triggered_at  # of a run that was killed since: not too late in any case
+    # Of a run that was killed since: a time that is not too late in any case, and a position not known.
+    told_at, written = incident.triggered_at, None
     if not patroni.read_config(plan, source).get("standby_cluster"):
-        postgres.checkpoint(plan, patroni.leader(plan, source).host)
+        leader = patroni.leader(plan, source).host
+        postgres.checkpoint(plan, leader)
+        written = postgres.position(plan, leader).lsn
         told_at = datetime.now(UTC)
         patroni.demote(plan, source, target)
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         with suppress(Transient):
-            if handed := _handed_over(plan, source, target, told_at):
+            if handed := _stopped(plan, source, target, told_at, written):
+                return handed
+            if handed := _follows(plan, source, target, told_at):
                 return handed
         time.sleep(_POLL_S)
     patroni.promote(plan, source)
@@ -66,7 +72,19 @@ def hand_over_redis(plan: Plan, incident: Incident) -> RedisPromotion:
     return RedisPromotion(master=cache.hand_over(plan, incident.failed_site, incident.to_site))
 
 
-def _handed_over(plan: Plan, source: str, target: str, told_at: datetime) -> Handover | None:
+def _stopped(plan: Plan, source: str, target: str, told_at: datetime, written: str | None) -> Handover | None:
+    """As the other site's WAL tells, where it ends with the clean stop of the old primary."""
+    node = patroni.lock_holder(plan, source)
+    if written is None or node is None or not patroni.has_stopped(plan, source, node):
+        return None
+    end = postgres.clean_end(plan, patroni.leader(plan, target).host)
+    if end is None or parse_lsn(end) <= parse_lsn(written):
+        return None
+    return Handover(node=node, told_at=told_at, final_lsn=end, received_lsn=end)
+
+
+def _follows(plan: Plan, source: str, target: str, told_at: datetime) -> Handover | None:
+    """As the old primary tells, once it answers as a standby."""
     node = demoted_node(plan, source)
     if node is None:
         return None

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from tasks.clients import patroni_etcd, patroni_rest
 from tasks.clients.layout import slot_of
 from tasks.clients.patroni_etcd import FENCE, leader_key, leader_key_path, seize_leader_key
-from tasks.clients.patroni_rest import Member, leader, members, standby_leads
+from tasks.clients.patroni_rest import Member, has_stopped, leader, members, standby_leads
 from tasks.plan.plan import Plan
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "edit_config",
     "follow",
     "has_own_dcs",
+    "has_stopped",
     "hold_as_standby",
     "leader",
     "leader_key",

@@ -79,6 +79,20 @@ def standby_leads(plan: Plan, site: str, host: str) -> bool:
     return answer.status_code == httpx.codes.OK
 
 
+def has_stopped(plan: Plan, site: str, host: str) -> bool:
+    """Whether a node, by its own word, has stopped as a primary and will only start as a standby.
+
+    Patroni says so from the end of its clean stop on, also while PostgreSQL is still down.
+    """
+    address = plan.sites[site].hosts[host].address
+    try:
+        # Of all its answers this one waits for no PostgreSQL; its status is not 200 while that is down.
+        answer = request("GET", f"http://{address}:8008/standby-leader", timeout=_QUICK)
+        return answer.json().get("role") in {"demoted", "standby_leader"}
+    except (httpx.HTTPError, ValueError):
+        return False
+
+
 def own_word(address: str) -> tuple[str, Config]:
     """The role that a node says it has, and the scope's configuration as it reads it.
 

@@ -195,6 +195,37 @@ def checkpoint(plan: Plan, address: str, *, timeout: float = 60.0) -> None:
         connection.execute("checkpoint")
 
 
+# A checkpoint's record with the page header that may divide it is shorter, one with any other more is longer.
+_ONE_CHECKPOINT = 168
+_ENDS_CLEANLY = """
+select pg_last_wal_replay_lsn()::text as lsn
+from pg_control_checkpoint()
+where pg_is_in_recovery() and redo_lsn = checkpoint_lsn
+  and pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn()
+  and pg_last_wal_replay_lsn() - checkpoint_lsn <= %s
+"""
+
+
+def clean_end(plan: Plan, address: str, *, timeout: float = 5.0) -> str | None:
+    """The position at which a primary stopped cleanly, where a standby has all of its WAL up to that.
+
+    The last record of a clean stop is a checkpoint that, unlike one of a running server, begins where it
+    lies. A standby tells of the last one that it has replayed after a checkpoint of its own.
+
+    Returns:
+        the position, or None where the last record is another, or the node is no standby.
+
+    Raises:
+        Transient, Permanent: see `connected`.
+
+    Source: PostgreSQL manual, "WAL Configuration", restartpoints; "pg_control_checkpoint".
+    """
+    with connected(plan, address, timeout=timeout) as connection:
+        connection.execute("checkpoint")
+        row = connection.execute(_ENDS_CLEANLY, [_ONE_CHECKPOINT]).fetchone()
+    return row and row["lsn"]
+
+
 @dataclass(frozen=True)
 class Fork:
     """Where a node's timeline left its parent."""

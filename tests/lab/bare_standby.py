@@ -61,6 +61,18 @@ class Pair:
         _run(f"touch {data}/standby.signal && {BINARIES}/pg_ctl -w -D {data} -l {data}.log restart")
         _run(f"{BINARIES}/pg_ctl -w -D {data} promote")
 
+    def stop(self, mode):
+        """Stop the primary, "fast" or "immediate" as in a crash; where its last checkpoint's record begins."""
+        data = self.folder / "primary"
+        _run(f"{BINARIES}/pg_ctl -w -D {data} -m {mode} stop")
+        told = _run(f"{BINARIES}/pg_controldata {data}")
+        return parse_lsn(told.partition("Latest checkpoint location:")[2].split()[0])
+
+    def start(self):
+        """Start the primary again."""
+        data = self.folder / "primary"
+        _run(f"{BINARIES}/pg_ctl -w -D {data} -l {data}.log start")
+
     def _segment(self):
         return Segment.holding(
             1, parse_lsn(self.sql("select pg_current_wal_insert_lsn()::text as lsn")["lsn"])
@@ -110,12 +122,15 @@ def running_pair(folder, upstream):
 @contextmanager
 def _server(data, address, settings):
     settings = {"listen_addresses": address, "unix_socket_directories": "", "fsync": "off", **settings}
-    options = " ".join(f"-c {name}={shlex.quote(str(value))}" for name, value in settings.items())
-    _run(f"{BINARIES}/pg_ctl -w -t 60 -D {data} -l {data}.log -o {shlex.quote(options)} start")
+    lines = "\n".join(f"{name} = '{value}'" for name, value in settings.items())
+    _run(f"echo {shlex.quote(lines)} >> {data}/postgresql.auto.conf")
+    _run(f"{BINARIES}/pg_ctl -w -t 60 -D {data} -l {data}.log start")
     try:
         yield
     finally:
-        _run(f"{BINARIES}/pg_ctl -w -t 60 -D {data} -m immediate stop")
+        _run(
+            f"! {BINARIES}/pg_ctl -D {data} status || {BINARIES}/pg_ctl -w -t 60 -D {data} -m immediate stop"
+        )
 
 
 @contextmanager
@@ -133,4 +148,4 @@ def _psql(address, query):
 
 def _run(script):
     argv = [*as_account(), "sh", "-c", script]
-    subprocess.run(argv, check=True, capture_output=True, timeout=120, cwd="/")
+    return subprocess.run(argv, check=True, capture_output=True, timeout=120, cwd="/", text=True).stdout
