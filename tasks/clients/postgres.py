@@ -223,7 +223,7 @@ def clean_end(plan: Plan, address: str, *, timeout: float = 5.0) -> str | None:
     with connected(plan, address, timeout=timeout) as connection:
         connection.execute("checkpoint")
         row = connection.execute(_ENDS_CLEANLY, [_ONE_CHECKPOINT]).fetchone()
-    return row and row["lsn"]
+    return str(row["lsn"]) if row else None
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class Pair:
         _run(f"{BINARIES}/pg_ctl -w -D {data} promote")
 
     def stop(self, mode):
-        """Stop the primary, "fast" or "immediate" as in a crash; where its last checkpoint's record begins."""
+        """Stop the primary, "fast" or as a crash does: "immediate"; where its last checkpoint begins."""
         data = self.folder / "primary"
         _run(f"{BINARIES}/pg_ctl -w -D {data} -m {mode} stop")
         told = _run(f"{BINARIES}/pg_controldata {data}")

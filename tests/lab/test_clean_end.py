@@ -30,10 +30,12 @@ def pair(whole):
 
 
 def caught_up(pair):
-    """Wait until the standby has replayed what the primary wrote."""
+    """Wait until the standby streams and has replayed what the primary wrote."""
+    streams = "select count(*) as standbys from pg_stat_replication where state = 'streaming'"
+    until(lambda: pair.sql(streams)["standbys"])
     written = parse_lsn(pair.sql("select pg_current_wal_insert_lsn()::text as lsn")["lsn"])
-    query = "select pg_last_wal_replay_lsn()::text as lsn"
-    until(lambda: parse_lsn(pair.sql(query, STANDBY)["lsn"]) >= written)
+    replayed = "select pg_last_wal_replay_lsn()::text as lsn"
+    until(lambda: parse_lsn(pair.sql(replayed, STANDBY)["lsn"]) >= written)
 
 
 def known_end(pair):
