@@ -21,6 +21,7 @@ from infra.lab.servers import edge_servers, further_servers, servers, servers_of
 from infra.lab.shell import write_shell
 from infra.ui import seal_ui
 from tasks.clients.buckets import ensure_bucket
+from tasks.clients.layout import Layout
 from tasks.clients.truth import active_site
 from tasks.errors import Refused, Transient
 from tasks.plan.plan import Plan
@@ -250,7 +251,8 @@ def _start_stack(home: Home, plan: Plan, site: str, active: str, say: Say) -> No
     _start(home, *own_dcs_servers(home, plan, site))
     database = servers(home, plan, site, "postgres")
     if site == active:
-        _start(home, database[0])
+        # One node makes the cluster; of one that exists, any may be the only one that can lead.
+        _start(home, *(database if _has_replicas(plan, site) else database[:1]))
         provision.database(plan, site)
     _start(home, *database, *servers(home, plan, site, "redis", "gateway", "pgbouncer"))
     _start(home, *servers(home, plan, site, "sentinel", "service"))
@@ -263,6 +265,11 @@ def _start_stack(home: Home, plan: Plan, site: str, active: str, say: Say) -> No
         _start(home, server)
     if plan.sites[site].running("control"):
         seal_ui(control_of(home, plan))
+
+
+def _has_replicas(plan: Plan, site: str) -> bool:
+    _, *others = plan.sites[site].running("postgres")
+    return any(Layout.of(plan, site, host).data_dir.exists() for host in others)
 
 
 def _start_watch(home: Home, plan: Plan, site: str, active: str) -> None:

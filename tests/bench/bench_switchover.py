@@ -24,7 +24,6 @@ from tasks.plan.plan import Plan
 
 AROUND_S = 2
 PATIENCE_S = 90
-_SYNC = "select count(*) as n from pg_stat_replication where sync_state in ('sync', 'quorum')"
 
 console = Console(highlight=False)
 
@@ -74,10 +73,9 @@ def settled(plan: Plan, site: str, *, standbys: int) -> None:
     while time.monotonic() < deadline:
         try:
             members = patroni.members(plan, site)
-            with postgres.connected(plan, patroni.leader(plan, site).host) as connection:
-                [row] = connection.execute(_SYNC).fetchall()
             well = sum(member.state in {"running", "streaming"} for member in members)
-            if well == standbys + 1 and row["n"]:
+            # Patroni lets a standby lead only once etcd knows that it is synchronous.
+            if well == standbys + 1 and any(member.role == "sync_standby" for member in members):
                 return
         except DrError:
             pass

@@ -18,13 +18,15 @@ import psutil
 import pytest
 import yaml
 from conftest import DR, run_dr, tail, traces
+from waiting import until
 
 from infra.lab import provision
 from infra.lab.home import DEFAULT_PLAN, Home
 from infra.lab.network import Namespaces, control
 from infra.lab.network.state import State
-from infra.lab.processes import running
-from tasks.clients import orders
+from infra.lab.processes import kill_all, running
+from tasks.clients import orders, patroni, postgres
+from tasks.errors import DrError
 
 pytestmark = pytest.mark.lab
 
@@ -131,6 +133,40 @@ def test_up_repairs_what_died_and_status_tells_the_truth_before_and_after(labs):
     assert survivors.items() <= processes(lab).items()
     assert lab.attempt("lab", "status").returncode == 0
     assert_serves(lab)
+
+
+def test_up_repairs_a_cluster_that_only_one_dead_node_can_lead(labs):
+    lab = labs.shared("loopback")
+    site = lab.plan.site_of("primary")
+    first = next(iter(lab.plan.sites[site].running("postgres")))
+    if patroni.leader(lab.plan, site).name == first:
+        lose(lab, site, first)
+        until(lambda: led_by_another(lab, site, first))
+        lab.dr("lab", "up")
+    leader = patroni.leader(lab.plan, site)
+    others = [name for name in lab.plan.sites[site].running("postgres") if name != leader.name]
+    for name in others:
+        lose(lab, site, name)
+    until(lambda: takes_writes(lab, leader.host))  # none of the others may be waited for, or lead
+    lose(lab, site, leader.name)
+    lab.dr("lab", "up")
+    assert patroni.leader(lab.plan, site).name == leader.name
+    assert_serves(lab)
+
+
+def lose(lab, site, host):
+    kill_all(lab.home.directory, lab.home.root(site, host), f"{site}/{host}/")
+
+
+def led_by_another(lab, site, than):
+    with suppress(DrError):
+        return patroni.leader(lab.plan, site).name != than
+    return False
+
+
+def takes_writes(lab, address):
+    with suppress(DrError):
+        return postgres.prove_write(lab.plan, address, "alone")
 
 
 def test_another_network_than_the_running_one_is_refused(labs):
