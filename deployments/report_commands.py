@@ -1,15 +1,21 @@
 """`dr report`: the evidence of incidents."""
 
+import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.table import Table
 
 from deployments.environment import active_plan
 from tasks.clients import journal
 from tasks.evidence import latest_incident, read_report
+from tasks.facts.report import Report
+from tasks.policy.sealed import link_words
 from tasks.policy.words import report_markdown
+from tasks.sealed import Evidence, export_evidence, verify_evidence
 
 report = typer.Typer(help="The evidence of incidents.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="as JSON")]
@@ -33,6 +39,51 @@ def list_incidents() -> None:
     """List the incidents that have a report, oldest first."""
     for incident in journal.incidents(active_plan(), having="report.json"):
         print(incident)
+
+
+@report.command()
+def verify() -> None:
+    """Check the hash, signature, order and lock of every sealed report; exit 1 where one is not right."""
+    found = verify_evidence(active_plan())
+    Console().print(_links(found))
+    for flaw in found.flaws:
+        print(flaw)
+    if found.flaws:
+        raise typer.Exit(1)
+    print(f"whole: {len(found.links)} sealed reports, each signed, chained and locked")
+
+
+@report.command()
+def history() -> None:
+    """List every incident's report with its figures, oldest first."""
+    plan = active_plan()
+    table = Table("incident", "kind", "verdict", "outage", "lost", "from", "to")
+    for incident in journal.incidents(plan, having="report.json"):
+        each = read_report(plan, incident)
+        lost = "unknown" if each.rpo.lost_seconds is None else f"{each.rpo.lost_seconds:.1f} s"
+        outage = f"{each.rto_seconds.total:.1f} s"
+        table.add_row(incident, each.kind, each.verdict, outage, lost, each.failed_site, each.to_site)
+    Console().print(table)
+
+
+@report.command()
+def export(folder: Annotated[Path, typer.Argument(help="where to; made if it is not there")]) -> None:
+    """Write every sealed report as a page and as JSON, with its seal, the public keys and an index."""
+    written = export_evidence(active_plan(), folder)
+    print(f"{written} reports in {folder / 'index.html'}")
+
+
+@report.command()
+def schema() -> None:
+    """Print the JSON schema of reports."""
+    print(json.dumps(Report.model_json_schema(), indent=2))
+
+
+def _links(found: Evidence) -> Table:
+    table = Table("link", "report", "verdict", "sealed (UTC)", "kept until")
+    for each in found.links:
+        table.add_row(str(each.number), *link_words(each))
+    return table
 
 
 def _show(incident: str, as_json: bool) -> None:

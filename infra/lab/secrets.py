@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pyrage import x25519
 
@@ -33,6 +33,7 @@ def make_secrets(plan: Plan, folder: Path) -> None:
             pair = {"access_key": secrets.token_hex(10), "secret_key": secrets.token_urlsafe(30)}
             _write_new(folder / reference.removeprefix("file:"), json.dumps(pair))
     _make_recovery_key(plan, folder)
+    _make_evidence_key(plan, folder)
     _make_certificates(plan, folder)
     slack, edge = plan.notifications.slack, str(plan.service.endpoint.address)
     if slack and slack.webhook.startswith("file:"):
@@ -56,6 +57,13 @@ def _make_recovery_key(plan: Plan, folder: Path) -> None:
     _write_new(private, f"{x25519.Identity.generate()}\n")
     recipient = x25519.Identity.from_str(private.read_text().strip()).to_public()
     _write_new(folder / sealed.recipients.removeprefix("file:"), f"{recipient}\n", 0o644)
+
+
+def _make_evidence_key(plan: Plan, folder: Path) -> None:
+    """The key that reports are signed with."""
+    if plan.evidence and plan.evidence.key.startswith("file:"):
+        key = folder / plan.evidence.key.removeprefix("file:")
+        _write_new(key, _pem(ed25519.Ed25519PrivateKey.generate()))
 
 
 def _write_new(path: Path, text: str, mode: int = 0o600) -> None:
@@ -93,6 +101,12 @@ def _make_certificates(plan: Plan, folder: Path) -> None:
     _write_new(authority, root.public_bytes(serialization.Encoding.PEM).decode(), 0o644)
 
 
+def _pem(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+
 def _leaf(address: str, signer: ec.EllipticCurvePrivateKey, root: x509.Certificate) -> tuple[str, str]:
     key = ec.generate_private_key(ec.SECP256R1())
     # pgBackRest 2.45 reads DNS names only, boto3 wants the address as one: both are given.
@@ -110,12 +124,7 @@ def _leaf(address: str, signer: ec.EllipticCurvePrivateKey, root: x509.Certifica
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(signer, hashes.SHA256())
     )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return certificate.public_bytes(serialization.Encoding.PEM).decode(), pem.decode()
+    return certificate.public_bytes(serialization.Encoding.PEM).decode(), _pem(key)
 
 
 def _builder(

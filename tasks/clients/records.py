@@ -58,6 +58,16 @@ def read(plan: Plan, key: str, failed_site: str = "") -> str | None:
     return next((text for text in answers if text is not None), None)
 
 
+def read_at(plan: Plan, site: str, key: str) -> str | None:
+    """One record as one site's store has it; None where it has none.
+
+    Raises:
+        Transient: the store does not answer.
+        Permanent: it refuses.
+    """
+    return _answer(plan, site, partial(_text, key))
+
+
 def read_all(plan: Plan, folder: str, prefix: str = "") -> list[str]:
     """All records of a folder whose names begin with a prefix, in name order.
 

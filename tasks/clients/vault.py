@@ -58,12 +58,21 @@ class Vault:
             Transient, Permanent: see `set_apart`.
         """
         with told(f"{key} in {self._name}"):
-            if self._locked_until(key) >= until:
+            if (self._locked_until(key) or _NEVER) >= until:
                 return
             retention = {"Mode": "COMPLIANCE", "RetainUntilDate": until}
             self._client.put_object_retention(Bucket=self._name, Key=key, Retention=retention)
-            if self._locked_until(key) < until:
+            if (self._locked_until(key) or _NEVER) < until:
                 raise Permanent(f"{key} in {self._name} is not locked", f"until {until:%Y-%m-%d}")
+
+    def locked_until(self, key: str) -> datetime | None:
+        """Until when nobody can delete the newest version of an object; None where anybody can.
+
+        Raises:
+            Transient, Permanent: see `set_apart`.
+        """
+        with told(f"{key} in {self._name}"):
+            return self._locked_until(key)
 
     def _one(self, move: Moved, until: datetime) -> int:
         entry, key = move
@@ -107,17 +116,17 @@ class Vault:
             raise
         return bool(found["ContentLength"] == entry.size and _alike(found["ETag"], entry.etag))
 
-    def _locked_until(self, key: str) -> datetime:
+    def _locked_until(self, key: str) -> datetime | None:
         try:
             found: dict[str, Any] = self._client.get_object_retention(Bucket=self._name, Key=key)
         except ClientError as error:
             if error.response["Error"]["Code"] == "NoSuchObjectLockConfiguration":
-                return _NEVER
+                return None
             raise
         retention = found["Retention"]
         until: datetime = retention["RetainUntilDate"]
         # A store may keep whole seconds only.
-        return until + timedelta(seconds=1) if retention["Mode"] == "COMPLIANCE" else _NEVER
+        return until + timedelta(seconds=1) if retention["Mode"] == "COMPLIANCE" else None
 
 
 def _alike(one: str, other: str) -> bool:

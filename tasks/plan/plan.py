@@ -9,6 +9,7 @@ from tasks.plan.availability import HighAvailability, PatroniTimings, Postgresql
 from tasks.plan.backup import BackupStrategy
 from tasks.plan.base import Block
 from tasks.plan.communication import Alerting, CommunicationTemplates, Notifications
+from tasks.plan.evidence import EvidencePolicy
 from tasks.plan.mesh import Mesh
 from tasks.plan.monitoring import Monitoring
 from tasks.plan.procedures import ContinuityStrategies, Declaration, DisasterRecovery, DrTesting
@@ -60,6 +61,7 @@ class Plan(Block):
     monitoring: Monitoring
     alerting: Alerting
     validation: RecoveryValidation = RecoveryValidation()
+    evidence: EvidencePolicy | None = None
     services: dict[Name, FurtherService] = Field(default_factory=dict)
 
     _folder: Path = PrivateAttr(default_factory=Path)
@@ -136,5 +138,6 @@ class Plan(Block):
             NamedSchedule("verify_backups", "", self.protection.verification.schedule),
             NamedSchedule("keep_long_term", "", self.protection.archive.schedule),
             NamedSchedule("expire_backups", "", self.protection.expiry),
+            *([NamedSchedule("seal_reports", "", self.evidence.schedule)] if self.evidence else []),
             *(NamedSchedule("drill", name, drill.frequency) for name, drill in drills),
         )

@@ -16,6 +16,20 @@ from tasks.policy.tables import table
 
 def report_markdown(report: Report) -> str:
     """The report of an incident as one page."""
+    parts = (
+        f"# {report.incident}",
+        *fence_notice(report),
+        summary(report),
+        *_next(report),
+        table(("what", "measured"), measured(report)),
+        *fence_attempts(report.fence),
+        steps_markdown(report.steps),
+    )
+    return "\n\n".join(parts)
+
+
+def measured(report: Report) -> list[tuple[str, str]]:
+    """Everything that was measured or decided, each with its name."""
     took, targets = report.rto_seconds, report.targets
     rows = [
         ("verdict", report.verdict),
@@ -35,20 +49,10 @@ def report_markdown(report: Report) -> str:
         *_settling(report.steps),
         ("told", _told_words(report.told)),
     ]  # fmt: skip
-    rows += _restored(report.restored) if report.restored else []
-    parts = (
-        f"# {report.incident}",
-        *fence_notice(report),
-        _summary(report),
-        *_next(report),
-        table(("what", "measured"), rows),
-        *fence_attempts(report.fence),
-        steps_markdown(report.steps),
-    )
-    return "\n\n".join(parts)
+    return rows + (_restored(report.restored) if report.restored else [])
 
 
-def _summary(report: Report) -> str:
+def summary(report: Report) -> str:
     """What happened, in two sentences."""
     source, to = report.failed_site, report.to_site
     if report.kind == "switchover":

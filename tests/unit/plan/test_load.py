@@ -76,6 +76,7 @@ def test_schedules_of_the_shipped_plan_are_ordered_and_named_once():
         "verify-backups",
         "keep-long-term",
         "expire-backups",
+        "seal-reports",
         "drill-backup-restoration",
         "drill-failover-testing",
         "drill-full-failover",

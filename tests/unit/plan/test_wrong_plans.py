@@ -150,7 +150,15 @@ def test_syntax_error_repeats_no_line_of_the_file(check):
 def _required(data, path=""):
     """Every key of the plan that has a meaning of its own; entries of tables are not required."""
     tables = {"sites", "sla_tiers", "hosts", "files", "repositories", "approvals"}
-    optional = {"full_failover", "object_lock", "exceptions", "approvals", "notices_token", "replay_within"}
+    optional = {
+        "full_failover",
+        "object_lock",
+        "exceptions",
+        "approvals",
+        "notices_token",
+        "replay_within",
+        "evidence",
+    }
     if isinstance(data, list):
         for index, item in enumerate(data):
             yield from _required(item, f"{path}.{index}")
