@@ -86,6 +86,7 @@ DEPLOYMENTS = (
     _routine("keep_long_term", REFUSED),
     _routine("catalogue_backups", REFUSED),
     _routine("seal_reports", REFUSED),
+    _routine("review_objectives", REFUSED),
     # Whoever starts it by hand is shown what would go; only the schedule removes anything unasked.
     _routine("expire_backups", REFUSED, {"": {"dry_run": False}}),
     _urgent("restore_database"),

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from deployments.environment import active_plan
 from tasks.clients import journal
-from tasks.evidence import latest_incident, read_report
+from tasks.evidence import latest_incident, read_report, read_reports
 from tasks.facts.report import Report
 from tasks.policy.sealed import link_words
 from tasks.policy.words import report_markdown
@@ -58,11 +58,10 @@ def history() -> None:
     """List every incident's report with its figures, oldest first."""
     plan = active_plan()
     table = Table("incident", "kind", "verdict", "outage", "lost", "from", "to")
-    for incident in journal.incidents(plan, having="report.json"):
-        each = read_report(plan, incident)
+    for each in read_reports(plan):
         lost = "unknown" if each.rpo.lost_seconds is None else f"{each.rpo.lost_seconds:.1f} s"
         outage = f"{each.rto_seconds.total:.1f} s"
-        table.add_row(incident, each.kind, each.verdict, outage, lost, each.failed_site, each.to_site)
+        table.add_row(each.incident, each.kind, each.verdict, outage, lost, each.failed_site, each.to_site)
     Console().print(table)
 
 

@@ -23,6 +23,15 @@ def read_report(plan: Plan, incident: str) -> Report:
     return Report.model_validate_json(text)
 
 
+def read_reports(plan: Plan) -> list[Report]:
+    """Every report that there is, oldest first.
+
+    Raises:
+        Transient: no store answers.
+    """
+    return [read_report(plan, incident) for incident in journal.incidents(plan, having="report.json")]
+
+
 def read_steps(plan: Plan, incident: Incident) -> list[StepRecord]:
     """The merged step records of an incident, in order.
 

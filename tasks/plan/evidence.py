@@ -13,9 +13,11 @@ class EvidencePolicy(Block):
         trusted: public keys (PEM) that signed before this one did.
         retention: for how long no one can delete a report.
         schedule: when new reports are sealed; no recovery waits for it.
+        review: when what was achieved is held against the tier.
     """
 
     key: SecretRef
     trusted: tuple[SecretRef, ...] = ()
     retention: Duration
     schedule: Schedule
+    review: Schedule

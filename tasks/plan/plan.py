@@ -138,6 +138,14 @@ class Plan(Block):
             NamedSchedule("verify_backups", "", self.protection.verification.schedule),
             NamedSchedule("keep_long_term", "", self.protection.archive.schedule),
             NamedSchedule("expire_backups", "", self.protection.expiry),
-            *([NamedSchedule("seal_reports", "", self.evidence.schedule)] if self.evidence else []),
+            *self._evidence_schedules(),
             *(NamedSchedule("drill", name, drill.frequency) for name, drill in drills),
+        )
+
+    def _evidence_schedules(self) -> tuple[NamedSchedule, ...]:
+        if self.evidence is None:
+            return ()
+        return (
+            NamedSchedule("seal_reports", "", self.evidence.schedule),
+            NamedSchedule("review_objectives", "", self.evidence.review),
         )

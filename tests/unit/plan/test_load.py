@@ -77,6 +77,7 @@ def test_schedules_of_the_shipped_plan_are_ordered_and_named_once():
         "keep-long-term",
         "expire-backups",
         "seal-reports",
+        "review-objectives",
         "drill-backup-restoration",
         "drill-failover-testing",
         "drill-full-failover",
