@@ -15,6 +15,7 @@ from tasks.errors import Refused
 from tasks.plan.load import load_fragment, load_plan
 from tasks.plan.mistakes import PlanRefused
 from tasks.plan.plan import Plan
+from tasks.policy.business import impact_page
 
 app = typer.Typer(name="plan", help="Check and show the plan.", no_args_is_help=True)
 
@@ -54,6 +55,20 @@ def show(
         raise _told(refused) from None
     typer.echo(_effective(plan))
     Console().print(_schedules(plan, datetime.now(UTC)))
+
+
+@app.command()
+def impact(
+    page: Annotated[Path, typer.Argument(help="The file to write, such as impact.html.")],
+    file: Annotated[Path | None, typer.Option("--plan", help="The plan; default: $DR_PLAN.")] = None,
+) -> None:
+    """Draw the business impact analysis: processes, the services that carry them, and what those stand on."""
+    try:
+        plan = load_plan(file or plan_path())
+    except Refused as refused:
+        raise _told(refused) from None
+    page.write_text(impact_page(plan))
+    typer.echo(f"{len(plan.business_impact)} processes in {page}")
 
 
 def _told(refused: Refused) -> typer.Exit:

@@ -8,6 +8,7 @@ from pydantic import Field, PrivateAttr
 from tasks.plan.availability import HighAvailability, PatroniTimings, PostgresqlHa, SlaTier, SlaTiers
 from tasks.plan.backup import BackupStrategy
 from tasks.plan.base import Block
+from tasks.plan.business import BusinessImpact
 from tasks.plan.communication import Alerting, CommunicationTemplates, Notifications
 from tasks.plan.evidence import EvidencePolicy
 from tasks.plan.mesh import Mesh
@@ -62,6 +63,7 @@ class Plan(Block):
     alerting: Alerting
     validation: RecoveryValidation = RecoveryValidation()
     evidence: EvidencePolicy | None = None
+    business_impact: BusinessImpact = Field(default_factory=dict)
     services: dict[Name, FurtherService] = Field(default_factory=dict)
 
     _folder: Path = PrivateAttr(default_factory=Path)

@@ -25,9 +25,11 @@ class FurtherService(Block):
     """A service beside the main one, on the hosts that run "service", at a port of its own.
 
     Users reach it below `path` of the public endpoint; the site's gateway takes the prefix away. `health` is
-    its own path that answers 200 when it serves. It runs at the active site only.
+    its own path that answers 200 when it serves. It runs at the active site only. Its tier is the main one's
+    where it has none.
     """
 
+    tier: Name | None = None
     priority: Priority = 1
     depends_on: tuple[Name, ...] = ()
     port: Port

@@ -15,7 +15,7 @@ _PHASES = ("detect", "decide", "execute", "verify")
 _WIDTH, _ROW, _LABEL = 900, 22, 270
 _LEAST = 2.0
 _TREND = 20
-_PAGES = Environment(
+PAGES = Environment(
     loader=PackageLoader("tasks.policy"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
     lstrip_blocks=True,
 )  # fmt: skip
@@ -57,7 +57,7 @@ def page(report: Report, past: Sequence[Past]) -> str:
     began = report.detected_at - timedelta(seconds=report.rto_seconds.detect)
     scale = _scale(began, recovery, report.rto_seconds.total)
     alike = [each for each in past if each.kind == report.kind][-_TREND:]
-    return _PAGES.get_template("page.html.j2").render(
+    return PAGES.get_template("page.html.j2").render(
         report=report,
         began=began,
         summary=summary(report).replace("**", ""),
@@ -76,7 +76,7 @@ def page(report: Report, past: Sequence[Past]) -> str:
 
 def index(seals: Sequence[Seal], flaws: Sequence[str]) -> str:
     """The page that leads to all of them, newest first, and says whether the chain is whole."""
-    return _PAGES.get_template("index.html.j2").render(seals=list(reversed(seals)), flaws=flaws)
+    return PAGES.get_template("index.html.j2").render(seals=list(reversed(seals)), flaws=flaws)
 
 
 def _scale(began: datetime, steps: Sequence[StepRecord], total: float) -> float:

@@ -4,7 +4,17 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tasks.plan.checks import database, fencing, policy, protection, services, sites, traffic, validation
+from tasks.plan.checks import (
+    business,
+    database,
+    fencing,
+    policy,
+    protection,
+    services,
+    sites,
+    traffic,
+    validation,
+)
 from tasks.plan.mistakes import Mistake
 
 _CHECKS = (
@@ -16,6 +26,7 @@ _CHECKS = (
     *protection.CHECKS,
     *validation.CHECKS,
     *services.CHECKS,
+    *business.CHECKS,
 )
 
 

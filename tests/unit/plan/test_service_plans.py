@@ -91,7 +91,13 @@ WRONG = [
     ("search", "path", "/search/", "services.search.path", "'/billing'"),
     ("search", "path", "/se.rch", "services.search.path", "'/billing'"),
     ("search", "health", "ready", "services.search.health", "starts with a slash"),
-    ("search", "colour", "blue", "services.search.colour", "one of priority, depends_on, port, path, health"),
+    (
+        "search",
+        "colour",
+        "blue",
+        "services.search.colour",
+        "one of tier, priority, depends_on, port, path, health",
+    ),
 ]
 
 
