@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from tasks.clients.psql import Psql
 
-# A row as text must not depend on the settings of the server that holds it.
-_SETTINGS = """
+SETTINGS = """
 set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set bytea_output = 'hex';
 set extra_float_digits = 1; set search_path = pg_catalog; set xmlbinary = 'base64'; set lc_monetary = 'C';
 """
+"""A row as text must not depend on the settings of the server that holds it."""
 _DIGESTS = """
 begin transaction isolation level repeatable read read only;
 select format('select %L, count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) from %s t',
@@ -24,7 +24,8 @@ where c.relkind in ('r', 'm') and c.relpersistence = 'p'
 order by 1 \\gexec
 commit;
 """
-_DATABASES = "select datname from pg_database where datallowconn and not datistemplate order by 1"
+DATABASES = "select datname from pg_database where datallowconn and not datistemplate order by 1"
+"""Those that can hold a user's tables."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ def digests_of(
     """
     found = {}
     chosen = "and c.oid::regclass::text = '{}'".format(only.replace("'", "''")) if only else ""
-    script = _SETTINGS + _DIGESTS.replace("{only}", chosen)
-    for name in [database] if database else server.query(_DATABASES, database="postgres"):
+    script = SETTINGS + _DIGESTS.replace("{only}", chosen)
+    for name in [database] if database else server.query(DATABASES, database="postgres"):
         for line in server.query(script, database=name, timeout=timeout):
             table, rows, total = line.split("\t")
             found[f"{name}/{table}"] = Digest(int(rows), int(total))

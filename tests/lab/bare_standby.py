@@ -13,7 +13,8 @@ from tasks.clients import postgres
 from tasks.clients.walnames import SEGMENT_SIZE, Segment, parse_lsn
 
 BINARIES = "/usr/lib/postgresql/15/bin"
-PRIMARY, STANDBY, NOBODY, MUTE = (f"127.88.1.{n}" for n in (1, 2, 3, 4))
+PRIMARY, STANDBY, NOBODY, MUTE, COPY = (f"127.88.1.{n}" for n in (1, 2, 3, 4, 5))
+_RECOVERED_S = 60
 MIB = 1024 * 1024
 
 
@@ -67,6 +68,25 @@ class Pair:
         _run(f"{BINARIES}/pg_ctl -w -D {data} -m {mode} stop")
         told = _run(f"{BINARIES}/pg_controldata {data}")
         return parse_lsn(told.partition("Latest checkpoint location:")[2].split()[0])
+
+    def base(self, name):
+        """A base backup of the primary, in a folder of its own."""
+        folder = self.folder / name
+        _run(f"{BINARIES}/pg_basebackup -D {folder} -h {PRIMARY} -U postgres -c fast -X none")
+        return folder
+
+    @contextmanager
+    def recovered(self, base, lsn):
+        """A base backup recovered from the shelf to just before a position, as a server of its own."""
+        target = {"recovery_target_lsn": lsn, "recovery_target_inclusive": "off"}
+        settings = target | {"recovery_target_action": "promote", "restore_command": f"cp {self.shelf}/%f %p"}
+        _run(f"touch {base}/recovery.signal")
+        with _server(base, COPY, settings | {"archive_mode": "off"}):
+            deadline = time.monotonic() + _RECOVERED_S
+            while self.sql("select pg_is_in_recovery() as busy", COPY)["busy"]:
+                assert time.monotonic() < deadline, "the copy does not recover"
+                time.sleep(0.1)
+            yield COPY
 
     def start(self):
         """Start the primary again."""

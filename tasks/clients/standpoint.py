@@ -1,0 +1,157 @@
+"""A standby's rows at one exact WAL position, to hold a restored copy against.
+
+A copy of the same cluster has each row in the same block, so both are read block range by block range, and
+some of them are a sample of the same rows on both sides. Replay stands still for some milliseconds while
+the snapshots are taken, and receiving WAL never does.
+
+Source: PostgreSQL manual, "Recovery Control Functions", "recovery_target_lsn", "TID range scans".
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import LiteralString, NamedTuple
+
+import psycopg
+
+from tasks.clients import postgres
+from tasks.clients.digests import DATABASES, SETTINGS, Digest
+from tasks.clients.postgres import Row
+from tasks.errors import Permanent, Transient
+from tasks.plan.plan import Plan
+
+_PAUSED_S = 5.0
+_RANGE_BLOCKS = 4096
+_TABLES: LiteralString = """
+select c.oid::regclass::text as name,
+       (pg_relation_size(c.oid) / current_setting('block_size')::int)::int as blocks
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'm') and c.relpersistence = 'p'
+  and n.nspname not in ('pg_catalog', 'information_schema') and n.nspname !~ '^pg_(toast|temp)'
+order by 1
+"""
+
+
+class Range(NamedTuple):
+    """Some blocks of a table."""
+
+    database: str
+    table: str
+    first: int
+    end: int
+
+    @property
+    def statement(self) -> str:
+        """What counts and adds up the hashes of its rows; the table's name is as PostgreSQL quotes it."""
+        where = f"ctid >= '({self.first},0)' and ctid < '({self.end},0)'"
+        return (
+            f"select count(*) as rows, coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) as sum "  # noqa: S608
+            f"from {self.table} t where {where}"
+        )
+
+
+@dataclass(frozen=True)
+class Standpoint:
+    """A standby at one position.
+
+    Attributes:
+        lsn: everything before it is seen, and nothing from it on.
+        timeline: of that position.
+        sessions: a transaction in each database, all of this moment.
+    """
+
+    lsn: str
+    timeline: int
+    sessions: Mapping[str, psycopg.Connection[Row]] = field(repr=False)
+
+    def ranges(self) -> list[Range]:
+        """Every table of every database, in ranges of some thousand blocks.
+
+        Raises:
+            Transient, Permanent: see `postgres.connected`.
+        """
+        found = []
+        for database, session in self.sessions.items():
+            for row in session.execute(_TABLES).fetchall():
+                ends = range(0, max(1, row["blocks"]), _RANGE_BLOCKS)
+                found += [Range(database, row["name"], first, first + _RANGE_BLOCKS) for first in ends]
+        return found
+
+    def digests(
+        self, ranges: Sequence[Range], rest: float, tell: Callable[[int], None]
+    ) -> dict[Range, Digest]:
+        """Read ranges, one after the other.
+
+        Args:
+            ranges: which.
+            rest: for how long to rest after each, as a part of the time that it took.
+            tell: told how many are done.
+
+        Raises:
+            Transient, Permanent: see `postgres.connected`; Transient too where replay had to end the reading.
+        """
+        found = {}
+        for done, each in enumerate(ranges, 1):
+            began = time.monotonic()
+            [row] = self.sessions[each.database].execute(each.statement.encode()).fetchall()
+            found[each] = Digest(row["rows"], int(row["sum"]))
+            time.sleep(rest * (time.monotonic() - began))
+            tell(done)
+        return found
+
+
+@contextmanager
+def standing(plan: Plan, address: str, *, timeout: float = 3600) -> Iterator[Standpoint]:
+    """A standby's databases as they are at one position, for the block.
+
+    Args:
+        plan: the plan.
+        address: the standby.
+        timeout: seconds for each statement.
+
+    Raises:
+        Transient: it does not answer, or its replay does not stand still.
+        Permanent: it is no standby.
+    """
+    with ExitStack() as stack:
+        control = stack.enter_context(postgres.connected(plan, address, database="postgres"))
+        if not control.execute("select pg_is_in_recovery() as standby").fetchall()[0]["standby"]:
+            raise Permanent(f"{address} is no standby")
+        names = [row["datname"] for row in control.execute(DATABASES).fetchall()]
+        sessions = {
+            name: stack.enter_context(postgres.connected(plan, address, database=name, timeout=timeout))
+            for name in names
+        }
+        for session in sessions.values():
+            session.execute(SETTINGS)
+        with _still(control, address):
+            for session in sessions.values():
+                session.execute("begin transaction isolation level repeatable read read only")
+                session.execute("select 1")  # the snapshot is taken by the first statement
+            [at] = control.execute(_AT).fetchall()
+        yield Standpoint(at["lsn"], at["timeline"], sessions)
+
+
+_AT: LiteralString = """
+select pg_last_wal_replay_lsn()::text as lsn,
+       coalesce((select received_tli from pg_stat_wal_receiver),
+                (select timeline_id from pg_control_checkpoint())) as timeline
+"""
+
+
+@contextmanager
+def _still(control: psycopg.Connection[Row], address: str) -> Iterator[None]:
+    """Replay stands still; it goes on in any case, also where Patroni or a person resumes it first."""
+    deadline = time.monotonic() + _PAUSED_S
+    try:
+        control.execute("select pg_wal_replay_pause()")
+        while control.execute("select pg_get_wal_replay_pause_state() as s").fetchall()[0]["s"] != "paused":
+            if time.monotonic() > deadline:
+                raise Transient(f"replay at {address} does not stand still")
+            time.sleep(0.01)
+        yield
+        if control.execute("select pg_get_wal_replay_pause_state() as s").fetchall()[0]["s"] != "paused":
+            raise Transient(f"replay at {address} was resumed while its snapshots were taken")
+    finally:
+        control.execute("select pg_wal_replay_resume()")
