@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.table import Table
+from rich.table import Column, Table
 
 from deployments.environment import active_plan
 from tasks.clients import journal
@@ -18,6 +18,7 @@ from tasks.policy.words import report_markdown
 from tasks.sealed import Evidence, export_evidence, verify_evidence
 
 report = typer.Typer(help="The evidence of incidents.", no_args_is_help=True)
+_ID = len("inc-20260101T000000Z-000000")
 Json = Annotated[bool, typer.Option("--json", help="as JSON")]
 
 
@@ -57,11 +58,11 @@ def verify() -> None:
 def history() -> None:
     """List every incident's report with its figures, oldest first."""
     plan = active_plan()
-    table = Table("incident", "kind", "verdict", "outage", "lost", "from", "to")
+    table = Table(_incident_column(), "kind", "verdict", "outage", "lost", "to")
     for each in read_reports(plan):
         lost = "unknown" if each.rpo.lost_seconds is None else f"{each.rpo.lost_seconds:.1f} s"
         outage = f"{each.rto_seconds.total:.1f} s"
-        table.add_row(each.incident, each.kind, each.verdict, outage, lost, each.failed_site, each.to_site)
+        table.add_row(each.incident, each.kind, each.verdict, outage, lost, each.to_site)
     Console().print(table)
 
 
@@ -78,8 +79,13 @@ def schema() -> None:
     print(json.dumps(Report.model_json_schema(), indent=2))
 
 
+def _incident_column() -> Column:
+    """An id is copied from here, so it is never cut."""
+    return Column("incident", no_wrap=True, min_width=_ID)
+
+
 def _links(found: Evidence) -> Table:
-    table = Table("link", "report", "verdict", "sealed (UTC)", "kept until")
+    table = Table("link", _incident_column(), "verdict", "sealed (UTC)", "kept until")
     for each in found.links:
         table.add_row(str(each.number), *link_words(each))
     return table
