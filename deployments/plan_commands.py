@@ -49,10 +49,7 @@ def show(
     ] = None,
 ) -> None:
     """Print the effective plan, and every schedule as cron with its next three times."""
-    try:
-        plan = load_plan(file or plan_path())
-    except Refused as refused:
-        raise _told(refused) from None
+    plan = _loaded(file)
     typer.echo(_effective(plan))
     Console().print(_schedules(plan, datetime.now(UTC)))
 
@@ -63,12 +60,16 @@ def impact(
     file: Annotated[Path | None, typer.Option("--plan", help="The plan; default: $DR_PLAN.")] = None,
 ) -> None:
     """Draw the business impact analysis: processes, the services that carry them, and what those stand on."""
-    try:
-        plan = load_plan(file or plan_path())
-    except Refused as refused:
-        raise _told(refused) from None
+    plan = _loaded(file)
     page.write_text(impact_page(plan))
     typer.echo(f"{len(plan.business_impact)} processes in {page}")
+
+
+def _loaded(file: Path | None) -> Plan:
+    try:
+        return load_plan(file or plan_path())
+    except Refused as refused:
+        raise _told(refused) from None
 
 
 def _told(refused: Refused) -> typer.Exit:

@@ -1,5 +1,7 @@
 """Reading what incidents left: their steps and reports. No Prefect here: `dr report` is quick."""
 
+from collections.abc import Iterator
+
 from tasks.clients import journal
 from tasks.errors import Refused
 from tasks.facts.communication import Delivery
@@ -29,7 +31,19 @@ def read_reports(plan: Plan) -> list[Report]:
     Raises:
         Transient: no store answers.
     """
-    return [read_report(plan, incident) for incident in journal.incidents(plan, having="report.json")]
+    return [Report.model_validate_json(text) for _, text in report_texts(plan)]
+
+
+def report_texts(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Every incident that has a report, with its text as the journal has it, oldest first.
+
+    Raises:
+        Transient: no store answers.
+    """
+    for incident in journal.incidents(plan, having="report.json"):
+        text = journal.read(plan, incident, "report.json")
+        if text is not None:
+            yield incident, text
 
 
 def read_steps(plan: Plan, incident: Incident) -> list[StepRecord]:

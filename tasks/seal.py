@@ -10,6 +10,7 @@ from prefect.tasks import exponential_backoff
 from tasks.clients import signing
 from tasks.clients.chain import Chain, digest_of
 from tasks.errors import Permanent, Transient
+from tasks.evidence import report_texts
 from tasks.facts.report import Report
 from tasks.facts.sealed import Head, Link, Seal
 from tasks.plan.plan import Plan
@@ -22,8 +23,7 @@ from tasks.sealed import (
     SEAL,
     Evidence,
     policy_of,
-    read_link,
-    reports,
+    read_links,
     trusted_keys,
     verify_evidence,
     witnessed,
@@ -40,10 +40,10 @@ def seal_reports(plan: Plan) -> list[Seal]:
         Refused: the plan seals nothing.
     """
     chain, trusted = Chain(plan), trusted_keys(plan)
-    links = [read_link(chain, number, trusted) for number in chain.numbers()]
+    links = read_links(chain, trusted)
     _require_end(chain, links)
     sealed, added, past = newest(links), list[Seal](), list[Past]()
-    for incident, text in reports(plan):
+    for incident, text in report_texts(plan):
         report = Report.model_validate_json(text)
         if incident not in sealed or digest_of(text.encode()) not in sealed[incident].files.values():
             files = {"report.json": text.encode(), "report.html": page(report, past).encode()}

@@ -3,13 +3,14 @@
 Source: ISO 22301 8.5 and DORA RTS Art. 25 want the results of tests kept so that nobody can alter them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.clients import journal, signing
+from tasks.clients import signing
 from tasks.clients.chain import Chain, digest_of
 from tasks.errors import Permanent, Refused
+from tasks.evidence import report_texts
 from tasks.facts.sealed import Head, Link, Seal
 from tasks.plan.evidence import EvidencePolicy
 from tasks.plan.plan import Plan
@@ -75,7 +76,7 @@ def verify_evidence(plan: Plan) -> Evidence:
         Refused: the plan seals nothing.
     """
     trusted, chain = trusted_keys(plan), Chain(plan)
-    links = [read_link(chain, number, trusted) for number in chain.numbers()]
+    links = read_links(chain, trusted)
     return Evidence(tuple(links), tuple(flaws_of(plan, chain, links)))
 
 
@@ -87,7 +88,7 @@ def flaws_of(plan: Plan, chain: Chain, links: Sequence[Link]) -> list[str]:
     """
     sealed = {digest for link in links if link.seal for digest in link.seal.files.values()}
     bodies = {digest: wrong for digest in sealed if (wrong := chain.what_is_wrong_with(digest))}
-    expected = {incident: digest_of(text.encode()) for incident, text in reports(plan)}
+    expected = {incident: digest_of(text.encode()) for incident, text in report_texts(plan)}
     return flaws(links, bodies, witnessed(chain), expected)
 
 
@@ -101,7 +102,7 @@ def export_evidence(plan: Plan, folder: Path) -> int:
     trusted, chain = trusted_keys(plan), Chain(plan)
     (folder / "chain").mkdir(parents=True, exist_ok=True)
     (folder / "keys.pem").write_text(trusted)
-    links = [read_link(chain, number, trusted) for number in chain.numbers()]
+    links = read_links(chain, trusted)
     for link in links:
         (folder / "chain" / f"{link.number:08}.json").write_bytes(chain.link(link.number))
     seals = newest(links)
@@ -113,12 +114,16 @@ def export_evidence(plan: Plan, folder: Path) -> int:
     return len(seals)
 
 
-def read_link(chain: Chain, number: int, trusted: str) -> Link:
-    """One link, with what is wrong with it.
+def read_links(chain: Chain, trusted: str) -> list[Link]:
+    """Every link by its number, with what is wrong with it.
 
     Raises:
         Transient, Permanent: see `Chain`.
     """
+    return [_read_link(chain, number, trusted) for number in chain.numbers()]
+
+
+def _read_link(chain: Chain, number: int, trusted: str) -> Link:
     stored = chain.link(number)
     digest, locked = digest_of(stored), chain.locked_until(number)
     try:
@@ -126,15 +131,3 @@ def read_link(chain: Chain, number: int, trusted: str) -> Link:
     except Permanent as error:
         return Link(number=number, digest=digest, seal=None, flaw=str(error), locked_until=locked)
     return Link(number=number, digest=digest, seal=seal, locked_until=locked)
-
-
-def reports(plan: Plan) -> Iterable[tuple[str, str]]:
-    """Every incident that has a report, with its text as the journal has it, oldest first.
-
-    Raises:
-        Transient: no store answers.
-    """
-    for incident in journal.incidents(plan, having="report.json"):
-        text = journal.read(plan, incident, "report.json")
-        if text is not None:
-            yield incident, text

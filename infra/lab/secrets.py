@@ -63,7 +63,12 @@ def _make_evidence_key(plan: Plan, folder: Path) -> None:
     """The key that reports are signed with."""
     if plan.evidence and plan.evidence.key.startswith("file:"):
         key = folder / plan.evidence.key.removeprefix("file:")
-        _write_new(key, _pem(ed25519.Ed25519PrivateKey.generate()))
+        _write_new(key, new_signing_key())
+
+
+def new_signing_key() -> str:
+    """A private key (PEM) that signs evidence."""
+    return _pem(ed25519.Ed25519PrivateKey.generate())
 
 
 def _write_new(path: Path, text: str, mode: int = 0o600) -> None:

@@ -67,7 +67,7 @@ class Chain:
         return digest
 
     def add(self, number: int, link: bytes, until: datetime) -> bool:
-        """Store a link, locked, and have every site witness it; False where another has this number."""
+        """Store a link, locked; False where another has this number."""
         key = _link_key(number)
         if not self._vault.bucket.create(key, link):
             return False

@@ -76,11 +76,6 @@ def public_key(private_key: str) -> str:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def key_names(trusted: str) -> list[str]:
-    """The identifiers of public keys, as envelopes name their signers."""
-    return [key.keyid for key in _keys(trusted)]
-
-
 def _signer(private_key: str) -> CryptoSigner:
     public = public_key(private_key)
     return CryptoSigner(load_pem_private_key(private_key.encode(), password=None), _key(public))

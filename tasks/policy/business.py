@@ -72,13 +72,12 @@ def _boxes(plan: Plan) -> dict[_Place, Box]:
 
 
 def _needs(plan: Plan) -> list[tuple[_Place, _Place]]:
-    processes, main = plan.business_impact.items(), plan.service.name
-    needs = {main: plan.service.depends_on, **{name: each.depends_on for name, each in plan.services.items()}}
+    processes = plan.business_impact.items()
     return [
         *(((0, name), (0, wanted)) for name, each in processes for wanted in each.depends_on),
         *(((0, name), (1, wanted)) for name, each in processes for wanted in each.services),
-        *(((1, name), (1, wanted)) for name, all_of in needs.items() for wanted in all_of),
-        *(((1, main), (2, base)) for base, _ in _bases(plan)),
+        *(((1, name), (1, wanted)) for name, turn in plan.turns.items() for wanted in turn.depends_on),
+        *(((1, plan.service.name), (2, base)) for base, _ in _bases(plan)),
     ]
 
 

@@ -13,6 +13,7 @@ from tasks.policy.words import loss_words, measured, summary
 
 _PHASES = ("detect", "decide", "execute", "verify")
 _WIDTH, _ROW, _LABEL = 900, 22, 270
+_SPAN = _WIDTH - _LABEL - 80  # what is left for the bars, and for words behind them
 _LEAST = 2.0
 _TREND = 20
 PAGES = Environment(
@@ -60,7 +61,7 @@ def page(report: Report, past: Sequence[Past]) -> str:
     return PAGES.get_template("page.html.j2").render(
         report=report,
         began=began,
-        summary=summary(report).replace("**", ""),
+        summary=summary(report),
         loss=loss_words(report.rpo),
         rows=measured(report),
         phases=_phases(report, scale),
@@ -121,8 +122,8 @@ def _trend(runs: Sequence[Past]) -> list[Bar]:
 
 
 def _x(seconds: float, scale: float) -> float:
-    return round(_LABEL + max(0.0, seconds) / scale * (_WIDTH - _LABEL - 80), 1)
+    return round(_LABEL + max(0.0, seconds) / scale * _SPAN, 1)
 
 
 def _wide(seconds: float, scale: float) -> float:
-    return round(max(_LEAST, seconds / scale * (_WIDTH - _LABEL - 80)), 1)
+    return round(max(_LEAST, seconds / scale * _SPAN), 1)

@@ -19,7 +19,7 @@ def report_markdown(report: Report) -> str:
     parts = (
         f"# {report.incident}",
         *fence_notice(report),
-        summary(report),
+        summary(report, strong="**"),
         *_next(report),
         table(("what", "measured"), measured(report)),
         *fence_attempts(report.fence),
@@ -52,15 +52,17 @@ def measured(report: Report) -> list[tuple[str, str]]:
     return rows + (_restored(report.restored) if report.restored else [])
 
 
-def summary(report: Report) -> str:
-    """What happened, in two sentences."""
+def summary(report: Report, *, strong: str = "") -> str:
+    """What happened, in two sentences; `strong` is put around the verdict."""
     source, to = report.failed_site, report.to_site
     if report.kind == "switchover":
         moved = f"{to} took over from {source} as planned"
     else:
         moved = f"{to} took over from {source}, which was lost"
     took = f"{report.rto_seconds.total:.1f} s of {report.targets.rto_seconds:.0f} s"
-    return f"{moved}. Objectives of the {report.targets.tier} tier: **{report.verdict}** ({took})."
+    return (
+        f"{moved}. Objectives of the {report.targets.tier} tier: {strong}{report.verdict}{strong} ({took})."
+    )
 
 
 def _next(report: Report) -> list[str]:

@@ -9,57 +9,18 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 from bucket_stores import SITES
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from reports import report
 
+from infra.lab.secrets import new_signing_key
 from tasks.clients import chain, journal, signing
 from tasks.clients.chain import digest_of
 from tasks.errors import Permanent, Transient
-from tasks.facts.incident import StepRecord
-from tasks.facts.loss import Loss
-from tasks.facts.report import Phases, Report, Targets
 from tasks.seal import seal_reports
 from tasks.sealed import SEAL, export_evidence, verify_evidence
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-LOSS = Loss(lost_transactions=3, lost_seconds=0.5, basis="bound")
 INCIDENTS = ("inc-1", "inc-2", "inc-3")
-
-
-def report(incident, **changed):
-    step = StepRecord(
-        name="fence", started=NOON, ended=NOON + timedelta(seconds=1), attempts=1, outcome="done"
-    )
-    fields = {
-        "incident": incident,
-        "verdict": "met",
-        "reason": "no power",
-        "failed_site": "north",
-        "to_site": "south",
-        "epoch": 1,
-        "detected_at": NOON,
-        "recovered_at": NOON,
-        "first_write_at": NOON,
-        "targets": Targets(tier="premium", rto_seconds=3600, rpo_seconds=900),
-        "rto_seconds": Phases(detect=20, decide=1, execute=2, verify=0.5, total=23.5),
-        "rpo": LOSS,
-        "bound": LOSS,
-        "ledger": None,
-        "steps": (step,),
-    }
-    return Report(**fields | changed)
-
-
-def new_key():
-    return (
-        ed25519.Ed25519PrivateKey.generate()
-        .private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        .decode()
-    )
 
 
 class Vault:
@@ -86,7 +47,7 @@ class Vault:
 @pytest.fixture(scope="module")
 def stores(storage_plan, tmp_path_factory):
     folder = tmp_path_factory.mktemp("plan")
-    (folder / "key").write_text(new_key())
+    (folder / "key").write_text(new_signing_key())
     storage_plan.folder = folder
     storage_plan.evidence = SimpleNamespace(key="file:key", trusted=(), retention=timedelta(days=60))
     storage_plan.site_of = lambda role: next(name for name, its in SITES.items() if its == role)
@@ -107,7 +68,7 @@ def plan(stores, monkeypatch):
 @pytest.fixture
 def sealed(plan):
     for incident in INCIDENTS:
-        tell(plan, report(incident))
+        tell(plan, report(incident=incident))
     assert [seal.subject for seal in seal_reports.fn(plan)] == list(INCIDENTS)
     assert verify_evidence(plan).flaws == ()
     return plan
@@ -119,7 +80,7 @@ def tell(plan, told):
 
 def test_each_state_of_a_report_is_sealed_once(sealed):
     assert seal_reports.fn(sealed) == []
-    tell(sealed, report("inc-2", verdict="missed RTO"))
+    tell(sealed, report(incident="inc-2", verdict="missed RTO"))
     assert verify_evidence(sealed).flaws == ("inc-2: its report is not the one that was sealed last",)
     [added] = seal_reports.fn(sealed)
     assert (added.number, added.subject, added.verdict) == (4, "inc-2", "missed RTO")
@@ -164,7 +125,7 @@ def two_links_reordered(vault):
 
 def a_link_by_another_key(vault):
     key = vault.keys("chain")[-1]
-    vault.put(key, signing.signed(new_key(), SEAL, b"{}"))
+    vault.put(key, signing.signed(new_signing_key(), SEAL, b"{}"))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +150,7 @@ def test_whatever_is_altered_is_found(sealed, alter, told):
 @pytest.mark.parametrize("alter", [the_last_link_removed, a_link_by_another_key])
 def test_nothing_is_added_behind_an_end_that_is_not_ours(sealed, alter):
     alter(Vault(sealed))
-    tell(sealed, report("inc-4"))
+    tell(sealed, report(incident="inc-4"))
     with pytest.raises(Permanent):
         seal_reports.fn(sealed)
 
@@ -206,7 +167,7 @@ def test_what_is_locked_cannot_be_deleted(sealed):
 
 def test_of_two_runs_at_once_each_link_is_written_by_one(plan):
     for incident in INCIDENTS:
-        tell(plan, report(incident))
+        tell(plan, report(incident=incident))
 
     def run(_):
         try:

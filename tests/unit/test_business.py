@@ -3,14 +3,14 @@
 import re
 
 import yaml
-from plan.conftest import SHIPPED
 
+from infra.lab.home import DEFAULT_PLAN
 from tasks.plan.load import load_plan
 from tasks.policy.business import impact_page, ordered
 
 
 def drawn(tmp_path, change=lambda plan: None):
-    raw = yaml.safe_load(SHIPPED.read_text())
+    raw = yaml.safe_load(DEFAULT_PLAN.read_text())
     change(raw)
     file = tmp_path / "plan.yaml"
     file.write_text(yaml.safe_dump(raw))

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import reports
 
 from tasks.clients.nodes import NodeSeen
 from tasks.clients.timelines import Lineage, branch_of, own_timelines, parse_histories
@@ -11,7 +12,7 @@ from tasks.errors import Permanent, Refused
 from tasks.facts.fence import Fence, FenceAttempt, FenceOverride
 from tasks.facts.incident import Incident
 from tasks.facts.loss import Divergence, Loss
-from tasks.facts.report import Phases, Report, Targets
+from tasks.facts.report import Phases
 from tasks.incidents import OnRecord, require_override
 from tasks.policy.fence import fenced, read_override, seen_words, state_of, without_proof, writers
 from tasks.policy.fence_words import override_page
@@ -31,24 +32,10 @@ def node(**changed):
 
 
 def report(**changed):
-    fields = {
-        "incident": "inc-1",
-        "verdict": "met",
-        "reason": "a test",
-        "failed_site": "north",
-        "to_site": "south",
-        "epoch": 1,
-        "detected_at": NOON,
-        "recovered_at": NOON,
-        "first_write_at": NOON,
-        "targets": Targets(tier="premium", rto_seconds=3600, rpo_seconds=900),
-        "rto_seconds": Phases(detect=0, decide=0, execute=1, verify=1, total=2),
-        "rpo": Loss(lost_transactions=1, lost_seconds=1, basis="bound"),
-        "bound": Loss(lost_transactions=1, lost_seconds=1, basis="bound"),
-        "ledger": None,
-        "steps": (),
-    }
-    return Report(**fields | changed)
+    loss = Loss(lost_transactions=1, lost_seconds=1, basis="bound")
+    took = Phases(detect=0, decide=0, execute=1, verify=1, total=2)
+    mine = {"reason": "a test", "rto_seconds": took, "rpo": loss, "bound": loss, "steps": ()}
+    return reports.report(**mine | changed)
 
 
 def test_every_node_that_says_standby_and_refuses_a_write_is_proof():

@@ -4,7 +4,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from test_words import NOON, report
+from reports import NOON, report
 
 from tasks.facts.loss import Loss
 from tasks.facts.report import Phases

@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 
-from test_words import NOON, STEP, report
+from reports import NOON, STEP, report
 
 from tasks.facts.sealed import Seal
 from tasks.policy.page import Past, index, page

@@ -1,41 +1,14 @@
 """The report of an incident as its readers see it."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
+from reports import NOON, report
 
-from tasks.facts.incident import StepRecord
-from tasks.facts.loss import Divergence, Loss
-from tasks.facts.report import Phases, Report, Targets
+from tasks.facts.loss import Divergence
 from tasks.policy.words import report_markdown
 
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-LOSS = Loss(lost_transactions=3, lost_seconds=0.5, basis="bound")
-STEP = StepRecord(name="fence", started=NOON, ended=NOON + timedelta(seconds=1), attempts=1, outcome="done")
 RETURNED = Divergence(
     node="north-1", commits=3, with_rows=3, unacknowledged=0, first_commit=NOON, last_commit=NOON, saved=()
 )
-
-
-def report(**changed):
-    fields = {
-        "incident": "inc-1",
-        "verdict": "met",
-        "reason": "no power",
-        "failed_site": "north",
-        "to_site": "south",
-        "epoch": 1,
-        "detected_at": NOON,
-        "recovered_at": NOON,
-        "first_write_at": NOON,
-        "targets": Targets(tier="premium", rto_seconds=3600, rpo_seconds=900),
-        "rto_seconds": Phases(detect=20, decide=1, execute=2, verify=0.5, total=23.5),
-        "rpo": LOSS,
-        "bound": LOSS,
-        "ledger": None,
-        "steps": (STEP,),
-    }
-    return Report(**fields | changed)
 
 
 def test_it_begins_with_what_happened_and_whether_that_was_good_enough():

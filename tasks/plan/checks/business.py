@@ -1,13 +1,14 @@
 """The business: processes that begin somewhere, and tiers that are as good as what depends on them needs."""
 
 from collections.abc import Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
 
 from tasks.plan.availability import SlaTier
 from tasks.plan.business import Process
+from tasks.plan.checks.services import place_of, turns_of
+from tasks.plan.checks.turns import Noun, circle_in, dependencies_of
 from tasks.plan.evidence import EvidencePolicy
 from tasks.plan.mistakes import Mistake
-from tasks.plan.services import FurtherService
+from tasks.plan.services import FurtherService, Turn
 from tasks.plan.sites import Service, Site
 from tasks.plan.values import in_words
 
@@ -16,32 +17,24 @@ Services = Mapping[str, FurtherService]
 Tiers = Mapping[str, SlaTier]
 
 
-def references(business_impact: Processes, service: Service, services: Services) -> Iterator[Mistake]:
-    """Every service and process that is named is there, and none of a later priority is needed."""
+def services_needed(business_impact: Processes, service: Service, services: Services) -> Iterator[Mistake]:
+    """Every service that a process needs is there."""
     known = (service.name, *services)
     for name, process in business_impact.items():
         for index, wanted in enumerate(process.services):
             if wanted not in known:
-                place = f"business_impact.{name}.services.{index}"
+                place = f"{_place(name)}.services.{index}"
                 yield Mistake(place, f"there is no service {wanted}", f"one of {', '.join(known)}")
-        for index, wanted in enumerate(process.depends_on):
-            place = f"business_impact.{name}.depends_on.{index}"
-            if wanted not in business_impact:
-                others = ", ".join(other for other in business_impact if other != name) or "no other process"
-                yield Mistake(place, f"there is no process {wanted}", f"one of {others}")
-            elif business_impact[wanted].priority > process.priority:
-                wrong = f"{wanted} has the later priority {business_impact[wanted].priority}"
-                yield Mistake(place, wrong, f"processes of priority {process.priority} or before")
+
+
+def dependencies(business_impact: Processes) -> Iterator[Mistake]:
+    """Each dependency is another process, once, and never of a later priority."""
+    yield from dependencies_of(_turns(business_impact), _place, Noun("process", "processes"))
 
 
 def circles(business_impact: Processes) -> Iterator[Mistake]:
     """No process needs itself, directly or through others."""
-    try:
-        TopologicalSorter({name: each.depends_on for name, each in business_impact.items()}).prepare()
-    except CycleError as error:
-        circle = list(reversed(error.args[1]))
-        told = f"a circle: {' needs '.join(circle)}"
-        yield Mistake(f"business_impact.{circle[0]}.depends_on", told, "dependencies that begin somewhere")
+    yield from circle_in(_turns(business_impact), _place)
 
 
 def promises(
@@ -57,23 +50,22 @@ def promises(
             for endured, promised in (("tolerable_outage", tier.rto), ("tolerable_loss", tier.rpo)):
                 if getattr(process, endured) < promised:
                     wrong = f"the {tiers[wanted]} tier of {wanted} promises no less than {in_words(promised)}"
-                    yield Mistake(f"business_impact.{name}.{endured}", wrong, "that much, or a better tier")
+                    yield Mistake(f"{_place(name)}.{endured}", wrong, "that much, or a better tier")
 
 
 def tiers(service: Service, services: Services, sla_tiers: Tiers) -> Iterator[Mistake]:
     """A service's tier is there, and no better than those of the services that it needs."""
-    names = tiers_of(service, services)
-    needs = {service.name: service.depends_on, **{name: each.depends_on for name, each in services.items()}}
+    names, turns = tiers_of(service, services), turns_of(service, services)
     for name, each in services.items():
         if each.tier and each.tier not in sla_tiers:
             told = f"there is no tier {each.tier}"
             yield Mistake(f"services.{name}.tier", told, f"one of {', '.join(sla_tiers)}")
-    for name, wanted in ((name, wanted) for name, all_of in needs.items() for wanted in all_of):
+    for name, wanted in ((name, wanted) for name, turn in turns.items() for wanted in turn.depends_on):
         mine, other = sla_tiers.get(names[name]), sla_tiers.get(names.get(wanted, ""))
         if mine and other and (mine.rto < other.rto or mine.rpo < other.rpo):
-            place = "service" if name == service.name else f"services.{name}"
             wrong = f"{names[name]} is better than the {names[wanted]} tier of {wanted}, which it needs"
-            yield Mistake(f"{place}.tier", wrong, f"a tier that {wanted} can carry, or a better one for it")
+            allowed = f"a tier that {wanted} can carry, or a better one for it"
+            yield Mistake(f"{place_of(service, name)}.tier", wrong, allowed)
 
 
 def locked_evidence(evidence: EvidencePolicy | None, sites: Mapping[str, Site]) -> Iterator[Mistake]:
@@ -94,4 +86,12 @@ def tiers_of(service: Service, services: Services) -> dict[str, str]:
     }
 
 
-CHECKS = (references, circles, promises, tiers, locked_evidence)
+def _turns(business_impact: Processes) -> dict[str, Turn]:
+    return {name: process.turn for name, process in business_impact.items()}
+
+
+def _place(name: str) -> str:
+    return f"business_impact.{name}"
+
+
+CHECKS = (services_needed, dependencies, circles, promises, tiers, locked_evidence)

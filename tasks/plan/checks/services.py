@@ -1,9 +1,10 @@
 """The services: an order that can be kept, and ports and paths that nobody else has."""
 
 from collections.abc import Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
+from functools import partial
 
 from tasks.plan.availability import HighAvailability
+from tasks.plan.checks.turns import Noun, circle_in, dependencies_of
 from tasks.plan.mistakes import Mistake
 from tasks.plan.ports import PORTS
 from tasks.plan.services import FurtherService, Turn
@@ -22,30 +23,13 @@ def names(service: Service, services: Services) -> Iterator[Mistake]:
 
 def dependencies(service: Service, services: Services) -> Iterator[Mistake]:
     """Each dependency is another service, once, and never of a later priority."""
-    turns = _turns(service, services)
-    for name, turn in turns.items():
-        others = ", ".join(other for other in turns if other != name) or "there is no other service"
-        for index, wanted in enumerate(turn.depends_on):
-            path = f"{_place(service, name)}.depends_on.{index}"
-            if wanted not in turns:
-                yield Mistake(path, f"there is no service {wanted}", f"one of {others}")
-            elif wanted in turn.depends_on[:index]:
-                yield Mistake(path, f"{wanted} is named before", "each service once")
-            elif turns[wanted].priority > turn.priority:
-                wrong = f"{wanted} has the later priority {turns[wanted].priority}"
-                yield Mistake(path, wrong, f"services of priority {turn.priority} or before")
+    place = partial(place_of, service)
+    yield from dependencies_of(turns_of(service, services), place, Noun("service", "services"))
 
 
 def cycles(service: Service, services: Services) -> Iterator[Mistake]:
     """No service needs itself, directly or through others."""
-    turns = _turns(service, services)
-    try:
-        TopologicalSorter({name: turn.depends_on for name, turn in turns.items()}).prepare()
-    except CycleError as error:
-        # graphlib tells it from a dependency to what needs it, the first again at the end.
-        circle = list(reversed(error.args[1]))
-        path = f"{_place(service, circle[0])}.depends_on"
-        yield Mistake(path, f"a circle: {' needs '.join(circle)}", "dependencies that begin somewhere")
+    yield from circle_in(turns_of(service, services), partial(place_of, service))
 
 
 def commands(services: Services, access: Access) -> Iterator[Mistake]:
@@ -89,11 +73,13 @@ def _overlap(one: str, other: str) -> bool:
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
-def _turns(service: Service, services: Services) -> dict[str, Turn]:
+def turns_of(service: Service, services: Services) -> dict[str, Turn]:
+    """Every service's place in the business order, the main one first."""
     return {service.name: service.turn, **{name: each.turn for name, each in services.items()}}
 
 
-def _place(service: Service, name: str) -> str:
+def place_of(service: Service, name: str) -> str:
+    """Where the plan describes a service."""
     return "service" if name == service.name else f"services.{name}"
 
 

@@ -36,3 +36,15 @@ def check(tmp_path):
         return result.exit_code, result.output.splitlines()
 
     return run
+
+
+@pytest.fixture
+def refused(check):
+    """A plan is refused, and a line names the path and says the words."""
+
+    def run(content, path, words):
+        code, lines = check(content)
+        assert code == 2
+        assert any(line.startswith(f"{path}: ") and words in line for line in lines), lines
+
+    return run

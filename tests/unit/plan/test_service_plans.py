@@ -102,12 +102,10 @@ WRONG = [
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: f"{wrong[3]}-{wrong[4]}")
-def test_wrong_service_is_refused_at_its_path(shop, check, wrong):
+def test_wrong_service_is_refused_at_its_path(shop, refused, wrong):
     name, key, value, path, words = wrong
     shop["services"][name][key] = value
-    code, lines = check(shop)
-    assert code == 2
-    assert any(line.startswith(f"{path}: ") and words in line for line in lines), lines
+    refused(shop, path, words)
 
 
 def test_a_circle_is_named(shop, check):

@@ -115,11 +115,9 @@ RAW = {
 
 
 @pytest.mark.parametrize("name", RAW)
-def test_wrong_file_is_refused(check, name):
+def test_wrong_file_is_refused(refused, name):
     raw, path, words = RAW[name]
-    code, lines = check(raw)
-    assert code == 2
-    assert any(line.startswith(f"{path}: ") and words in line for line in lines), lines
+    refused(raw, path, words)
 
 
 def test_absent_plan_and_folder_are_refused(tmp_path):
