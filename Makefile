@@ -63,7 +63,7 @@ bench-loss: setup
 bench-switchover: setup
 	$(BIN)/python tests/bench/bench_switchover.py $(COUNT)
 
-# Recoveries under faults; SAMPLE and SEED run a repeatable part, STRATEGY and FAULT narrow it.
+# Recoveries under faults; SAMPLE and SEED run a repeatable part, STRATEGY, FAULT and MISSING narrow it.
 faults: setup
 	$(BIN)/python tests/faults/recovery_matrix.py
 

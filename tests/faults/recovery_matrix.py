@@ -4,7 +4,8 @@ Every strategy is killed before and after the record of each of its steps and at
 resumed; and struck by the faults of recovery_faults.py. Under a load with a ledger, and beside writers
 straight at every node. `SAMPLE=20 SEED=7` runs a repeatable part; `STRATEGY` and `FAULT` narrow it, `MOMENTS`
 is how many random moments there are. Writes build/faults.json: each case's name, outcome,
-split_brain_writes, lost and reported; those of cases that were not run again stay.
+split_brain_writes, lost and reported; those of cases that were not run again stay. `MISSING=1` runs what is
+not known there to be good.
 """
 
 import json
@@ -28,7 +29,9 @@ from infra.lab.control import client_settings
 
 BUILD = Path(__file__).parents[2] / "build"
 KILLED_FLOW = Path(__file__).with_name("killed_flow.py")
+RESULTS = BUILD / "faults.json"
 SAMPLE = int(os.environ.get("SAMPLE", "0"))
+MISSING = bool(os.environ.get("MISSING"))
 ORDERS_A_SECOND = 20
 SETTLE_S = 3
 _SHOWN = 400
@@ -103,8 +106,9 @@ class Matrix:
 
 
 def chosen(lab: Campaign) -> list[Case]:
-    """Every case, or SAMPLE of them, in their order."""
-    wanted = cases()
+    """Every case (only those missing, if asked), or SAMPLE of them, in their order."""
+    good = {result.name for result in known_results() if result.good} if MISSING else set[str]()
+    wanted = [case for case in cases() if case.name not in good]
     if not SAMPLE:
         return wanted
     return sorted(lab.chance.sample(wanted, min(SAMPLE, len(wanted))), key=wanted.index)
@@ -123,12 +127,15 @@ def results(lab: Campaign, wanted: list[Case]) -> Iterator[Result]:
             none_from[case.strategy] = case.step
 
 
+def known_results() -> list[Result]:
+    """What earlier runs have found."""
+    return [Result(**each) for each in json.loads(RESULTS.read_text())] if RESULTS.exists() else []
+
+
 def keep(result: Result) -> list[Result]:
     """Put a result in the place of the case's last one; all that is known."""
-    file = BUILD / "faults.json"
-    known = [Result(**each) for each in json.loads(file.read_text())] if file.exists() else []
-    found = {each.name: each for each in known} | {result.name: result}
-    file.write_text(json.dumps([asdict(each) for each in found.values()], indent=2) + "\n")
+    found = {each.name: each for each in known_results()} | {result.name: result}
+    RESULTS.write_text(json.dumps([asdict(each) for each in found.values()], indent=2) + "\n")
     return list(found.values())
 
 
