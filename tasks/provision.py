@@ -2,10 +2,11 @@
 
 import shlex
 import time
+from functools import partial
 
 from tasks.clients import cloudformation
-from tasks.clients.buckets import ensure_bucket
 from tasks.clients.command import run
+from tasks.clients.parallel import ask_all
 from tasks.clients.remote import run_on
 from tasks.errors import DrError, Permanent, Transient
 from tasks.facts.cold import Infrastructure
@@ -28,7 +29,7 @@ def activate_infrastructure(plan: Plan, incident: Incident) -> Infrastructure:
         what did it, and the database host that is restored to: the first that answers.
 
     Raises:
-        Permanent: the provisioner failed, or a database host or the store does not answer in time.
+        Permanent: the provisioner failed, or no database host answers in time.
         Transient: the provisioner may succeed later.
     """
     given = plan.recovery.infrastructure
@@ -42,7 +43,6 @@ def activate_infrastructure(plan: Plan, incident: Incident) -> Infrastructure:
         how = argv[0]
     patience_s = given.timeout.total_seconds() if given else 0.0
     host = _until_answered(plan, incident.to_site, patience_s)
-    ensure_bucket(plan, incident.to_site)
     return Infrastructure(how=how, host=host, outputs=outputs)
 
 
@@ -60,7 +60,8 @@ def _until_answered(plan: Plan, site: str, patience_s: float) -> str:
     deadline = time.monotonic() + patience_s
     while True:
         hosts = plan.sites[site].running("postgres")
-        answering = [name for name in hosts if _answers(plan, str(hosts[name].address))]
+        asked = {name: partial(_answers, plan, str(host.address)) for name, host in hosts.items()}
+        answering = [name for name, answer in ask_all(asked, 2 * _ANSWER_S).items() if answer is True]
         if len(answering) == len(hosts) or (answering and time.monotonic() > deadline):
             return answering[0]
         if time.monotonic() > deadline:

@@ -4,9 +4,13 @@ Nothing of the site is touched before the restored database was opened and found
 """
 
 import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeVar
 
 from tasks.clients import journal, scope, switch
 from tasks.clients.beside import Beside
+from tasks.clients.parallel import answered, ask_all
 from tasks.clients.pgbackrest_command import recovery_secrets
 from tasks.clients.pgbackrest_log import share_done
 from tasks.clients.truth import Truth, require_epoch
@@ -19,7 +23,11 @@ from tasks.policy.database_restore import recovery_gap
 from tasks.progress import shown
 from tasks.step import step
 
+T = TypeVar("T")
+
 _HOURS = 12 * 3600.0
+# Longer than the longest of the commands on a host may take.
+_HOSTS_S = 900.0
 _SCOPE = "patroni.json"
 
 
@@ -83,33 +91,32 @@ def swap_in(plan: Plan, incident: Incident, ready: Infrastructure, recovered: Re
         Refused: this run is stale.
     """
     require_epoch(plan, Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id))
-    nodes = {host: _on(plan, incident, host) for host in _reachable(plan, incident, ready)}
+    nodes = _reachable(plan, incident, ready)
     leader = nodes[ready.host]
     if leader.state() != "in place":
-        for host in nodes:
-            switch.stop_database(plan, incident.to_site, host)
+        _on_each(nodes, lambda node: switch.stop_database(plan, node.site, node.host))
         _keep_scope(plan, incident)
         scope.begin_anew(plan, incident.to_site, recovered.system, incident.failed_site)
-        for node in nodes.values():
-            node.set_aside()
+        _on_each(nodes, Beside.set_aside)
         leader.tidy(recovered.wal)
         leader.swap_in()
-    kept = [node.kept() for node in nodes.values()]
+    kept = _on_each(nodes, Beside.kept)
     return Swapped(host=ready.host, kept=tuple(each for each in kept if each))
 
 
-def _reachable(plan: Plan, incident: Incident, ready: Infrastructure) -> list[str]:
+def _reachable(plan: Plan, incident: Incident, ready: Infrastructure) -> dict[str, Beside]:
     """The site's database hosts, without those that are gone; the one that is restored to must be there."""
-    there = []
-    for host in plan.sites[incident.to_site].running("postgres"):
-        try:
-            _on(plan, incident, host).state()
-        except DrError:
-            if host == ready.host:
-                raise
-            continue
-        there.append(host)
-    return there
+    hosts = plan.sites[incident.to_site].running("postgres")
+    nodes = {host: _on(plan, incident, host) for host in hosts}
+    states = ask_all({host: node.state for host, node in nodes.items()}, _HOSTS_S)
+    answered(states[ready.host])
+    return {host: node for host, node in nodes.items() if not isinstance(states[host], DrError)}
+
+
+def _on_each(nodes: Mapping[str, Beside], act: Callable[[Beside], T]) -> list[T]:
+    """Do it on every host at once, as users wait; what each answered."""
+    found = ask_all({host: partial(act, node) for host, node in nodes.items()}, _HOSTS_S)
+    return [answered(each) for each in found.values()]
 
 
 def _keep_scope(plan: Plan, incident: Incident) -> None:

@@ -4,6 +4,7 @@ import time
 from datetime import datetime
 
 from tasks.clients import patroni, pgbackrest, postgres, switch
+from tasks.clients.buckets import ensure_bucket
 from tasks.clients.psql import Psql
 from tasks.clients.remote import run_on
 from tasks.clients.truth import Truth, require_epoch
@@ -16,7 +17,7 @@ from tasks.step import step
 
 _HOURS = 12 * 3600.0
 _LEAD_S = 600
-_POLL_S = 0.2
+_POLL_S = 0.1
 _SLOW_POLL_S = 1.0
 
 
@@ -73,13 +74,14 @@ def follow(plan: Plan, incident: Incident) -> Replicas:
 
 @step("archive WAL again", deadline_s=900)
 def archive_again(plan: Plan, incident: Incident) -> Checked:
-    """See a segment of the recovered database arrive in its own site's repository.
+    """See a segment of the recovered database arrive in its own site's repository, which is made if need be.
 
     Raises:
-        Permanent: it does not arrive.
-        Transient: the leader does not answer.
+        Permanent: it does not arrive, or the site's bucket is not what the plan says.
+        Transient: the leader or the store does not answer.
     """
     began = time.monotonic()
+    ensure_bucket(plan, incident.to_site)
     leader = patroni.leader(plan, incident.to_site).name
     pgbackrest.create_stanza(plan, incident.to_site, leader)
     pgbackrest.check(plan, incident.to_site, leader)

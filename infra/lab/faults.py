@@ -3,9 +3,9 @@
 import shutil
 
 from infra.lab.home import Home
-from infra.lab.lab import require_site
 from infra.lab.processes import kill_all
 from infra.lab.servers import servers
+from infra.lab.sites import require_site
 from tasks.clients.layout import Layout
 
 

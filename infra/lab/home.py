@@ -181,7 +181,7 @@ def lab_plan(home: Home, source: Path, kind: str) -> str:
     # The third parties' edge stands beside the public endpoint.
     security["administration"] = [*plan.validation.security.administration, HTTPS_PORT, SMTP_PORT]
     document["recovery"]["infrastructure"] = {
-        "command": f"{command} activate {home.directory} {{site}}",
+        "command": f"{home.directory}/bin/activate {home.directory} {{site}}",
         "timeout": "2 minutes",
     }
     document["recovery"]["ledger"] = {

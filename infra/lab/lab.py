@@ -1,39 +1,31 @@
 """The embedded lab: real servers for three sites on one machine, started from the rendered configuration."""
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from infra.lab import provision
 from infra.lab.control import control_of, prefect_home, prepare_database
 from infra.lab.home import Home, lab_plan
-from infra.lab.hosts import remove_sockets, write_edge, write_host
+from infra.lab.hosts import remove_sockets, write_edge
 from infra.lab.network.addresses import site_addresses, world_addresses
 from infra.lab.network.namespaces import Namespaces
 from infra.lab.network.topology import Weather
 from infra.lab.own_dcs import own_dcs_servers
 from infra.lab.preflight import require_programs
-from infra.lab.processes import MARK, Server, kill_all, running
+from infra.lab.processes import kill_all, running
 from infra.lab.repositories import make_repositories
 from infra.lab.secrets import make_secrets
-from infra.lab.servers import edge_servers, further_servers, servers, servers_of
+from infra.lab.servers import edge_servers, further_servers, servers
 from infra.lab.shell import write_shell
+from infra.lab.sites import BASE, STACK, WATCH, alone, prepare, require_site
+from infra.lab.starting import start_missing
 from infra.ui import seal_ui
-from tasks.clients.buckets import ensure_bucket
 from tasks.clients.layout import Layout
 from tasks.clients.truth import active_site
 from tasks.errors import Refused, Transient
 from tasks.plan.plan import Plan
-from tasks.plan.sites import Program
 
 Say = Callable[[str], None]
-_COMMAND = "command"
-_BASE: tuple[Program, ...] = ("storage", "etcd")
-_STACK: tuple[Program, ...] = (
-    "postgres", "redis", "sentinel", "gateway", "pgbouncer", "service", "control",
-)  # fmt: skip
-_WATCH: Program = "watch"
 
 
 def up(home: Home, source: Path, kind: str, say: Say) -> Plan:
@@ -54,7 +46,7 @@ def up(home: Home, source: Path, kind: str, say: Say) -> Plan:
     home.require_own()
     text = "" if home.exists else lab_plan(home, source, kind)
     require_programs(kind)
-    with _alone(home):
+    with alone(home):
         if not home.exists:
             home.begin(kind, text)
         plan = _ready(home, kind)
@@ -142,27 +134,8 @@ def heal(home: Home, site: str, say: Say) -> None:
         home.network().heal(site)
     home.unreachable(site).unlink(missing_ok=True)
     if broken:
-        with _alone(home):
+        with alone(home):
             _start_site(home, plan, site, say)
-
-
-def activate_site(home: Home, site: str) -> None:
-    """Bring up a site's servers but for its databases, as a provisioner does; what runs is left alone.
-
-    Raises:
-        Refused: there is no such site.
-        Transient: a server did not come up in time, or another command holds the lab.
-    """
-    plan = home.plan()
-    require_site(plan, site)
-    with _alone(home):
-        home.unreachable(site).unlink(missing_ok=True)
-        _prepare(home, plan, site, plan.site_of("primary"), *_BASE)
-        _start(home, *servers(home, plan, site, *_BASE))
-        ensure_bucket(plan, site)
-        active = provision.truth(plan)
-        _prepare(home, plan, site, active, *_STACK)
-        _start(home, *servers(home, plan, site, *(p for p in _STACK if p not in {"postgres", "control"})))
 
 
 def status(home: Home) -> dict[str, dict[str, str]]:
@@ -175,7 +148,7 @@ def status(home: Home) -> dict[str, dict[str, str]]:
     told: dict[str, dict[str, str]] = {}
     for site in plan.sites:
         further = further_servers(home, plan, site) if site == active else []
-        known = servers(home, plan, site, *_BASE, *_STACK, _WATCH)
+        known = servers(home, plan, site, *BASE, *STACK, WATCH)
         for server in (*known, *further, *own_dcs_servers(home, plan, site)):
             told.setdefault(site, {})[server.key.partition("/")[2]] = (
                 "running" if server.key in alive else "dead"
@@ -196,18 +169,6 @@ def _active(plan: Plan) -> str | None:
         return None
 
 
-@contextmanager
-def _alone(home: Home) -> Iterator[None]:
-    """Hold the lab; what an earlier command was running when it was killed ends first."""
-    with home.locked():
-        kill_all(home.directory, None, _COMMAND)
-        os.environ[MARK] = f"{home.directory}:{_COMMAND}"
-        try:
-            yield
-        finally:
-            del os.environ[MARK]
-
-
 def _ready(home: Home, kind: str) -> Plan:
     if home.kind != kind:
         raise Refused(f"the lab runs on {home.kind}", f"asked for {kind}", "end it first with `dr lab down`")
@@ -221,12 +182,14 @@ def _ready(home: Home, kind: str) -> Plan:
 def _start_all(home: Home, plan: Plan, say: Say) -> None:
     say("stores and etcd")
     for site in plan.sites:
-        _prepare(home, plan, site, plan.site_of("primary"), *_BASE)
-    _start(home, *(server for site in plan.sites for server in servers(home, plan, site, *_BASE)))
+        prepare(home, plan, site, plan.site_of("primary"), *BASE)
+    start_missing(
+        home.directory, [server for site in plan.sites for server in servers(home, plan, site, *BASE)]
+    )
     provision.stores(plan)
     active = provision.truth(plan)
     write_edge(home, plan, active)
-    _start(home, *edge_servers(home, plan))
+    start_missing(home.directory, edge_servers(home, plan))
     # The active site first: the other one streams from it.
     for site in sorted(plan.sites, key=lambda name: name != active):
         _start_stack(home, plan, site, active, say)
@@ -235,9 +198,15 @@ def _start_all(home: Home, plan: Plan, say: Say) -> None:
         _start_watch(home, plan, site, active)
 
 
+def _mark(home: Home, site: str, how: str) -> None:
+    mark = home.unreachable(site)
+    mark.parent.mkdir(exist_ok=True)
+    mark.write_text(how)
+
+
 def _start_site(home: Home, plan: Plan, site: str, say: Say) -> None:
-    _prepare(home, plan, site, plan.site_of("primary"), *_BASE)
-    _start(home, *servers(home, plan, site, *_BASE))
+    prepare(home, plan, site, plan.site_of("primary"), *BASE)
+    start_missing(home.directory, servers(home, plan, site, *BASE))
     active = provision.truth(plan)
     _start_stack(home, plan, site, active, say)
     _start_watch(home, plan, site, active)
@@ -247,22 +216,22 @@ def _start_stack(home: Home, plan: Plan, site: str, active: str, say: Say) -> No
     if not plan.sites[site].running("postgres"):
         return
     say(f"{site}: PostgreSQL, Redis, gateway, service")
-    _prepare(home, plan, site, active, *_STACK)
-    _start(home, *own_dcs_servers(home, plan, site))
+    prepare(home, plan, site, active, *STACK)
+    start_missing(home.directory, own_dcs_servers(home, plan, site))
     database = servers(home, plan, site, "postgres")
     if site == active:
         # One node makes the cluster; of one that exists, any may be the only one that can lead.
-        _start(home, *(database if _has_replicas(plan, site) else database[:1]))
+        start_missing(home.directory, database if _has_replicas(plan, site) else database[:1])
         provision.database(plan, site)
-    _start(home, *database, *servers(home, plan, site, "redis", "gateway", "pgbouncer"))
-    _start(home, *servers(home, plan, site, "sentinel", "service"))
+    start_missing(home.directory, [*database, *servers(home, plan, site, "redis", "gateway", "pgbouncer")])
+    start_missing(home.directory, servers(home, plan, site, "sentinel", "service"))
     if site == active:
-        _start(home, *further_servers(home, plan, site))
+        start_missing(home.directory, further_servers(home, plan, site))
     for name in plan.sites[site].running("control"):
         prepare_database(plan, home.root(site, name))
         prefect_home(home.root(site, name))
     for server in servers(home, plan, site, "control"):
-        _start(home, server)
+        start_missing(home.directory, [server])
     if plan.sites[site].running("control"):
         seal_ui(control_of(home, plan))
 
@@ -273,37 +242,5 @@ def _has_replicas(plan: Plan, site: str) -> bool:
 
 
 def _start_watch(home: Home, plan: Plan, site: str, active: str) -> None:
-    _prepare(home, plan, site, active, _WATCH)
-    _start(home, *servers(home, plan, site, _WATCH))
-
-
-def _prepare(home: Home, plan: Plan, site: str, active: str, *programs: Program) -> None:
-    """Write the files of programs that do not run; Redis and Sentinel rewrite theirs while they do."""
-    alive = running(home.directory)
-    for name, host in plan.sites[site].hosts.items():
-        idle = {
-            program
-            for program in set(programs) & set(host.runs)
-            if not any(server.key in alive for server in servers_of(home, plan, site, name, program))
-        }
-        write_host(home, plan, site, name, active, idle)
-
-
-def _start(home: Home, *wanted: Server) -> None:
-    provision.start_missing(home.directory, wanted)
-
-
-def _mark(home: Home, site: str, how: str) -> None:
-    mark = home.unreachable(site)
-    mark.parent.mkdir(exist_ok=True)
-    mark.write_text(how)
-
-
-def require_site(plan: Plan, site: str) -> None:
-    """Refuse a site that the plan does not have.
-
-    Raises:
-        Refused: it does not.
-    """
-    if site not in plan.sites:
-        raise Refused(f"there is no site {site}", f"the plan's sites: {', '.join(plan.sites)}")
+    prepare(home, plan, site, active, WATCH)
+    start_missing(home.directory, servers(home, plan, site, WATCH))

@@ -1,16 +1,13 @@
 """What a running lab is given once: buckets, the database with its roles, the backup stanza, the truth."""
 
-import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
-from pathlib import Path
 from typing import TypeVar
 
 from psycopg import sql
 
-from infra.lab.processes import Server, running, start
 from tasks.clients import patroni, pgbackrest, postgres
 from tasks.clients.buckets import ensure_bucket
 from tasks.clients.truth import read_truth
@@ -27,33 +24,6 @@ create schema if not exists naas_dr;
 create table if not exists naas_dr.heartbeat
     (id int primary key, note text not null, at timestamptz not null);
 """
-
-
-def start_missing(directory: Path, wanted: Sequence[Server]) -> None:
-    """Start those servers of a lab that do not run, and wait until all of them listen.
-
-    Raises:
-        Transient: one does not in time.
-    """
-    alive = running(directory)
-    for server in wanted:
-        if server.key not in alive:
-            start(directory, server)
-    listening(wanted)
-
-
-def listening(wanted: Iterable[Server], timeout: float = 120) -> None:
-    """Wait until every server accepts connections.
-
-    Raises:
-        Transient: one does not within `timeout` seconds; its log is named.
-    """
-    deadline = time.monotonic() + timeout
-    for server in wanted:
-        while server.port and not _accepts(server.address, server.port):
-            if time.monotonic() > deadline:
-                raise Transient(f"{server.key} does not listen", f"see {server.log}")
-            time.sleep(0.05)
 
 
 def stores(plan: Plan) -> None:
@@ -126,11 +96,3 @@ def _until(attempt: Callable[[], T], what: str, timeout: float = 40) -> T:
             if time.monotonic() > deadline:
                 raise Transient(f"{what} did not come up within {timeout:g} s", str(error)) from error
             time.sleep(0.1)
-
-
-def _accepts(address: str, port: int) -> bool:
-    try:
-        with socket.create_connection((address, port), timeout=1):
-            return True
-    except OSError:
-        return False

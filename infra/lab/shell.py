@@ -42,17 +42,19 @@ case $address in
 esac
 cd "$root" && exec env -i PATH="$PATH" HOME="$root" LANG=C.UTF-8 {mark}="${mark}" sh -c "$*"
 """
-# What stands for systemd and for a provisioner; see `infra.lab.site_commands`.
-_SITE_SCRIPT = """\
+# What stands for systemd, and for a provisioner.
+_PROGRAMS = {"site": "infra.lab.site_commands", "activate": "infra.lab.activation"}
+_PROGRAM_SCRIPT = """\
 #!/bin/sh
-cd {home} && exec {python} -m infra.lab.site_commands "$@"
+cd {home} && exec {python} -m {module} "$@"
 """
 
 
 def write_shell(home: Home, plan: Plan) -> None:
     """Write `bin/on`, which reaches the plan's hosts and refuses those of a broken or cut site.
 
-    Beside it `bin/ssh`, by which a host reaches another one of its site, and `bin/site` to start servers.
+    Beside it `bin/ssh`, by which a host reaches another one of its site; `bin/site` starts servers,
+    `bin/activate` brings a site up.
     """
     network, cases = home.network(), []
     for site_name, site in plan.sites.items():
@@ -69,8 +71,9 @@ def write_shell(home: Home, plan: Plan) -> None:
     (home.directory / "bin").mkdir(exist_ok=True)
     _write_script(home.directory / "bin" / "on", _SCRIPT.format(**words))
     _write_script(home.directory / "bin" / "ssh", _PEER_SCRIPT.format(**words))
-    starter = _SITE_SCRIPT.format(python=program("python"), home=Path(__file__).parents[2])
-    _write_script(home.directory / "bin" / "site", starter)
+    for name, module in _PROGRAMS.items():
+        words = {"python": program("python"), "home": Path(__file__).parents[2], "module": module}
+        _write_script(home.directory / "bin" / name, _PROGRAM_SCRIPT.format(**words))
 
 
 def _write_script(path: Path, script: str) -> None:

@@ -1,10 +1,10 @@
-"""What the lab's plan runs in place of systemd and of a provisioner: `python -m infra.lab.site_commands`.
+"""What the lab's plan runs in place of systemd: `python -m infra.lab.site_commands`.
 
     start|stop HOME SITE HOST   Patroni, and PostgreSQL with it, on one host
     start-service|stop-service HOME SITE HOST SERVICE   one of the further services on one host
-    activate HOME SITE          the site's servers, but for its databases
 
-Exit codes: 255 where the host cannot be reached, as ssh has it; 75 where it may go well later.
+Exit codes: 255 where the host cannot be reached, as ssh has it; 75 where it may go well later. Every import
+here is time that a recovery waits for.
 """
 
 import sys
@@ -13,11 +13,10 @@ from pathlib import Path
 
 import psutil
 
-from infra.lab import provision
 from infra.lab.home import Home
-from infra.lab.lab import activate_site
 from infra.lab.processes import kill_all, running
 from infra.lab.servers import further_server, servers_of
+from infra.lab.starting import start_missing
 from tasks.clients.layout import Layout, service_file
 from tasks.errors import DrError, Permanent, Transient
 
@@ -32,7 +31,7 @@ def start_database(home: Home, site: str, host: str) -> None:
         Transient: it does not listen in time.
     """
     (server,) = servers_of(home, home.plan(), site, host, "postgres")
-    provision.start_missing(home.directory, [server])
+    start_missing(home.directory, [server])
 
 
 def stop_database(home: Home, site: str, host: str) -> None:
@@ -58,7 +57,7 @@ def start_service(home: Home, site: str, host: str, service: str) -> None:
     """
     if not (home.root(site, host) / service_file(service)).exists():
         raise Permanent(f"{service} is not installed on {host}", service_file(service))
-    provision.start_missing(home.directory, [further_server(home, home.plan(), site, host, service)])
+    start_missing(home.directory, [further_server(home, home.plan(), site, host, service)])
 
 
 def stop_service(home: Home, site: str, host: str, service: str) -> None:
@@ -79,22 +78,24 @@ _ON_HOST: Mapping[str, Callable[..., None]] = {
 }
 
 
+def told(act: Callable[[], None]) -> int:
+    """Do it; the exit code, and on standard error why it failed."""
+    try:
+        act()
+    except DrError as error:
+        print(error, file=sys.stderr)  # noqa: T201 -- a program's own
+        return _TRY_AGAIN if isinstance(error, Transient) else _FAILED
+    return 0
+
+
 def main(arguments: list[str]) -> int:
     """Do what is asked; the exit code."""
     what, directory, site, *on = arguments
     home = Home(Path(directory))
-    try:
-        if what == "activate":
-            activate_site(home, site)
-            return 0
-        if home.unreachable(site).exists():
-            print(f"connect to {site}: connection refused", file=sys.stderr)  # noqa: T201 -- a program's own
-            return _UNREACHABLE
-        _ON_HOST[what](home, site, *on)
-    except DrError as error:
-        print(error, file=sys.stderr)  # noqa: T201 -- as above
-        return _TRY_AGAIN if isinstance(error, Transient) else _FAILED
-    return 0
+    if home.unreachable(site).exists():
+        print(f"connect to {site}: connection refused", file=sys.stderr)  # noqa: T201 -- a program's own
+        return _UNREACHABLE
+    return told(lambda: _ON_HOST[what](home, site, *on))
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ from tasks.plan.base import Block
 # Seconds. statement_timeout (1 s, in schema.sql) comes first, then PostgreSQL is asked to cancel, then the
 # connection is dropped. The pool gives up on a reconnection early, because the next request starts a new
 # one at once: its own backoff would sleep through the database's return.
-_POOL_TIMEOUT = 1.0
+_POOL_TIMEOUT = 0.5
 _DEADLINE = 1.2
 _ABANDON = 1.5
-_RECONNECT = 0.5
+_RECONNECT = 0.2
 
 _INSERT = "insert into orders (id, item, quantity) values (%s, %s, %s) on conflict (id) do nothing"
 _FIND = "select id, item, quantity, created_at from orders where id = %s"

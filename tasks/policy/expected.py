@@ -23,7 +23,7 @@ PGBOUNCER: Mapping[str, str] = {
     "pool_mode": "transaction",
     "max_client_conn": "500",
     "default_pool_size": "20",
-    "server_login_retry": "1",
+    "server_login_retry": "0.2",
     "query_wait_timeout": "5",
 }
 DOWN_AFTER_MS = 5000

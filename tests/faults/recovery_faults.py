@@ -16,8 +16,8 @@ from disks import fill, give_disk, make_room, take_disk
 from deployments.trigger import Api, trigger, wait_for
 from infra.lab.control import client_settings, prepare_database
 from infra.lab.processes import frozen, kill_all, running, start
-from infra.lab.provision import start_missing
 from infra.lab.servers import servers
+from infra.lab.starting import start_missing
 from tasks.clients import patroni
 from tasks.clients.layout import Layout
 from tasks.clients.truth import read_truth

@@ -17,8 +17,8 @@ from disks import fill, give_disk, make_room, take_disk
 
 from infra.lab.hosts import remove_sockets
 from infra.lab.processes import start
-from infra.lab.provision import listening
 from infra.lab.servers import servers
+from infra.lab.starting import listening
 
 _OUTAGE_S = 15
 _SPARE_MB = 1500
