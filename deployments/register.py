@@ -85,6 +85,8 @@ DEPLOYMENTS = (
     _routine("verify_backups", REFUSED),
     _routine("keep_long_term", REFUSED),
     _routine("catalogue_backups", REFUSED),
+    _routine("drill_backup_restoration", REFUSED, {"": {"reason": "the plan's schedule"}}),
+    _routine("sweep_drills", REFUSED),
     _routine("seal_reports", REFUSED),
     _routine("review_objectives", REFUSED),
     # Whoever starts it by hand is shown what would go; only the schedule removes anything unasked.

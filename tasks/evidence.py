@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tasks.clients import journal
+from tasks.drill_evidence import drill_texts
 from tasks.errors import Refused
 from tasks.facts.communication import Delivery
 from tasks.facts.incident import Incident, StepRecord
@@ -44,6 +45,16 @@ def report_texts(plan: Plan) -> Iterator[tuple[str, str]]:
         text = journal.read(plan, incident, "report.json")
         if text is not None:
             yield incident, text
+
+
+def sealable(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Every incident and every drill that has a report, with its text.
+
+    Raises:
+        Transient: no store answers.
+    """
+    yield from report_texts(plan)
+    yield from drill_texts(plan)
 
 
 def read_steps(plan: Plan, incident: Incident) -> list[StepRecord]:

@@ -4,6 +4,7 @@ Nothing here ever touches Patroni's data directory: putting a restored copy into
 Source: pgBackRest command reference, "Restore Command"; PostgreSQL manual, "pg_amcheck".
 """
 
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from tasks.clients.private import PrivateServer
 from tasks.clients.truth import active_site
 from tasks.errors import Permanent, Refused
 from tasks.facts.backups import Damage, Verified
+from tasks.facts.place import Place
 from tasks.plan.plan import Plan
 from tasks.policy.database_restore import recovery_gap
 from tasks.progress import shown
@@ -33,23 +35,6 @@ _SIZE = "select sum(pg_database_size(oid)) from pg_database"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a copy is restored to.
-
-    Attributes:
-        from_site: whose copy of the repository.
-        site: the site of the host.
-        host: the database host.
-        directory: the copy's directory.
-    """
-
-    from_site: str
-    site: str
-    host: str
-    directory: Path
-
-
-@dataclass(frozen=True)
 class Restored:
     """A copy that was restored, opened and read.
 
@@ -58,6 +43,7 @@ class Restored:
         reached: when the last transaction it recovered was committed; None where it replayed none.
         end: where its recovery ended, as PostgreSQL's timeline history tells it: parent timeline and LSN.
         bytes: the size of its databases.
+        recover_s: the seconds from its start until it had recovered.
         digests: every table's rows and the sum of their hashes.
     """
 
@@ -65,6 +51,7 @@ class Restored:
     reached: datetime | None
     end: tuple[int, str]
     bytes: int
+    recover_s: float = 0.0
     digests: Digests = field(default_factory=dict, repr=False)
 
 
@@ -104,8 +91,14 @@ def choose_place(  # noqa: PLR0913 -- what an operator may choose
 
 
 @retried("restore the database beside", times=2, delay=10)
-def restore_files(plan: Plan, place: Place, label: str | None = None, at: datetime | None = None) -> None:
-    """Restore a backup's files.
+def restore_files(
+    plan: Plan,
+    place: Place,
+    label: str | None = None,
+    at: datetime | None = None,
+    lsn: str | None = None,
+) -> None:
+    """Restore a backup's files, for a recovery to a moment, or to everything before a WAL position.
 
     Raises:
         Permanent: pgBackRest failed.
@@ -114,7 +107,7 @@ def restore_files(plan: Plan, place: Place, label: str | None = None, at: dateti
     if not _server(plan, place).is_free():
         # Of a first attempt; the place was free when it was chosen.
         _server(plan, place).stop(remove=True)
-    _restore(plan, place, label, at)
+    _restore(plan, place, label, at, lsn)
 
 
 @task(name="open the restored database", cache_policy=NO_CACHE)
@@ -186,7 +179,9 @@ def start_newest(plan: Plan, site: str) -> Verified:
     return _verified(site, [(newest, gap)] if gap else [], newest, rows, restored.bytes)
 
 
-def _restore(plan: Plan, place: Place, label: str | None, at: datetime | None) -> None:
+def _restore(
+    plan: Plan, place: Place, label: str | None, at: datetime | None, lsn: str | None = None
+) -> None:
     with shown(f"restore from {place.from_site} to {place.host}") as told:
 
         def tell(line: str) -> None:
@@ -196,13 +191,15 @@ def _restore(plan: Plan, place: Place, label: str | None, at: datetime | None) -
 
         pgbackrest.restore(
             plan, place.from_site, (place.site, place.host), place.directory,
-            label=label, target=at, timeout=_RESTORE_S, tell=tell,
+            label=label, target=at, lsn=lsn, timeout=_RESTORE_S, tell=tell,
         )  # fmt: skip
 
 
 def _open(plan: Plan, place: Place, *, keep: bool) -> Restored:
     server = _server(plan, place, keep=keep)
+    began = time.monotonic()
     server.start(timeout=_RESTORE_S, secrets=recovery_secrets(plan, place.from_site))
+    recover_s = round(time.monotonic() - began, 3)
 
     def one(text: str) -> str:
         return "\n".join(server.psql.query(text, database="postgres"))
@@ -213,7 +210,7 @@ def _open(plan: Plan, place: Place, *, keep: bool) -> Restored:
     server.amcheck(timeout=_RESTORE_S)
     digests = digests_of(server.psql)
     when = datetime.fromisoformat(reached) if reached else None
-    return Restored(place, when, (int(last[0]), last[1]), size, digests)
+    return Restored(place, when, (int(last[0]), last[1]), size, recover_s, digests)
 
 
 def _server(plan: Plan, place: Place, *, keep: bool = True) -> PrivateServer:

@@ -1,5 +1,6 @@
 """Seal reports: sign each state of each one, chain it to the one before, and lock it at the archive site."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from prefect import task
@@ -9,13 +10,17 @@ from prefect.tasks import exponential_backoff
 
 from tasks.clients import signing
 from tasks.clients.chain import Chain, digest_of
+from tasks.clients.drill_ground import PREFIX
 from tasks.errors import Permanent, Transient
-from tasks.evidence import report_texts
+from tasks.evidence import sealable
+from tasks.facts.drill import DrillReport
 from tasks.facts.report import Report
 from tasks.facts.sealed import Head, Link, Seal
 from tasks.plan.plan import Plan
 from tasks.plan.references import read_secret
-from tasks.policy.page import Past, page
+from tasks.policy.drill_page import drill_page
+from tasks.policy.page import page
+from tasks.policy.picture import Past
 from tasks.policy.sealed import link_words, newest
 from tasks.policy.tables import table
 from tasks.retry import retried
@@ -43,14 +48,14 @@ def seal_reports(plan: Plan) -> list[Seal]:
     links = read_links(chain, trusted)
     _require_end(chain, links)
     sealed, added, past = newest(links), list[Seal](), list[Past]()
-    for incident, text in report_texts(plan):
-        report = Report.model_validate_json(text)
-        if incident not in sealed or digest_of(text.encode()) not in sealed[incident].files.values():
-            files = {"report.json": text.encode(), "report.html": page(report, past).encode()}
-            seal, link = _added(plan, chain, links[-1] if links else None, report, files)
+    for subject, text in sealable(plan):
+        report = _read(subject, text)
+        if subject not in sealed or digest_of(text.encode()) not in sealed[subject].files.values():
+            files = {"report.json": text.encode(), "report.html": _paged(report, past).encode()}
+            seal, link = _added(plan, chain, links[-1] if links else None, (subject, report.verdict), files)
             added.append(seal)
             links.append(link)
-        past.append(Past.of(report))
+        past.append(Past.of_drill(report) if isinstance(report, DrillReport) else Past.of(report))
     return added
 
 
@@ -93,19 +98,28 @@ def _require_end(chain: Chain, links: list[Link]) -> None:
         chain.lock(last.number, last.seal.kept_until)  # of a run that was killed in between
 
 
+def _read(subject: str, text: str) -> Report | DrillReport:
+    kind = DrillReport if subject.startswith(PREFIX) else Report
+    return kind.model_validate_json(text)
+
+
+def _paged(report: Report | DrillReport, past: Sequence[Past]) -> str:
+    return drill_page(report, past) if isinstance(report, DrillReport) else page(report, past)
+
+
 def _added(
-    plan: Plan, chain: Chain, last: Link | None, report: Report, files: dict[str, bytes]
+    plan: Plan, chain: Chain, last: Link | None, told: tuple[str, str], files: dict[str, bytes]
 ) -> tuple[Seal, Link]:
     policy, now = policy_of(plan), datetime.now(UTC)
     until = (now + policy.retention).replace(microsecond=0)
     seal = Seal(
         number=last.number + 1 if last else 1,
-        subject=report.incident,
+        subject=told[0],
         files={name: chain.keep(data, until) for name, data in files.items()},
         previous=last.digest if last else "",
         sealed_at=now,
         kept_until=until,
-        verdict=report.verdict,
+        verdict=told[1],
     )
     stored = signing.signed(read_secret(plan.folder, policy.key), SEAL, seal.model_dump_json().encode())
     if not chain.add(seal.number, stored, until):

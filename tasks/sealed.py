@@ -10,7 +10,7 @@ from pathlib import Path
 from tasks.clients import signing
 from tasks.clients.chain import Chain, digest_of
 from tasks.errors import Permanent, Refused
-from tasks.evidence import report_texts
+from tasks.evidence import sealable
 from tasks.facts.sealed import Head, Link, Seal
 from tasks.plan.evidence import EvidencePolicy
 from tasks.plan.plan import Plan
@@ -88,7 +88,7 @@ def flaws_of(plan: Plan, chain: Chain, links: Sequence[Link]) -> list[str]:
     """
     sealed = {digest for link in links if link.seal for digest in link.seal.files.values()}
     bodies = {digest: wrong for digest in sealed if (wrong := chain.what_is_wrong_with(digest))}
-    expected = {incident: digest_of(text.encode()) for incident, text in report_texts(plan)}
+    expected = {subject: digest_of(text.encode()) for subject, text in sealable(plan)}
     return flaws(links, bodies, witnessed(chain), expected)
 
 

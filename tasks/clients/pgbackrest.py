@@ -158,6 +158,7 @@ def restore(  # noqa: PLR0913 -- what, from where, to where, until when
     *,
     label: str | None = None,
     target: datetime | None = None,
+    lsn: str | None = None,
     timeout: float,
     tell: Tell | None = None,
 ) -> None:
@@ -171,6 +172,7 @@ def restore(  # noqa: PLR0913 -- what, from where, to where, until when
         label: the backup; that which `target` needs, or the newest, where None.
         target: the moment to recover to; without one, the backup's own end where a label is given, and
             the newest moment that the WAL gives where none is.
+        lsn: the WAL position to recover up to, without what is written there.
         timeout: seconds.
         tell: told each line of pgBackRest's log.
 
@@ -182,6 +184,8 @@ def restore(  # noqa: PLR0913 -- what, from where, to where, until when
     argv += [f"--set={label}"] if label else []
     if target is not None:
         argv += ["--type=time", f"--target={target.isoformat(sep=' ')}", "--target-action=promote"]
+    elif lsn is not None:
+        argv += ["--type=lsn", f"--target={lsn}", "--target-exclusive", "--target-action=promote"]
     elif label:
         argv += ["--type=immediate", "--target-action=promote"]
     where = repository(plan, site, "reader", at=host)

@@ -10,6 +10,7 @@ from tasks.plan.backup import BackupStrategy
 from tasks.plan.base import Block
 from tasks.plan.business import BusinessImpact
 from tasks.plan.communication import Alerting, CommunicationTemplates, Notifications
+from tasks.plan.drills import DrillPolicy
 from tasks.plan.evidence import EvidencePolicy
 from tasks.plan.mesh import Mesh
 from tasks.plan.monitoring import Monitoring
@@ -63,6 +64,7 @@ class Plan(Block):
     alerting: Alerting
     validation: RecoveryValidation = RecoveryValidation()
     evidence: EvidencePolicy | None = None
+    drills: DrillPolicy = Field(default_factory=DrillPolicy)
     business_impact: BusinessImpact = Field(default_factory=dict)
     services: dict[Name, FurtherService] = Field(default_factory=dict)
 
@@ -141,7 +143,8 @@ class Plan(Block):
             NamedSchedule("keep_long_term", "", self.protection.archive.schedule),
             NamedSchedule("expire_backups", "", self.protection.expiry),
             *self._evidence_schedules(),
-            *(NamedSchedule("drill", name, drill.frequency) for name, drill in drills),
+            *(NamedSchedule(f"drill_{name}", "", drill.frequency) for name, drill in drills),
+            NamedSchedule("sweep_drills", "", self.drills.sweep),
         )
 
     def _evidence_schedules(self) -> tuple[NamedSchedule, ...]:

@@ -8,7 +8,7 @@ from tasks.plan.checks.business import tiers_of
 from tasks.plan.plan import Plan
 from tasks.plan.values import in_words
 from tasks.policy.order import waves
-from tasks.policy.page import PAGES
+from tasks.policy.picture import PAGES
 
 _COLUMNS = (10, 370, 730)
 _BOX, _TALL, _GAP = 240, 54, 20

@@ -2,49 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple, Self
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tasks.facts.incident import StepRecord
 from tasks.facts.report import Report
 from tasks.facts.sealed import Seal
+from tasks.policy.picture import LABEL, PAGES, ROW, WIDTH, Bar, Past, ticks, trend, width_of, x_of
 from tasks.policy.words import loss_words, measured, summary
 
 _PHASES = ("detect", "decide", "execute", "verify")
-_WIDTH, _ROW, _LABEL = 900, 22, 270
-_SPAN = _WIDTH - _LABEL - 80  # what is left for the bars, and for words behind them
-_LEAST = 2.0
-_TREND = 20
-PAGES = Environment(
-    loader=PackageLoader("tasks.policy"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-    lstrip_blocks=True,
-)  # fmt: skip
-
-
-class Past(NamedTuple):
-    """An earlier report, for the trend."""
-
-    incident: str
-    kind: str
-    seconds: float
-    verdict: str
-
-    @classmethod
-    def of(cls, report: Report) -> Self:
-        """What the trend needs of a report."""
-        return cls(report.incident, report.kind, report.rto_seconds.total, report.verdict)
-
-
-class Bar(NamedTuple):
-    """A bar of a picture, in its units, with what it says."""
-
-    x: float
-    y: float
-    width: float
-    kind: str
-    label: str
-    told: str
 
 
 def page(report: Report, past: Sequence[Past]) -> str:
@@ -57,7 +22,6 @@ def page(report: Report, past: Sequence[Past]) -> str:
     recovery = [step for step in report.steps if step.started <= report.recovered_at]
     began = report.detected_at - timedelta(seconds=report.rto_seconds.detect)
     scale = _scale(began, recovery, report.rto_seconds.total)
-    alike = [each for each in past if each.kind == report.kind][-_TREND:]
     return PAGES.get_template("page.html.j2").render(
         report=report,
         began=began,
@@ -66,12 +30,12 @@ def page(report: Report, past: Sequence[Past]) -> str:
         rows=measured(report),
         phases=_phases(report, scale),
         steps=_steps(recovery, began, scale),
-        ticks=_ticks(scale),
-        height=_ROW * (len(recovery) + 3),
-        trend=_trend([*alike, Past.of(report)]),
-        width=_WIDTH,
-        label=_LABEL,
-        row=_ROW,
+        ticks=ticks(scale),
+        height=ROW * (len(recovery) + 3),
+        trend=trend(past, Past.of(report)),
+        width=WIDTH,
+        label=LABEL,
+        row=ROW,
     )
 
 
@@ -90,7 +54,7 @@ def _phases(report: Report, scale: float) -> list[Bar]:
     bars, at = [], 0.0
     for name in _PHASES:
         seconds = getattr(report.rto_seconds, name)
-        bars.append(Bar(_x(at, scale), 0, _wide(seconds, scale), name, name, f"{name}: {seconds:.1f} s"))
+        bars.append(Bar(x_of(at, scale), 0, width_of(seconds, scale), name, name, f"{name}: {seconds:.1f} s"))
         at += seconds
     return bars
 
@@ -101,29 +65,6 @@ def _steps(steps: Sequence[StepRecord], began: datetime, scale: float) -> list[B
         since = (step.started - began).total_seconds()
         took = ((step.ended or step.started) - step.started).total_seconds()
         told = f"{step.name}: {took:.3f} s, attempt {step.attempts}, {step.outcome}"
-        y = _ROW * (place + 2)
-        found.append(Bar(_x(since, scale), y, _wide(took, scale), step.outcome, step.name, told))
+        y = ROW * (place + 2)
+        found.append(Bar(x_of(since, scale), y, width_of(took, scale), step.outcome, step.name, told))
     return found
-
-
-def _ticks(scale: float) -> list[tuple[float, str]]:
-    """Some round moments along the picture."""
-    step = next(size for size in (0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 10**9) if scale / size <= 10)
-    return [(_x(number * step, scale), f"{number * step:g} s") for number in range(int(scale / step) + 1)]
-
-
-def _trend(runs: Sequence[Past]) -> list[Bar]:
-    """Each run's whole outage, the newest at the bottom."""
-    most = max(run.seconds for run in runs) or 1.0
-    return [
-        Bar(_LABEL, _ROW * place, _wide(run.seconds, most), run.verdict, run.incident, f"{run.seconds:.1f} s")
-        for place, run in enumerate(runs)
-    ]
-
-
-def _x(seconds: float, scale: float) -> float:
-    return round(_LABEL + max(0.0, seconds) / scale * _SPAN, 1)
-
-
-def _wide(seconds: float, scale: float) -> float:
-    return round(max(_LEAST, seconds / scale * _SPAN), 1)

@@ -6,7 +6,8 @@ from datetime import timedelta
 from reports import NOON, STEP, report
 
 from tasks.facts.sealed import Seal
-from tasks.policy.page import Past, index, page
+from tasks.policy.page import index, page
+from tasks.policy.picture import Past
 
 LATER = STEP.model_copy(
     update={

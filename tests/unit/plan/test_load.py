@@ -56,6 +56,7 @@ def test_other_plan_means_what_it_says():
         "drill-backup-restoration": "0 10 * * 3",
         "drill-failover-testing": "15 13 1 * *",
         "drill-full-dr-exercise": "0 6 22 1 *",
+        "sweep-drills": "*/15 * * * *",
     }
     assert plan.schedules()[0].schedule.timezone == "Europe/Berlin"
 
@@ -82,12 +83,13 @@ def test_schedules_of_the_shipped_plan_are_ordered_and_named_once():
         "drill-failover-testing",
         "drill-full-failover",
         "drill-full-dr-exercise",
+        "sweep-drills",
     ]
 
 
 def test_drills_never_start_together():
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    drills = [named.schedule for named in load_plan(SHIPPED).schedules() if named.flow == "drill"]
+    drills = [named.schedule for named in load_plan(SHIPPED).schedules() if named.flow.startswith("drill_")]
     times = [time for drill in drills for time in drill.next_times(start, 24)]
     assert len(set(times)) == len(times) == 96
 

@@ -1,0 +1,166 @@
+"""What a drill tries, and what follows from what it saw. Pure."""
+
+import random
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from tasks.clients.walnames import parse_lsn
+from tasks.errors import Permanent, Refused
+from tasks.facts.backups import Point
+from tasks.facts.drill import Drill, Finding, Impact, Outcome, Trial, Variant
+
+# A recovery ends at a moment only where a later commit is in the WAL.
+_MARGIN = timedelta(seconds=5)
+_GOOD = frozenset({"running", "streaming"})
+
+
+def random_moment(ends: Sequence[datetime], stored_at: datetime | None, seed: str) -> datetime:
+    """A moment that a copy can be recovered to: between its first backup and its newest WAL.
+
+    Args:
+        ends: when its backups ended.
+        stored_at: when its newest WAL segment was stored.
+        seed: what the choice depends on.
+
+    Raises:
+        Permanent: there is no backup, or no WAL after it.
+    """
+    first = min(ends, default=None)
+    if first is None or stored_at is None:
+        raise Permanent("the copy holds nothing that could be recovered", f"{len(ends)} backups")
+    room = stored_at - _MARGIN - first
+    if room <= timedelta():
+        raise Permanent("the copy holds no WAL after its first backup", f"{first} to {stored_at}")
+    chance = random.Random(seed)  # noqa: S311 -- a choice, no key
+    return (first + chance.random() * room).replace(microsecond=0) + timedelta(seconds=1)
+
+
+def choose_point(points: Sequence[Point], variant: Variant, seed: str) -> Point:
+    """The newest of an asset's points, or one by chance of those that are older.
+
+    Raises:
+        Permanent: there is none.
+    """
+    order = sorted((point for point in points if point.good), key=lambda point: point.at)
+    if not order:
+        raise Permanent("there is no point to restore")
+    if variant == "newest" or len(order) == 1:
+        return order[-1]
+    return random.Random(seed).choice(order[:-1])  # noqa: S311 -- a choice, no key
+
+
+def scope_of(assets: Iterable[str], excluded: Iterable[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """The assets that are tried.
+
+    Args:
+        assets: all that the plan has.
+        excluded: those that the plan leaves out.
+        wanted: only these; all where None.
+
+    Raises:
+        Refused: one that is wanted is not in the plan, or is left out by it.
+    """
+    left, known = frozenset(excluded), tuple(assets)
+    able = tuple(asset for asset in known if asset not in left)
+    for asset in wanted or ():
+        if asset not in able:
+            why = (
+                "the plan's `drills.exclusions` leave it out"
+                if asset in left
+                else "the plan has no such asset"
+            )
+            raise Refused(f"{asset} cannot be tried", why, f"allowed: {', '.join(able)}")
+    return tuple(asset for asset in able if wanted is None or asset in wanted)
+
+
+def harm(before: Impact | None, after: Impact | None) -> tuple[str, ...]:
+    """What speaks for a harm to production between two looks; empty where nothing does."""
+    if before is None or after is None:
+        return ("production could not be seen",)
+    told = []
+    if before.active != after.active:
+        told.append(f"the active site was {before.active} and is {after.active}")
+    if before.timeline != after.timeline:
+        told.append(f"the timeline was {before.timeline} and is {after.timeline}")
+    if parse_lsn(after.lsn) < parse_lsn(before.lsn):
+        told.append(f"the primary stood at {before.lsn} and stands at {after.lsn}")
+    for name, how in before.followers.items():
+        now = after.followers.get(name, "gone")
+        if how in _GOOD and now not in _GOOD:
+            told.append(f"{name} was {how} and is {now}")
+    return tuple(told)
+
+
+def verdict_of(trials: Sequence[Trial], impact: Sequence[str], left: Sequence[str]) -> Outcome:
+    """Passed only where all trials did, production was not harmed, and nothing was left behind."""
+    outcomes = {trial.outcome for trial in trials}
+    if "failed" in outcomes or left or (impact and impact != ("production could not be seen",)):
+        return "failed"
+    return "unknown" if "unknown" in outcomes or impact or not trials else "passed"
+
+
+def findings_of(
+    drill: Drill, trials: Sequence[Trial], earlier: Sequence[Finding], owner: str, due: datetime
+) -> tuple[Finding, ...]:
+    """What this drill found wrong, and what became of what earlier ones found.
+
+    Args:
+        drill: this one.
+        trials: what it tried.
+        earlier: the findings of the last one that are not closed.
+        owner: who mends what is new.
+        due: until when.
+    """
+    wrong = {trial.name: trial for trial in trials if trial.outcome != "passed"}
+    tried = {trial.name for trial in trials}
+    known = {each.trial for each in earlier}
+    told = [_retested(each, wrong, tried) for each in earlier]
+    told += [
+        Finding(
+            trial=name,
+            what=_what(trial),
+            severity="critical" if trial.variant == "newest" else "major",
+            owner=owner,
+            due=due,
+            found_in=drill.id,
+            status="open",
+        )
+        for name, trial in wrong.items()
+        if name not in known
+    ]
+    return tuple(told)
+
+
+def is_open(finding: Finding) -> bool:
+    """Whether it still has to be mended."""
+    return finding.status != "passed its retest"
+
+
+def recommendations(drill: Drill, trials: Sequence[Trial], findings: Sequence[Finding]) -> tuple[str, ...]:
+    """What should be done, from what was measured."""
+    told = [
+        f"mend what {each.trial} showed by {each.due:%Y-%m-%d} ({each.owner}), then rehearse it again: "
+        f"{each.what[:200]}"
+        for each in findings
+        if is_open(each)
+    ]
+    slow = [trial for trial in trials if trial.restore_s > drill.rto_s / 2]
+    told += [
+        f"{trial.name} took {trial.restore_s:.0f} s of the {drill.rto_s:.0f} s that the tier allows: "
+        "plan for its growth"
+        for trial in slow
+    ]
+    return tuple(told)
+
+
+def _what(trial: Trial) -> str:
+    act = trial.wrong
+    return f"{act.name}: {act.detail}" if act else "nothing was tried"
+
+
+def _retested(finding: Finding, wrong: dict[str, Trial], tried: set[str]) -> Finding:
+    if finding.trial not in tried:
+        return finding
+    if finding.trial in wrong:
+        return finding.model_copy(update={"status": "still there", "what": _what(wrong[finding.trial])})
+    return finding.model_copy(update={"status": "passed its retest"})
