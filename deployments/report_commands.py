@@ -1,4 +1,4 @@
-"""`dr report`: the evidence of incidents."""
+"""`dr report`: the evidence of incidents and drills."""
 
 import json
 from pathlib import Path
@@ -10,14 +10,17 @@ from rich.markdown import Markdown
 from rich.table import Column, Table
 
 from deployments.environment import active_plan
-from tasks.clients import journal
-from tasks.evidence import latest_incident, read_report, read_reports
+from tasks.clients.drill_ground import PREFIX
+from tasks.drill_evidence import read_drill_report
+from tasks.evidence import latest_incident, read_report, read_reports, sealable
+from tasks.facts.drill import DrillReport
 from tasks.facts.report import Report
+from tasks.policy.drill_words import report_markdown as drill_markdown
 from tasks.policy.sealed import link_words
 from tasks.policy.words import report_markdown
 from tasks.sealed import Evidence, export_evidence, verify_evidence
 
-report = typer.Typer(help="The evidence of incidents.", no_args_is_help=True)
+report = typer.Typer(help="The evidence of incidents and drills.", no_args_is_help=True)
 _ID = len("inc-20260101T000000Z-000000")
 Json = Annotated[bool, typer.Option("--json", help="as JSON")]
 
@@ -31,15 +34,15 @@ def latest(as_json: Json = False) -> None:
 
 @report.command()
 def show(incident: str, as_json: Json = False) -> None:
-    """Show one incident's report."""
+    """Show one report, of an incident or of a drill."""
     _show(incident, as_json)
 
 
 @report.command("list")
-def list_incidents() -> None:
-    """List the incidents that have a report, oldest first."""
-    for incident in journal.incidents(active_plan(), having="report.json"):
-        print(incident)
+def list_reports() -> None:
+    """List the incidents and the drills that have a report, oldest first."""
+    for subject, _ in sealable(active_plan()):
+        print(subject)
 
 
 @report.command()
@@ -74,9 +77,12 @@ def export(folder: Annotated[Path, typer.Argument(help="where to; made if it is 
 
 
 @report.command()
-def schema() -> None:
+def schema(
+    drill: Annotated[bool, typer.Option("--drill", help="of a drill's report, not an incident's")] = False,
+) -> None:
     """Print the JSON schema of reports."""
-    print(json.dumps(Report.model_json_schema(), indent=2))
+    kind = DrillReport if drill else Report
+    print(json.dumps(kind.model_json_schema(), indent=2))
 
 
 def _incident_column() -> Column:
@@ -92,8 +98,10 @@ def _links(found: Evidence) -> Table:
 
 
 def _show(incident: str, as_json: bool) -> None:
-    found = read_report(active_plan(), incident)
+    plan = active_plan()
+    found = read_drill_report(plan, incident) if incident.startswith(PREFIX) else read_report(plan, incident)
     if as_json:
         print(found.model_dump_json(indent=2))
     else:
-        Console().print(Markdown(report_markdown(found)))
+        words = drill_markdown(found) if isinstance(found, DrillReport) else report_markdown(found)
+        Console().print(Markdown(words))

@@ -134,14 +134,19 @@ def require_files(into: Path) -> str:
 
 
 @retried("see that rows came back", times=0)
-def require_rows(rows: int, tables: int) -> str:
-    """A database without a row is none.
+def require_rows(rows: int, tables: int, source: int) -> str:
+    """A database without a row is none, where its source has some.
+
+    Args:
+        rows: in the restored copy.
+        tables: there.
+        source: rows that were seen in the source.
 
     Raises:
         Permanent: it has none.
     """
-    if not rows:
-        raise Permanent("the restored database is empty", f"{tables} tables, no row")
+    if source and not rows:
+        raise Permanent("the restored database is empty", f"{tables} tables, no row; its source has {source}")
     return f"{rows} rows in {tables} tables"
 
 

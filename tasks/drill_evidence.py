@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tasks.clients import records
+from tasks.errors import Refused
 from tasks.facts.drill import DrillReport
 from tasks.plan.plan import Plan
 
@@ -19,6 +20,19 @@ def drill_texts(plan: Plan) -> Iterator[tuple[str, str]]:
         text = records.read(plan, f"{FOLDER}/{drill}/report.json")
         if text is not None:
             yield drill, text
+
+
+def read_drill_report(plan: Plan, drill: str) -> DrillReport:
+    """One drill's report.
+
+    Raises:
+        Refused: it has none.
+        Transient: no store answers.
+    """
+    text = records.read(plan, f"{FOLDER}/{drill}/report.json")
+    if text is None:
+        raise Refused(f"{drill} has no report", hint="`dr report list` shows what there is")
+    return DrillReport.model_validate_json(text)
 
 
 def read_drill_reports(plan: Plan) -> list[DrillReport]:

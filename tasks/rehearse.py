@@ -109,9 +109,8 @@ def compare_rows(plan: Plan, target: Target, reference: Reference) -> str:
         raise Permanent(
             f"{len(wrong)} ranges have other rows than {reference.standby} had", "; ".join(wrong[:5])
         )
-    rows = sum(rows for _, rows, _ in reference.digests)
     return (
-        f"{rows} rows in {len(reference.digests)} of {reference.ranges} ranges equal those of "
+        f"{reference.rows} rows in {len(reference.digests)} of {reference.ranges} ranges equal those of "
         f"{reference.standby} at {reference.lsn}"
     )
 

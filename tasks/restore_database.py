@@ -54,6 +54,11 @@ class Restored:
     recover_s: float = 0.0
     digests: Digests = field(default_factory=dict, repr=False)
 
+    @property
+    def rows(self) -> int:
+        """Of all tables."""
+        return sum(each.rows for each in self.digests.values())
+
 
 def choose_place(  # noqa: PLR0913 -- what an operator may choose
     plan: Plan, from_site: str | None, host: str | None, into: str | None, *, keep: bool, now: datetime
@@ -175,8 +180,7 @@ def start_newest(plan: Plan, site: str) -> Verified:
     finally:
         server.stop(remove=True)
     gap = recovery_gap(told, restored.end)
-    rows = sum(each.rows for each in restored.digests.values())
-    return _verified(site, [(newest, gap)] if gap else [], newest, rows, restored.bytes)
+    return _verified(site, [(newest, gap)] if gap else [], newest, restored.rows, restored.bytes)
 
 
 def _restore(

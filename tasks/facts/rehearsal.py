@@ -27,6 +27,11 @@ class Reference:
     ranges: int
     digests: tuple[tuple[Range, int, int], ...] = field(repr=False)
 
+    @property
+    def rows(self) -> int:
+        """Those that were read."""
+        return sum(rows for _, rows, _ in self.digests)
+
 
 @dataclass(frozen=True)
 class Target:

@@ -159,7 +159,8 @@ def test_recommendations_follow_from_what_was_measured():
     found = findings_of(drill(), [trial("failed", detail="checksum")], [], "ann", DUE)
     slow = trial(site="south", restore_s=31.0)
     told = recommendations(drill(), [slow, trial(restore_s=29.0)], found)
-    assert "checksum" in told[0] and "2026-01-15 (ann)" in told[0]
+    assert "checksum" in told[0]
+    assert "2026-01-15 (ann)" in told[0]
     assert told[1].startswith("database from south, newest took 31 s of the 60 s")
     assert len(told) == 2
 
@@ -169,7 +170,10 @@ def report(**changed):
         "drill": drill(),
         "ended": LATER,
         "verdict": "failed",
-        "trials": (trial(lost_s=7.0, restore_s=12.0), trial("failed", site="south", detail="page <1> is wrong")),
+        "trials": (
+            trial(lost_s=7.0, restore_s=12.0),
+            trial("failed", site="south", detail="page <1> is wrong"),
+        ),
         "acts": (Act(name="look", started=NOON, ended=NOON, outcome="passed"),),
         "before": seen(),
         "after": seen(lsn="0/6000000"),
