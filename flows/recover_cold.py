@@ -32,7 +32,7 @@ from tasks.plan.plan import Plan
 from tasks.policy.cold import told
 from tasks.policy.order import foretold
 from tasks.promote import promote_redis
-from tasks.provision import activate_infrastructure
+from tasks.provision import activate_infrastructure, host_at_hand
 from tasks.redirect import redirect_traffic, smoke_before_traffic
 from tasks.report import complete_restored, write_report
 from tasks.restore_cold import recover, restore_files, swap_in
@@ -91,9 +91,11 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
         if target_time:  # a run that is resumed may ask for another moment than the first did
             assessment = assessment.model_copy(update={"target": target_time})
 
-        ready = activate_infrastructure(plan, case)
+        activated = activate_infrastructure.submit(plan, case)
+        ready = host_at_hand(plan, case) or activated.result()
         files = restore_files.submit(plan, case, assessment, ready)
         fenced = fence_site(plan, case, override_fence)
+        infrastructure = activated.result()
         files.result()
         recovered = recover(plan, case, assessment, ready)
 
@@ -112,7 +114,7 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
     declared.wait()
     notify(plan, case, "recovered")
 
-    summary = told(assessment, ready, files.result(), recovered, swapped, returned)
+    summary = told(assessment, infrastructure, files.result(), recovered, swapped, returned)
     report = write_report(plan, case, assessment, fenced, promotion, validation, summary)
     follow(plan, case)
     archive_again(plan, case)

@@ -4,6 +4,9 @@ import shlex
 import time
 from functools import partial
 
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
 from tasks.clients import cloudformation
 from tasks.clients.command import run
 from tasks.clients.parallel import ask_all
@@ -46,6 +49,20 @@ def activate_infrastructure(plan: Plan, incident: Incident) -> Infrastructure:
     return Infrastructure(how=how, host=host, outputs=outputs)
 
 
+@task(name="look for a database host", cache_policy=NO_CACHE)
+def host_at_hand(plan: Plan, incident: Incident) -> Infrastructure | None:
+    """The database host that can be restored to while the rest of its site is activated.
+
+    Returns:
+        the first, where all of them answer; None where one does not, or where an earlier run has chosen.
+    """
+    if incident.resumed:
+        return None
+    hosts = plan.sites[incident.to_site].running("postgres")
+    answering = _answering(plan, incident.to_site)
+    return Infrastructure(how="", host=answering[0]) if len(answering) == len(hosts) else None
+
+
 def _run(argv: list[str], timeout: float) -> None:
     try:
         run(argv, timeout=timeout)
@@ -59,15 +76,19 @@ def _until_answered(plan: Plan, site: str, patience_s: float) -> str:
     """The first database host, once all of them answer; at the end, the first that does."""
     deadline = time.monotonic() + patience_s
     while True:
-        hosts = plan.sites[site].running("postgres")
-        asked = {name: partial(_answers, plan, str(host.address)) for name, host in hosts.items()}
-        answering = [name for name, answer in ask_all(asked, 2 * _ANSWER_S).items() if answer is True]
+        hosts, answering = plan.sites[site].running("postgres"), _answering(plan, site)
         if len(answering) == len(hosts) or (answering and time.monotonic() > deadline):
             return answering[0]
         if time.monotonic() > deadline:
             hint = "activate the site's infrastructure, then resume the incident"
             raise Permanent(f"no database host of {site} answers", ", ".join(hosts), hint)
         time.sleep(_POLL_S)
+
+
+def _answering(plan: Plan, site: str) -> list[str]:
+    hosts = plan.sites[site].running("postgres").items()
+    asked = {name: partial(_answers, plan, str(host.address)) for name, host in hosts}
+    return [name for name, answer in ask_all(asked, 2 * _ANSWER_S).items() if answer is True]
 
 
 def _answers(plan: Plan, address: str) -> bool:

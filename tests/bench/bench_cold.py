@@ -9,15 +9,18 @@ so theirs comes first. Prints the seconds, and the ratio of the medians: ours ov
 
 import json
 import os
+import shlex
 import statistics
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench_backup_database import FILL, ROW_BYTES, TIMEOUT_S
+import yaml
 from shared import Bench, write_results
 
+from infra.lab.home import DEFAULT_PLAN
 from tasks.clients import patroni, pgbackrest
 from tasks.clients.layout import Layout
 from tasks.clients.pgbackrest_command import recovery_secrets
@@ -26,16 +29,48 @@ from tasks.clients.psql import Psql
 from tasks.plan.plan import Plan
 
 ROUNDS, MEGABYTES = int(os.environ.get("ROUNDS", "3")), int(os.environ.get("MEGABYTES", "1000"))
+TIMEOUT_S, SETTLE_S, ROW_BYTES = 1200, 10, 180
+ROWS = """
+select g, md5(g::text) || md5((g * 7)::text), repeat('order ' || g %% 97, 7) from generate_series(1, %d) g
+"""
+FILL = """
+set synchronous_commit = off;
+begin;
+create table bench_rows (id int, noise text, words text);
+copy bench_rows from program $$SOURCE$$ with (freeze);
+commit;
+analyze bench_rows;
+checkpoint;
+"""
 
 
-def prepare(bench: Bench) -> Plan:
+def lean_plan(folder: Path) -> Path:
+    """The shipped plan with one database host a site."""
+    plan = yaml.safe_load(DEFAULT_PLAN.read_text())
+    for site in plan["sites"].values():
+        _, *others = [name for name, host in site["hosts"].items() if "postgres" in host["runs"]] or [None]
+        for name in others:
+            del site["hosts"][name]
+    plan["postgresql_ha"]["nodes"]["replicas"] = []
+    lean = folder / "plan.yaml"
+    lean.write_text(yaml.safe_dump(plan, sort_keys=False))
+    return lean
+
+
+def fill(server: Psql, database: str) -> None:
+    """Rows that no vacuum has to write again; half of each is hexadecimal noise."""
+    rows = ROWS % (MEGABYTES * 10**6 // ROW_BYTES)
+    source = shlex.join([*server.command("psql"), "-d", database, "-c", f"copy ({rows}) to stdout"])
+    server.query(FILL.replace("SOURCE", source), database=database, timeout=TIMEOUT_S)
+
+
+def prepare(bench: Bench, source: Path) -> Plan:
     """A lab with the rows, backed up and copied; then both sites' databases are gone."""
     bench.dr("lab", "down")
-    bench.dr("lab", "up")
+    bench.dr("lab", "up", "--plan", str(source))
     plan = bench.home.plan()
     old, new = plan.site_of("primary"), plan.site_of("dr")
-    server = Psql(plan, old, patroni.leader(plan, old).name)
-    server.query(FILL % (MEGABYTES * 10**6 // ROW_BYTES), database=plan.service.database, timeout=TIMEOUT_S)
+    fill(Psql(plan, old, patroni.leader(plan, old).name), plan.service.database)
     bench.dr("run", "backup-database")
     bench.dr("run", "replicate-backups")
     bench.dr("lab", "wipe", new)
@@ -58,6 +93,7 @@ def bare(plan: Plan) -> float:
     took = time.monotonic() - began
     server.stop(remove=True)
     os.sync()
+    time.sleep(SETTLE_S)
     return took
 
 
@@ -82,9 +118,9 @@ def ours(bench: Bench) -> dict[str, Any]:
 def measure() -> dict[str, Any]:
     """Run all rounds."""
     rounds = []
-    with Bench() as bench:
+    with Bench() as bench, TemporaryDirectory() as folder:
         for _ in range(ROUNDS):
-            plan = prepare(bench)
+            plan = prepare(bench, lean_plan(Path(folder)))
             theirs = bare(plan)
             rounds.append({"bare": theirs, **ours(bench)})
             print(json.dumps(rounds[-1]), file=sys.stderr, flush=True)  # noqa: T201 - progress
