@@ -85,6 +85,7 @@ def test_every_asset_comes_back_from_every_copy_and_production_does_not_notice(l
     assert report.drill.id in {link.seal.subject for link in verify_evidence(plan).links}
 
 
+@pytest.mark.long
 def test_a_damaged_backup_turns_its_copy_red_and_its_retest_closes_the_finding(lab):
     site = lab.plan.site_of("dr")
     bucket = Bucket.owned(lab.plan, site)
@@ -109,6 +110,7 @@ def test_a_damaged_backup_turns_its_copy_red_and_its_retest_closes_the_finding(l
     assert {each.status for each in report.findings} == {"passed its retest"}
 
 
+@pytest.mark.long
 def test_missing_wal_is_named(lab):
     plan, primary = lab.plan, lab.plan.site_of("primary")
     stanza, dr = plan.postgresql_ha.cluster_name, plan.site_of("dr")
@@ -132,6 +134,7 @@ def test_missing_wal_is_named(lab):
     assert left(plan) == set()
 
 
+@pytest.mark.long
 def test_a_broken_invariant_is_named(lab):
     plan = lab.plan
     address = patroni.leader(plan, plan.site_of("primary")).host
@@ -150,6 +153,7 @@ def test_a_broken_invariant_is_named(lab):
     assert "orders-are-whole does not hold" in newest.wrong.detail
 
 
+@pytest.mark.long
 def test_a_wrong_key_is_named_for_everything_that_is_sealed(lab):
     key = lab.plan.folder / "secrets/recovery_key"
     right = key.read_text()
