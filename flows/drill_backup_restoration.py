@@ -10,6 +10,7 @@ from tasks.drill import (
     begin_drill,
     look_at_production,
     put_copy_away,
+    require_calm,
     require_files,
     require_in_time,
     require_rows,
@@ -79,6 +80,7 @@ def _tried(  # noqa: PLR0913 -- what is tried, and against what
 ) -> Trial:
     trial = Trying()
     with ended_early():
+        trial.do(require_calm, plan)
         if asset == "database":
             _database(plan, drill, trial, site, variant, reference)
         else:

@@ -14,10 +14,10 @@ from prefect.artifacts import create_markdown_artifact
 
 from tasks.clients import drill_ground, patroni, postgres, records
 from tasks.clients.drill_ground import Ground
-from tasks.clients.truth import active_site
+from tasks.clients.truth import active_site, read_truth
 from tasks.clients.workspace import workspace
 from tasks.drill_evidence import FOLDER
-from tasks.errors import DrError, Permanent, Refused
+from tasks.errors import DrError, Permanent, Refused, Transient
 from tasks.facts.drill import Drill, Impact
 from tasks.plan.plan import Plan
 from tasks.policy.drill import scope_of
@@ -31,10 +31,12 @@ def begin_drill(plan: Plan, reason: str, assets: Sequence[str] | None, sites: Se
     """Write down the scope and the criteria before anything is done.
 
     Raises:
-        Refused: an asset or a site is not the plan's, or the plan leaves the asset out.
-        Transient: no store takes it.
+        Refused: an incident is open, the plan has no such asset or site, or leaves the asset out.
+        Transient: no store takes it, or etcd has no quorum.
     """
     drills, now = plan.drills, datetime.now(UTC)
+    if open_incident := _open_incident(plan):
+        raise Refused("no drill begins while an incident is open", open_incident, "close it first")
     for site in sites or ():
         if site not in plan.sites:
             raise Refused(f"there is no site {site}", f"the plan's sites: {', '.join(plan.sites)}")
@@ -61,6 +63,17 @@ def begin_drill(plan: Plan, reason: str, assets: Sequence[str] | None, sites: Se
     records.write(plan, f"{FOLDER}/{drill.id}/drill.json", drill.model_dump_json())
     create_markdown_artifact(key=drill.id.lower(), markdown=drill_markdown(drill), description=moment(now))
     return drill
+
+
+@retried("see that no incident is open", times=0)
+def require_calm(plan: Plan) -> None:
+    """Let a recovery have everything: what a drill has not tried by then it does not try.
+
+    Raises:
+        Transient: an incident is open, or etcd has no quorum.
+    """
+    if open_incident := _open_incident(plan):
+        raise Transient("an incident is open", open_incident)
 
 
 @retried("look at production", times=2, delay=5)
@@ -161,6 +174,11 @@ def require_in_time(drill: Drill, seconds: float) -> str:
     if seconds > drill.rto_s:
         raise Permanent("the restore takes longer than the tier's RTO", told)
     return told
+
+
+def _open_incident(plan: Plan) -> str:
+    truth, _ = read_truth(plan)
+    return "" if truth.done else truth.incident
 
 
 @contextmanager
