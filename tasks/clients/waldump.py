@@ -6,11 +6,14 @@ Source: PostgreSQL manual, "pg_waldump".
 import base64
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from tasks.clients.layout import Layout
 from tasks.clients.remote import run_on
+from tasks.clients.walnames import SEGMENT_SIZE, format_lsn, parse_lsn
 from tasks.errors import Permanent
 from tasks.plan.plan import Plan
 
@@ -28,14 +31,9 @@ if ls "$wal"/{timeline}*.partial >/dev/null 2>&1; then
 fi
 TZ=UTC {command} --path="$wal" 2>&1 || true
 """
-# A recycled segment holds old pages behind the last one; a record that was torn by the end goes on in none.
-_END_OF_WAL = (
-    "invalid record length",
-    "could not find a valid record after",
-    "invalid magic number",
-    "unexpected pageaddr",
-    "contrecord",
-)
+_AT = re.compile(r"(?:error in WAL record at|could not find a valid record after) ([0-9A-F]+/[0-9A-F]+)")
+_PAGE = 8192
+_RECORD = "rmgr: "
 
 
 @dataclass(frozen=True)
@@ -51,25 +49,18 @@ class Commit:
 def commits_after(plan: Plan, site: str, host: str, timeline: int, lsn: str) -> list[Commit]:
     """The commit records of a timeline from a position to the node's end of WAL.
 
+    WAL ends where no record can be read: a recycled segment holds anything behind the last one. Where records
+    follow on later pages, it does not end but is damaged.
+
     Raises:
         Permanent: the WAL cannot be read to its end.
         Transient: the host cannot be reached.
     """
-    layout = Layout.of(plan, site, host)
-    command = [
-        f"{plan.access.postgres_bin}/pg_waldump",
-        f"--timeline={timeline}",
-        f"--start={lsn}",
-        "--rmgr=Transaction",
-    ]
-    # pg_waldump ends with an error where WAL ends, so its words decide and not its exit code.
-    script = _DUMP.format(
-        wal=shlex.quote(f"{layout.data_dir}/pg_wal"), timeline=f"{timeline:08X}", command=shlex.join(command)
-    )
-    text = run_on(plan, str(plan.sites[site].hosts[host].address), ["sh", "-c", script], timeout=120)
+    dump = partial(_dump, plan, site, host, timeline)
+    text = dump(lsn, "--rmgr=Transaction")
     errors = [line for line in text.splitlines() if "error:" in line]
     last = max(segments_from(plan, site, host, timeline, lsn), default="")
-    if any(not _is_end_of_wal(line, last) for line in errors):
+    if any(not _is_end_of_wal(dump, line, last) for line in errors):
         raise Permanent(f"the WAL of {host} cannot be read", "; ".join(errors)[:500])
     return parse_commits(text)
 
@@ -105,10 +96,27 @@ def read_segment(plan: Plan, site: str, host: str, segment: str) -> bytes:
     return base64.b64decode(text)
 
 
-def _is_end_of_wal(error: str, last: str) -> bool:
+def _dump(plan: Plan, site: str, host: str, timeline: int, lsn: str, *more: str) -> str:
+    """What pg_waldump prints from a position on; where WAL ends it fails, so its words decide."""
+    command = [f"{plan.access.postgres_bin}/pg_waldump", f"--timeline={timeline}", f"--start={lsn}", *more]
+    script = _DUMP.format(
+        wal=shlex.quote(f"{Layout.of(plan, site, host).data_dir}/pg_wal"),
+        timeline=f"{timeline:08X}",
+        command=shlex.join(command),
+    )
+    return run_on(plan, str(plan.sites[site].hosts[host].address), ["sh", "-c", script], timeout=120)
+
+
+def _is_end_of_wal(dump: Callable[..., str], error: str, last: str) -> bool:
     # Where WAL ends at a segment's end, the next segment is missed; one missed in between is a gap.
-    missed = _MISSED.search(error)
-    return missed[1] > last if missed else any(end in error for end in _END_OF_WAL)
+    if missed := _MISSED.search(error):
+        return missed[1] > last
+    found = _AT.search(error)
+    if found is None:
+        return False
+    at = parse_lsn(found[1])
+    beyond = ((at // size + 1) * size for size in (_PAGE, SEGMENT_SIZE))
+    return not any(_RECORD in dump(format_lsn(each), "--limit=1") for each in beyond)
 
 
 def _commit(match: re.Match[str]) -> Commit:
