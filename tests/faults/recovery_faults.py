@@ -28,7 +28,7 @@ _DATABASE_DOWN_S = 60
 _RUN_S = 240
 _LOST_S = 45
 _UP_S, _DOWN_S = 4, 2
-_SPARE_MB = 200
+_SPARE_MB = 600
 
 
 def _here(lab: Campaign, flow: str) -> Ended:
@@ -193,7 +193,9 @@ def _disk_full(role: Role, lab: Campaign) -> Iterator[None]:
     """No byte more can be written where a site's databases lie."""
     site = lab.plan.site_of(role)
     database = servers(lab.home, lab.plan, site, "postgres")
-    folders = [Layout.of(lab.plan, site, server.key.split("/")[1]).data_dir for server in database]
+    data = [Layout.of(lab.plan, site, server.key.split("/")[1]).data_dir for server in database]
+    # What is restored beside them lies on the same disk.
+    folders = [each.parent for each in data]
 
     def stopped(act: Callable[[Path], None]) -> None:
         for server, folder in zip(database, folders, strict=True):
@@ -201,9 +203,13 @@ def _disk_full(role: Role, lab: Campaign) -> Iterator[None]:
             act(folder)
         start_missing(lab.home.directory, database)
 
+    def well() -> None:
+        if all(each.exists() for each in data):  # a site without databases waits for its recovery
+            _until_well(lab, site)
+
     stopped(partial(give_disk, spare_mb=_SPARE_MB))
     try:
-        _until_well(lab, site)
+        well()
         for folder in folders:
             fill(folder)
         yield
@@ -211,7 +217,7 @@ def _disk_full(role: Role, lab: Campaign) -> Iterator[None]:
         for folder in folders:
             make_room(folder)
         stopped(take_disk)
-        _until_well(lab, site)
+        well()
 
 
 def _until_well(lab: Campaign, site: str) -> None:
