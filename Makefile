@@ -42,7 +42,7 @@ lint: setup
 test: lint
 	$(BIN)/pytest
 
-# Recoveries from backups, to a moment, and every validation with its planted fault.
+# Recoveries from backups, to a moment, every validation and drill with its planted fault, and what else takes long.
 test-long: setup
 	$(BIN)/pytest -m long
 

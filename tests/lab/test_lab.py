@@ -135,6 +135,7 @@ def test_up_repairs_what_died_and_status_tells_the_truth_before_and_after(labs):
     assert_serves(lab)
 
 
+@pytest.mark.long
 def test_up_repairs_a_cluster_that_only_one_dead_node_can_lead(labs):
     lab = labs.shared("loopback")
     site = lab.plan.site_of("primary")
@@ -198,6 +199,7 @@ def test_what_was_broken_comes_back_with_up(labs):
     assert_serves(lab)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(Namespaces.available() is not None, reason=str(Namespaces.available()))
 def test_a_broken_site_heals_among_namespaces_and_the_link_outlives_every_command(labs):
     lab = labs.shared("namespaces")

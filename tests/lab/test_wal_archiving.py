@@ -80,6 +80,7 @@ def test_another_cluster_that_took_the_stanza_over_is_named(ground):
     assert seen[("primary", "system")] == "critical"
 
 
+@pytest.mark.long
 def test_a_hanging_command_is_a_stuck_archiver(ground):
     with ground.hanging_archiver():
         began = time.monotonic()
