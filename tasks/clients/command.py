@@ -80,7 +80,10 @@ def follow(  # noqa: PLR0913 -- the one door
         Transient: it did not end within the timeout.
     """
     # Secrets come in by standard input: from memory, since a temporary file would lie on a disk.
-    with os.fdopen(os.memfd_create("stdin"), "w+") as given, TemporaryFile("w+") as errors:
+    with (
+        os.fdopen(os.memfd_create("stdin"), "w+") as given,
+        TemporaryFile("w+", errors="backslashreplace") as errors,
+    ):
         given.write(stdin or "")
         given.seek(0)
         try:
