@@ -10,9 +10,10 @@ from rich.markdown import Markdown
 from rich.table import Column, Table
 
 from deployments.environment import active_plan
+from tasks.clients import journal
 from tasks.clients.drill_ground import PREFIX
-from tasks.drill_evidence import read_drill_report
-from tasks.evidence import latest_incident, read_report, read_reports, sealable
+from tasks.drill_evidence import drills, read_drill_report
+from tasks.evidence import latest_incident, read_report, read_reports
 from tasks.facts.drill import DrillReport
 from tasks.facts.report import Report
 from tasks.policy.drill_words import report_markdown as drill_markdown
@@ -41,7 +42,8 @@ def show(incident: str, as_json: Json = False) -> None:
 @report.command("list")
 def list_reports() -> None:
     """List the incidents and the drills that have a report, oldest first."""
-    for subject, _ in sealable(active_plan()):
+    plan = active_plan()
+    for subject in (*journal.incidents(plan, having="report.json"), *drills(plan)):
         print(subject)
 
 

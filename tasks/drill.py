@@ -14,13 +14,13 @@ from prefect.artifacts import create_markdown_artifact
 
 from tasks.clients import drill_ground, patroni, postgres, records
 from tasks.clients.drill_ground import Ground
-from tasks.clients.truth import active_site, read_truth
+from tasks.clients.truth import active_site, open_incident
 from tasks.clients.workspace import workspace
 from tasks.drill_evidence import FOLDER
 from tasks.errors import DrError, Permanent, Refused, Transient
 from tasks.facts.drill import Drill, Impact
 from tasks.plan.plan import Plan
-from tasks.policy.drill import scope_of
+from tasks.policy.drill import SWEEP, scope_of
 from tasks.policy.drill_words import ASSUMPTIONS, CRITERIA, SCENARIO, drill_markdown
 from tasks.policy.tables import moment
 from tasks.retry import retried
@@ -35,8 +35,8 @@ def begin_drill(plan: Plan, reason: str, assets: Sequence[str] | None, sites: Se
         Transient: no store takes it, or etcd has no quorum.
     """
     drills, now = plan.drills, datetime.now(UTC)
-    if open_incident := _open_incident(plan):
-        raise Refused("no drill begins while an incident is open", open_incident, "close it first")
+    if incident := open_incident(plan):
+        raise Refused("no drill begins while an incident is open", incident, "close it first")
     for site in sites or ():
         if site not in plan.sites:
             raise Refused(f"there is no site {site}", f"the plan's sites: {', '.join(plan.sites)}")
@@ -72,8 +72,8 @@ def require_calm(plan: Plan) -> None:
     Raises:
         Transient: an incident is open, or etcd has no quorum.
     """
-    if open_incident := _open_incident(plan):
-        raise Transient("an incident is open", open_incident)
+    if incident := open_incident(plan):
+        raise Transient("an incident is open", incident)
 
 
 @retried("look at production", times=2, delay=5)
@@ -98,7 +98,7 @@ def look_at_production(plan: Plan) -> Impact:
     )
 
 
-@retried("remove what drills left behind", times=1)
+@retried(SWEEP, times=1)
 def sweep_leftovers(plan: Plan) -> tuple[str, ...]:
     """End and remove the databases of drills that are dead, on every host.
 
@@ -109,14 +109,13 @@ def sweep_leftovers(plan: Plan) -> tuple[str, ...]:
         Permanent: something cannot be removed, or a host cannot be asked; all the others were.
     """
     removed, wrong = [], []
-    for site, each in plan.sites.items():
-        for host in each.running("postgres"):
-            try:
-                for name in drill_ground.leftovers(plan, site, host):
-                    drill_ground.remove(plan, site, host, name)
-                    removed.append(f"{host}:{name}")
-            except DrError as error:
-                wrong.append(f"{host}: {error.message}")
+    for site, host in _database_hosts(plan):
+        try:
+            for name in drill_ground.leftovers(plan, site, host):
+                drill_ground.remove(plan, site, host, name)
+                removed.append(f"{host}:{name}")
+        except DrError as error:
+            wrong.append(f"{host}: {error.message}")
     if wrong:
         raise Permanent("not every host could be swept", "; ".join(wrong))
     return tuple(removed)
@@ -130,7 +129,7 @@ def put_copy_away(plan: Plan, where: tuple[str, str], drill: Drill) -> None:
         Permanent: it cannot be removed.
         Transient: the host cannot be reached.
     """
-    Ground(plan, *where, drill.id).server.stop(remove=True)
+    drill_ground.remove(plan, *where, drill.id)
 
 
 @retried("see that files came back", times=0)
@@ -176,16 +175,14 @@ def require_in_time(drill: Drill, seconds: float) -> str:
     return told
 
 
-def _open_incident(plan: Plan) -> str:
-    truth, _ = read_truth(plan)
-    return "" if truth.done else truth.incident
+def _database_hosts(plan: Plan) -> list[tuple[str, str]]:
+    return [(site, host) for site, each in plan.sites.items() for host in each.running("postgres")]
 
 
 @contextmanager
 def alive(plan: Plan, drill: Drill) -> Iterator[None]:
     """While the block runs, no sweeper takes the drill's databases for leftovers."""
-    hosts = [(site, host) for site, each in plan.sites.items() for host in each.running("postgres")]
-    with drill_ground.alive([Ground(plan, site, host, drill.id) for site, host in hosts]):
+    with drill_ground.alive([Ground(plan, *where, drill.id) for where in _database_hosts(plan)]):
         yield
 
 

@@ -10,13 +10,22 @@ from tasks.plan.plan import Plan
 FOLDER = "drills"
 
 
+def drills(plan: Plan) -> list[str]:
+    """The ids of the drills that have a report, oldest first.
+
+    Raises:
+        Transient: no store answers.
+    """
+    return records.names(plan, FOLDER, "/report.json")
+
+
 def drill_texts(plan: Plan) -> Iterator[tuple[str, str]]:
     """Every drill that has a report, with its text as the stores have it, oldest first.
 
     Raises:
         Transient: no store answers.
     """
-    for drill in records.names(plan, FOLDER, "/report.json"):
+    for drill in drills(plan):
         text = records.read(plan, f"{FOLDER}/{drill}/report.json")
         if text is not None:
             yield drill, text

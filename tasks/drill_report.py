@@ -10,11 +10,9 @@ from tasks.drill_evidence import FOLDER, read_drill_reports
 from tasks.errors import Permanent
 from tasks.facts.drill import Act, Drill, DrillReport, Finding, Impact, Trial
 from tasks.plan.plan import Plan
-from tasks.policy.drill import findings_of, harm, is_open, recommendations, verdict_of
+from tasks.policy.drill import SWEEP, findings_of, harm, is_open, recommendations, verdict_of
 from tasks.policy.drill_words import report_markdown
 from tasks.retry import retried
-
-_SWEEP = "remove what drills left behind"
 
 
 @retried("write the drill's report")
@@ -33,7 +31,7 @@ def write_drill_report(  # noqa: PLR0913 -- what a drill comes to
     """
     now = datetime.now(UTC)
     impact = harm(before, after)
-    left = tuple(each.detail for each in acts if each.name == _SWEEP and each.outcome != "passed")
+    left = tuple(each.detail for each in acts if each.name == SWEEP and each.outcome != "passed")
     owner = drill.participants["owner of findings"]
     found = findings_of(drill, trials, _open_findings(plan, drill), owner, now + plan.drills.mend_within)
     report = DrillReport(

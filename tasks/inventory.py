@@ -11,7 +11,7 @@ from tasks.arrival import newest_segment
 from tasks.clients import longterm, pgbackrest, points, restic
 from tasks.clients.objects import Bucket, Entry
 from tasks.clients.parallel import ask_all
-from tasks.clients.truth import read_truth
+from tasks.clients.truth import open_incident, read_truth
 from tasks.errors import DrError, Permanent
 from tasks.facts.backups import Point, Verified
 from tasks.facts.catalogue import Catalogue, Holding
@@ -40,10 +40,10 @@ def catalogue(plan: Plan, now: datetime | None = None) -> Catalogue:
 def frozen(plan: Plan) -> str:
     """Why nothing may be removed now; empty where something may."""
     try:
-        truth, _ = read_truth(plan)
+        incident = open_incident(plan)
     except DrError as error:
         return f"the active site cannot be told: {error.message}"
-    return "" if truth.done else f"incident {truth.incident} is open"
+    return f"incident {incident} is open" if incident else ""
 
 
 def holdings(plan: Plan, sites: Sequence[str] = ()) -> tuple[Holding, ...]:

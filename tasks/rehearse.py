@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from tasks.clients import archiver, held, patroni, pgbackrest, points, postgres, probes, restic
+from tasks.clients import archiver, held, patroni, pgbackrest, postgres, probes
 from tasks.clients.digests import SETTINGS, Digest
 from tasks.clients.drill_ground import Ground
 from tasks.clients.pgbackrest_command import answering_host
@@ -20,6 +20,7 @@ from tasks.facts.backups import Point
 from tasks.facts.drill import Drill, Variant
 from tasks.facts.place import Place
 from tasks.facts.rehearsal import Reference, Target
+from tasks.inventory import holding
 from tasks.plan.plan import Plan
 from tasks.plan.validation import SqlProbe
 from tasks.policy.database_backup import choose_standby
@@ -141,18 +142,7 @@ def choose_stored(plan: Plan, drill: Drill, asset: str, site: str, variant: Vari
         Permanent: there is none, or the copy cannot be opened.
         Transient: the store does not answer.
     """
-    seed = f"{drill.id} {asset} {site}"
-    if asset.startswith("files/"):
-        found = [
-            Point(each.asset, site, each.id, "snapshot", each.at, size=each.size, good=each.whole)
-            for each in restic.snapshots(plan, site)
-            if each.asset == asset
-        ]
-    else:
-        found = [
-            Point(asset, site, p.stamp, "point", p.at, size=p.size) for p in points.stored(plan, site, asset)
-        ]
-    return choose_point(found, variant, seed)
+    return choose_point(holding(plan, site, asset), variant, f"{drill.id} {asset} {site}")
 
 
 def _others(plan: Plan) -> list[str]:
@@ -161,9 +151,9 @@ def _others(plan: Plan) -> list[str]:
 
 
 def _chosen(ranges: list[Range], share: Decimal, seed: str) -> list[Range]:
-    later = {f"{each.database}/{each.table}/{each.first}": each for each in ranges if each.first}
-    some = sample(later, share, seed)
-    return [each for each in ranges if not each.first or f"{each.database}/{each.table}/{each.first}" in some]
+    named = {f"{each.database}/{each.table}/{each.first}": each for each in ranges}
+    some = sample((name for name, each in named.items() if each.first), share, seed)
+    return [each for name, each in named.items() if not each.first or name in some]
 
 
 def _require_room(plan: Plan, site: str, where: tuple[str, str]) -> None:

@@ -7,14 +7,14 @@ whoever made the directory is dead, and it is removed with the server on it.
 import shlex
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.clients.layout import Layout
+from tasks.clients.parallel import ask_all
 from tasks.clients.private import PrivateServer
 from tasks.clients.remote import run_on
-from tasks.errors import DrError
 from tasks.plan.plan import Plan
 
 PREFIX = "dr-drill-"
@@ -98,9 +98,8 @@ def alive(grounds: list[Ground]) -> Iterator[None]:
 
     def beat() -> None:
         while True:
-            for ground in grounds:
-                with suppress(DrError):
-                    ground.beat()
+            # At once: the hosts of a dead site must not keep the others silent; each is asked again later.
+            ask_all({ground.host: ground.beat for ground in grounds}, _ASK_S)
             if over.wait(_BEAT_S):
                 break
 
@@ -111,9 +110,7 @@ def alive(grounds: list[Ground]) -> Iterator[None]:
     finally:
         over.set()
         thread.join(_ASK_S)
-        for ground in grounds:
-            with suppress(DrError):
-                ground.forget()
+        ask_all({ground.host: ground.forget for ground in grounds}, _ASK_S)
 
 
 def leftovers(plan: Plan, site: str, host: str) -> list[str]:

@@ -71,6 +71,16 @@ def active_site(plan: Plan) -> str:
     return read_truth(plan)[0].active
 
 
+def open_incident(plan: Plan) -> str:
+    """The incident that holds the epoch and has not ended; empty where there is none.
+
+    Raises:
+        Transient: etcd has no quorum.
+    """
+    truth, _ = read_truth(plan)
+    return "" if truth.done else truth.incident
+
+
 def claim(plan: Plan, incident: str, active: str, kind: str = "failover") -> Truth:
     """Take the next epoch for an incident that moves writes to a site; again for the same is no change.
 

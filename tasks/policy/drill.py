@@ -11,6 +11,8 @@ from tasks.facts.drill import Drill, Finding, Impact, Outcome, Trial, Variant
 
 # A recovery ends at a moment only where a later commit is in the WAL.
 _MARGIN = timedelta(seconds=5)
+SWEEP = "remove what drills left behind"
+"""The act that says, where it does not pass, that something is left."""
 _GOOD = frozenset({"running", "streaming"})
 
 

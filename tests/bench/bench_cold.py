@@ -48,8 +48,8 @@ def lean_plan(folder: Path) -> Path:
     """The shipped plan with one database host a site."""
     plan = yaml.safe_load(DEFAULT_PLAN.read_text())
     for site in plan["sites"].values():
-        _, *others = [name for name, host in site["hosts"].items() if "postgres" in host["runs"]] or [None]
-        for name in others:
+        databases = [name for name, host in site["hosts"].items() if "postgres" in host["runs"]]
+        for name in databases[1:]:
             del site["hosts"][name]
     plan["postgresql_ha"]["nodes"]["replicas"] = []
     lean = folder / "plan.yaml"
