@@ -123,7 +123,9 @@ def running_pair(folder, upstream):
     """A pair whose standby asks an address for its WAL: one that refuses, or that never answers."""
     pair = Pair(folder)
     first, second = folder / "primary", folder / "standby"
-    archive = {"archive_mode": "on", "archive_command": f"cp %p {pair.shelf}/%f", "autovacuum": "off"}
+    # A stopping primary removes WAL that no slot holds, though a standby is still sent it.
+    kept = {"wal_keep_size": "128MB", "autovacuum": "off"}
+    archive = kept | {"archive_mode": "on", "archive_command": f"cp %p {pair.shelf}/%f"}
     restore = {
         "restore_command": f"cp {pair.store}/%f %p",
         "primary_conninfo": f"host={upstream} user=postgres",
