@@ -45,13 +45,15 @@ checkpoint;
 
 
 def lean_plan(folder: Path) -> Path:
-    """The shipped plan with one database host a site."""
+    """The shipped plan with one replica at the primary site, and one database host at the other."""
     plan = yaml.safe_load(DEFAULT_PLAN.read_text())
+    nodes = plan["postgresql_ha"]["nodes"]
+    nodes["replicas"] = nodes["replicas"][:1]
+    kept = {nodes["primary"]["name"], nodes["replicas"][0]["name"]}
     for site in plan["sites"].values():
         databases = [name for name, host in site["hosts"].items() if "postgres" in host["runs"]]
-        for name in databases[1:]:
+        for name in set(databases[1:]) - kept:
             del site["hosts"][name]
-    plan["postgresql_ha"]["nodes"]["replicas"] = []
     lean = folder / "plan.yaml"
     lean.write_text(yaml.safe_dump(plan, sort_keys=False))
     return lean
