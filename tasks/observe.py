@@ -33,13 +33,14 @@ def observe(plan: Plan) -> Observation:
         peak_rate=peak_rate(before, at, position.next_xid),
     )
     write_observation(plan, site, seen.model_dump_json())
-    _free_slots(plan, site)
+    _keep_slots(plan, site)
     return seen
 
 
-def _free_slots(plan: Plan, active: str) -> None:
-    """A standby site's leader that finds its slot taken would not stream until a person came."""
+def _keep_slots(plan: Plan, active: str) -> None:
+    """A standby leader whose slot is taken does not stream; one that holds all WAL fills its disk."""
     for site in plan.sites:
         if site != active and plan.sites[site].running("postgres"):
             with suppress(Transient):
                 slots.free(plan, site, active)
+                slots.move_on(plan, site)

@@ -80,3 +80,22 @@ def test_another_node_loses_it_and_the_standby_leader_streams_again(plan, tmp_pa
     other = next(name for name in plan.sites[site].running("postgres") if name != leader)
     with usurped(plan, other, tmp_path):
         until(lambda: holder(plan) == leader, PATIENCE_S)
+
+
+def held_behind(plan, address):
+    """The segments that the slots of other sites hold at a node, behind what it has replayed."""
+    query = (
+        "select max(pg_last_wal_replay_lsn() - restart_lsn) / 16777216 as segments "
+        "from pg_replication_slots where not active"
+    )
+    with postgres.connected(plan, address) as connection:
+        return int(connection.execute(query).fetchone()["segments"] or 0)
+
+
+def test_a_standby_site_keeps_no_wal_for_a_site_that_does_not_follow_it(plan):
+    """The control plane sees to it; else the standby's disk fills with all WAL since the site was made."""
+    for _ in range(3):
+        with postgres.connected(plan, active(plan)) as connection:
+            connection.execute("select pg_logical_emit_message(false, 'fill', 'x'), pg_switch_wal()")
+    for address in plan.sites[plan.site_of("dr")].addresses("postgres"):
+        until(lambda at=address: held_behind(plan, at) <= 1, PATIENCE_S)
