@@ -8,13 +8,16 @@ from typing import get_args
 
 from tasks import arrival, inventory
 from tasks.clients.truth import active_site
+from tasks.drill_evidence import read_drill_reports
 from tasks.errors import Refused
 from tasks.evidence import latest_incident, read_report
 from tasks.facts.backups import Point
 from tasks.facts.catalogue import Catalogue, Row, State
+from tasks.facts.readiness import Standing
 from tasks.plan.plan import Plan
 from tasks.policy.arrival import Track, arrived, cold_age
 from tasks.policy.catalogue import is_ahead
+from tasks.readiness import last_readiness
 from tasks.replication_status import read_status
 from tasks.wal_report import last_numbers
 
@@ -22,6 +25,7 @@ Sample = tuple[Mapping[str, str], float]
 Told = tuple[str, Mapping[str, str], float]
 Samples = Mapping[str, Sequence[Sample]]
 _STATES: tuple[str, ...] = get_args(State)
+_STANDINGS: tuple[str, ...] = get_args(Standing)
 # The plan's name of each backup, by what makes it: a full one is due as an incremental one as well.
 _BACKUPS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "database": {
@@ -146,6 +150,33 @@ def _checked(plan: Plan) -> Samples:
     return samples
 
 
+def _ready(plan: Plan) -> Samples:
+    """The last evaluation of readiness; nothing where there was none."""
+    last = last_readiness(plan)
+    if last is None:
+        return {}
+    samples: dict[str, list[Sample]] = {}
+    for check in last.checks:
+        for standing in _STANDINGS:
+            where = {"check": check.name, "standing": standing}
+            _add(samples, [("dr_readiness_check", where, float(check.standing == standing))])
+    told: list[Told] = [
+        ("dr_readiness", {"standing": each}, float(last.standing == each)) for each in _STANDINGS
+    ]
+    _add(samples, [*told, ("dr_readiness_timestamp_seconds", {}, last.at.timestamp())])
+    return samples
+
+
+def _rehearsed(plan: Plan) -> Samples:
+    """When each drill last passed; nothing of one that never did."""
+    passed = {each.drill.kind: each.ended for each in read_drill_reports(plan) if each.verdict == "passed"}
+    samples: dict[str, list[Sample]] = {}
+    for drill, ended in passed.items():
+        where = {"drill": drill}
+        _add(samples, [("dr_drill_last_success_timestamp_seconds", where, ended.timestamp())])
+    return samples
+
+
 def _recovered(plan: Plan) -> Samples:
     """What the last incident's report measured; nothing where there was none."""
     try:
@@ -170,4 +201,6 @@ PARTS: Mapping[str, Measure] = {
     "replication": Measure(_copied, 30),
     "wal check": Measure(_checked, 30),
     "recovery": Measure(_recovered, 60),
+    "readiness": Measure(_ready, 30),
+    "drills": Measure(_rehearsed, 300),
 }

@@ -86,7 +86,25 @@ DEPLOYMENTS = (
     _routine("keep_long_term", REFUSED),
     _routine("catalogue_backups", REFUSED),
     _routine("drill_backup_restoration", REFUSED, {"": {"reason": "the plan's schedule"}}),
+    _routine("drill_failover_testing", REFUSED, {"": {"reason": "the plan's schedule"}}),
+    # It moves production, as a recovery does.
+    Deployment(
+        "flows.drill_full_failover.drill_full_failover",
+        RECOVERY_POOL,
+        REFUSED,
+        {"": {"reason": "the plan's schedule"}},
+    ),
+    Deployment(
+        "flows.drill_full_dr_exercise.drill_full_dr_exercise",
+        RECOVERY_POOL,
+        REFUSED,
+        {"": {"reason": "the plan's schedule"}},
+    ),
+    # Many people answer at once.
+    Deployment("flows.answer_drill.answer_drill", RECOVERY_POOL, QUEUED, limit=None),
+    _routine("abort_drill"),
     _routine("sweep_drills", REFUSED),
+    _routine("evaluate_readiness", REFUSED),
     _routine("seal_reports", REFUSED),
     _routine("review_objectives", REFUSED),
     # Whoever starts it by hand is shown what would go; only the schedule removes anything unasked.

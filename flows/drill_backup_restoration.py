@@ -7,7 +7,6 @@ from prefect import flow
 from tasks.current import current_plan
 from tasks.drill import (
     alive,
-    begin_drill,
     look_at_production,
     put_copy_away,
     require_calm,
@@ -17,6 +16,7 @@ from tasks.drill import (
     scratch_folder,
     sweep_leftovers,
 )
+from tasks.drill_begin import begin_drill
 from tasks.drill_report import require_passed, write_drill_report
 from tasks.facts.drill import Drill, DrillReport, Trial, Variant
 from tasks.facts.rehearsal import Reference
@@ -80,21 +80,22 @@ def _tried(  # noqa: PLR0913 -- what is tried, and against what
 ) -> Trial:
     trial = Trying()
     with ended_early():
-        trial.do(require_calm, plan)
+        trial.do(require_calm, plan, drill)
         if asset == "database":
             _database(plan, drill, trial, site, variant, reference)
         else:
             with scratch_folder() as folder:
                 _stored(plan, drill, trial, asset, site, variant, folder)
-        trial.do(require_in_time, drill, trial.restore_s)
+        trial.do(require_in_time, drill, trial.took_s)
     return Trial(
-        asset=asset,
-        site=site,
-        variant=variant,
+        name=f"{asset} from {site}, {variant}",
+        severity="critical" if variant == "newest" else "major",
         point=trial.point,
         acts=tuple(trial.acts),
-        restore_s=round(trial.restore_s, 3),
+        took_s=round(trial.took_s, 3),
         lost_s=trial.lost_s,
+        # The others come back as of their schedules.
+        of_rpo=asset == "database" and variant == "newest",
     )
 
 
@@ -105,10 +106,12 @@ def _database(  # noqa: PLR0913 -- as above
     trial.point, trial.lost_s = target.point, target.lost_s
     try:
         trial.do(restore_files, plan, target.place, None, target.at, target.lsn)
-        trial.restore_s = trial.acts[-1].seconds
+        trial.took_s = trial.acts[-1].seconds
         restored = trial.do(open_restored, plan, target.place)
-        trial.restore_s += restored.recover_s
-        trial.do(require_rows, restored.rows, len(restored.digests), reference.rows if reference else 0)
+        trial.took_s += restored.recover_s
+        # At a moment of long ago there may have been none yet.
+        rows_now = reference.rows if reference and target.lsn else 0
+        trial.do(require_rows, restored.rows, len(restored.digests), rows_now)
         if target.lsn:
             trial.do(compare_rows, plan, target, reference)
         trial.do(check_invariants, plan, target)
@@ -132,6 +135,6 @@ def _stored(  # noqa: PLR0913 -- as above
         trial.do(restore_point, plan, name, chosen, into)
     else:
         trial.do(restore_secret, plan, site, asset, point.name, None, into)
-    trial.restore_s = trial.acts[-1].seconds
+    trial.took_s = trial.acts[-1].seconds
     if kind != "redis":
         trial.do(require_files, into)

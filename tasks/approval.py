@@ -36,6 +36,18 @@ class Declaration(RunInput):
     comment: str = Field(default="", description="Why; it stands on record.")
 
 
+def require_commander(plan: Plan, name: str) -> None:
+    """See that a name is that of somebody who may declare a disaster.
+
+    Raises:
+        Refused: it is not.
+    """
+    if name not in plan.declaration.commanders:
+        raise Refused(
+            f"{name} may not declare a disaster", hint=f"one of: {', '.join(plan.declaration.commanders)}"
+        )
+
+
 @retried("decide without asking", times=5, delay=0.5)
 def decide_without_asking(plan: Plan, alarm: Alarm, approved_by: Sequence[str]) -> Decision | None:
     """What is decided already: by an earlier run, by the plan, or by the commanders who raised the alarm.
@@ -49,7 +61,7 @@ def decide_without_asking(plan: Plan, alarm: Alarm, approved_by: Sequence[str]) 
         return Decision.model_validate_json(known)
     now = datetime.now(UTC)
     for name in approved_by:
-        _require_commander(plan, name)
+        require_commander(plan, name)
         _write_vote(plan, alarm, Vote(commander=name, decision="declare", comment=alarm.reason, at=now))
     automatic = plan.high_availability.failover.automatic
     return without_people(alarm, automatic=automatic, now=now) or _tallied(plan, _votes(plan, alarm))
@@ -78,7 +90,7 @@ def ask_commanders(plan: Plan, alarm: Alarm, impact: Impact) -> Decision:
             )
         except FlowPauseTimeout:
             return _expired(plan, alarm)
-        _require_commander(plan, told.commander)
+        require_commander(plan, told.commander)
         now = datetime.now(UTC)
         _write_vote(
             plan, alarm, Vote(commander=told.commander, decision=told.decision, comment=told.comment, at=now)
@@ -113,13 +125,6 @@ def _form(plan: Plan, description: str) -> type[Declaration]:
     asked = Field(description=Declaration.model_fields["commander"].description)
     form = create_model("Declaration", __base__=Declaration, commander=(names, asked))
     return cast(type[Declaration], form.with_initial_data(description=description))
-
-
-def _require_commander(plan: Plan, name: str) -> None:
-    if name not in plan.declaration.commanders:
-        raise Refused(
-            f"{name} may not declare a disaster", hint=f"one of: {', '.join(plan.declaration.commanders)}"
-        )
 
 
 def _tallied(plan: Plan, votes: Sequence[Vote]) -> Decision | None:

@@ -1,79 +1,36 @@
-"""A drill: what is fixed before it begins, how production stands, what is removed after it.
+"""A drill under way: how production stands, what a trial must show, what is removed after it.
 
-Source: the seed's "Testing Procedures"; DORA RTS Art. 25 and NIST SP 800-34 on test plans.
+Source: the seed's "Testing Procedures".
 """
 
-import hashlib
-import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from prefect.artifacts import create_markdown_artifact
-
-from tasks.clients import drill_ground, patroni, postgres, records
+from tasks.clients import drill_ground, patroni, postgres
 from tasks.clients.drill_ground import Ground
 from tasks.clients.truth import active_site, open_incident
 from tasks.clients.workspace import workspace
-from tasks.drill_evidence import FOLDER
-from tasks.errors import DrError, Permanent, Refused, Transient
+from tasks.drill_abort import why_aborted
+from tasks.errors import DrError, Permanent, Transient
 from tasks.facts.drill import Drill, Impact
 from tasks.plan.plan import Plan
-from tasks.policy.drill import SWEEP, scope_of
-from tasks.policy.drill_words import ASSUMPTIONS, CRITERIA, SCENARIO, drill_markdown
-from tasks.policy.tables import moment
+from tasks.policy.drill import SWEEP
 from tasks.retry import retried
 
 
-@retried("fix what the drill will show")
-def begin_drill(plan: Plan, reason: str, assets: Sequence[str] | None, sites: Sequence[str] | None) -> Drill:
-    """Write down the scope and the criteria before anything is done.
+@retried("see that nothing ends the drill", times=0)
+def require_calm(plan: Plan, drill: Drill) -> None:
+    """Let a recovery have everything, and whoever aborts the drill: what was not tried by then is not tried.
 
     Raises:
-        Refused: an incident is open, the plan has no such asset or site, or leaves the asset out.
-        Transient: no store takes it, or etcd has no quorum.
-    """
-    drills, now = plan.drills, datetime.now(UTC)
-    if incident := open_incident(plan):
-        raise Refused("no drill begins while an incident is open", incident, "close it first")
-    for site in sites or ():
-        if site not in plan.sites:
-            raise Refused(f"there is no site {site}", f"the plan's sites: {', '.join(plan.sites)}")
-    chosen = scope_of(plan.protection.assets(), drills.exclusions, assets)
-    where = tuple(site for site in plan.sites if sites is None or site in sites)
-    owner = drills.owner or plan.declaration.commanders[0]
-    drill = Drill(
-        id=f"{drill_ground.PREFIX}{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
-        kind="backup_restoration",
-        reason=reason,
-        began=now,
-        environment=f"{plan.service.name}, {plan.service.tier} tier; restored in private on database hosts "
-        "that do not lead, with no network, and in folders of the worker that no one else can read",
-        plan_digest=hashlib.sha256(plan.model_dump_json().encode()).hexdigest(),
-        scenario=f"{SCENARIO} ({plan.dr_testing.backup_restoration.scope})",
-        copies=tuple((asset, site) for asset in chosen for site in where),
-        excluded=dict(drills.exclusions),
-        assumptions=ASSUMPTIONS,
-        criteria=(*CRITERIA, plan.dr_testing.backup_restoration.validation),
-        participants={"owner of findings": owner, "approved by": f"the plan's schedule, or {reason}"},
-        rto_s=plan.tier.rto.total_seconds(),
-        rpo_s=plan.tier.rpo.total_seconds(),
-    )
-    records.write(plan, f"{FOLDER}/{drill.id}/drill.json", drill.model_dump_json())
-    create_markdown_artifact(key=drill.id.lower(), markdown=drill_markdown(drill), description=moment(now))
-    return drill
-
-
-@retried("see that no incident is open", times=0)
-def require_calm(plan: Plan) -> None:
-    """Let a recovery have everything: what a drill has not tried by then it does not try.
-
-    Raises:
-        Transient: an incident is open, or etcd has no quorum.
+        Transient: an incident is open, the drill was aborted, or etcd has no quorum.
     """
     if incident := open_incident(plan):
         raise Transient("an incident is open", incident)
+    if why := why_aborted(plan, drill.id):
+        raise Transient("the drill was aborted", why)
 
 
 @retried("look at production", times=2, delay=5)

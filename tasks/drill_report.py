@@ -10,7 +10,7 @@ from tasks.drill_evidence import FOLDER, read_drill_reports
 from tasks.errors import Permanent
 from tasks.facts.drill import Act, Drill, DrillReport, Finding, Impact, Trial
 from tasks.plan.plan import Plan
-from tasks.policy.drill import SWEEP, findings_of, harm, is_open, recommendations, verdict_of
+from tasks.policy.drill import MOVING, SWEEP, findings_of, harm, is_open, recommendations, verdict_of
 from tasks.policy.drill_words import report_markdown
 from tasks.retry import retried
 
@@ -30,7 +30,7 @@ def write_drill_report(  # noqa: PLR0913 -- what a drill comes to
         Transient: no store takes it.
     """
     now = datetime.now(UTC)
-    impact = harm(before, after)
+    impact = harm(before, after, moved=drill.kind in MOVING)
     left = tuple(each.detail for each in acts if each.name == SWEEP and each.outcome != "passed")
     owner = drill.participants["owner of findings"]
     found = findings_of(drill, trials, _open_findings(plan, drill), owner, now + plan.drills.mend_within)

@@ -16,6 +16,11 @@ class DrError(Exception):
         self.detail = detail
         self.hint = hint
 
+    @property
+    def seen(self) -> str:
+        """What failed and the facts, in one line, for a table."""
+        return ": ".join(filter(None, (self.message, self.detail)))
+
     def __str__(self) -> str:
         parts = [self.message]
         if self.detail:

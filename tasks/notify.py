@@ -7,7 +7,7 @@ key, so that there twice is once. Without an answer from the stores people are t
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -17,9 +17,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.clients import journal
-from tasks.clients.channels import mail, pagerduty, slack
 from tasks.clients.channels.failures import Busy
 from tasks.clients.channels.message import Message, Stage
+from tasks.clients.channels.senders import SENDERS, Send
 from tasks.clients.parallel import ask_all
 from tasks.errors import DrError, Transient
 from tasks.facts.communication import Delivery
@@ -29,13 +29,7 @@ from tasks.plan.plan import Plan
 from tasks.policy.communication import carriers, compose, furthest, repeated, stand_ins
 
 T = TypeVar("T")
-Send = Callable[[Plan, Message], str]
 
-_SENDERS: Mapping[ChannelName, Send] = {
-    "pagerduty": pagerduty.send,
-    "slack": slack.send,
-    "email": mail.send,
-}
 # Channels are told at the same time; there are at most three rounds, of a channel and of its stand-ins.
 # Nothing is begun again after _RETRY_S; what was begun has until _ROUND_S, which a starved machine needs.
 _ROUND_S = 4.0
@@ -104,7 +98,7 @@ def _deliver(plan: Plan, incident: Incident, message: Message, channel: ChannelN
     notes = [_doubt(incident, channel, before)]
     notes.append(_record(plan, incident, _delivery(message, channel, "sending", "")))
     try:
-        receipt = _patiently(_SENDERS[channel], plan, message, deadline)
+        receipt = _patiently(SENDERS[channel], plan, message, deadline)
     except DrError as error:
         delivery = _delivery(message, channel, "failed", str(error), *notes)
     else:

@@ -8,11 +8,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from tasks.clients import archiver, held, patroni, pgbackrest, postgres, probes
+from tasks.clients import archiver, held, patroni, pgbackrest, postgres
 from tasks.clients.digests import SETTINGS, Digest
 from tasks.clients.drill_ground import Ground
 from tasks.clients.pgbackrest_command import answering_host
 from tasks.clients.private import PrivateServer
+from tasks.clients.private_query import require_holds
 from tasks.clients.standpoint import Range, standing
 from tasks.clients.truth import active_site
 from tasks.errors import Permanent, Refused, Transient
@@ -129,7 +130,7 @@ def check_invariants(plan: Plan, target: Target) -> str:
     made = []
     for name, check in wanted.items():
         if isinstance(check, SqlProbe) and check.node == "primary":
-            _require(server, plan.service.database, name, check)
+            require_holds(server, name, check, {"id": "", "site": server.site})
             made.append(name)
     return f"hold: {', '.join(made)}" if made else "the plan has none"
 
@@ -193,12 +194,3 @@ def _digest(server: PrivateServer, each: Range) -> Digest:
     [line] = server.psql.query(f"{SETTINGS}\n{each.statement};", database=each.database)
     rows, total = line.split("\t")
     return Digest(int(rows), int(total))
-
-
-def _require(server: PrivateServer, database: str, name: str, check: SqlProbe) -> None:
-    text = probes.filled(check.query, {"id": "", "site": server.site})
-    rows = server.psql.query(f"set default_transaction_read_only = on;\n{text};", database=database)
-    if check.expect is None and rows:
-        raise Permanent(f"{name} does not hold", f"{len(rows)} rows, such as {rows[0]}")
-    if check.expect is not None and rows != [check.expect]:
-        raise Permanent(f"{name} does not hold", f"{rows[:1]}, not {check.expect!r}")

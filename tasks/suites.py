@@ -78,5 +78,5 @@ def _result(suite: Suite, name: str, job: Job) -> CheckResult:
 
 def _told(suite: Suite, name: str, error: DrError, seconds: float) -> CheckResult:
     outcome: Outcome = "failed" if isinstance(error, Permanent) else "unknown"
-    detail = ": ".join(filter(None, (error.message, error.detail)))
+    detail = error.seen
     return CheckResult(suite=suite, name=name, outcome=outcome, detail=detail, seconds=seconds)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect import Task
+from prefect import Flow, Task
 
 from tasks.errors import DrError, Permanent
 from tasks.facts.drill import Act, Outcome
@@ -22,22 +22,22 @@ class Trying:
         acts: each task, in order.
         point: what is restored; empty until it was chosen.
         lost_s: for how many seconds the copy lacked what the source had; None where not known.
-        restore_s: how long the restore took.
+        took_s: the seconds that the RTO is about.
     """
 
     def __init__(self) -> None:
         self.acts: list[Act] = []
         self.point = ""
         self.lost_s: float | None = None
-        self.restore_s = 0.0
+        self.took_s = 0.0
 
-    def do(self, run: Task[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def do(self, run: Task[..., Any] | Flow[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a task and keep how it ended; what it returned. A text that it returns is kept too.
 
         A task that fails ends the block of `ended_early` that this is in.
         """
         began = datetime.now(UTC)
-        state = run(*args, return_state=True, **kwargs)
+        state: Any = run(*args, return_state=True, **kwargs)
         found = state.result(raise_on_failure=False)
         if isinstance(found, BaseException):
             self._keep(run.name, began, *_wrong(found))
@@ -45,7 +45,7 @@ class Trying:
         self._keep(run.name, began, "passed", found if isinstance(found, str) else "")
         return found
 
-    def attempt(self, run: Task[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def attempt(self, run: Task[..., Any] | Flow[..., Any], *args: Any, **kwargs: Any) -> Any:
         """The same, but a task that fails ends nothing; None then."""
         try:
             return self.do(run, *args, **kwargs)
@@ -66,8 +66,21 @@ def ended_early() -> Iterator[None]:
         return
 
 
+def softly(run: Task[..., Any], *args: Any) -> Any:
+    """What a task returned, or the `DrError` that it ended in.
+
+    Raises:
+        BaseException: it ended in something else.
+    """
+    state: Any = run(*args, return_state=True)
+    found = state.result(raise_on_failure=False)
+    if isinstance(found, BaseException) and not isinstance(found, DrError):
+        raise found
+    return found
+
+
 def _wrong(error: BaseException) -> tuple[Outcome, str]:
     if isinstance(error, DrError):
-        told = ": ".join(filter(None, (error.message, error.detail)))
+        told = error.seen
         return ("failed" if isinstance(error, Permanent) else "unknown"), told
     return "unknown", repr(error)[:300]

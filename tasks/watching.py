@@ -4,7 +4,7 @@ A question that is not answered in time is unknown; one that is answered wrongly
 """
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -33,6 +33,18 @@ M = TypeVar("M", bound=BaseModel)
 def vantages_of(plan: Plan) -> tuple[str, ...]:
     """The sites that others are looked at from."""
     return tuple(name for name, site in plan.sites.items() if site.running("watch"))
+
+
+def last_told(plan: Plan) -> dict[str, datetime | None]:
+    """When each vantage last told the others what it saw; None of one that has not.
+
+    Raises:
+        Transient: etcd has no quorum.
+    """
+    vantages = vantages_of(plan)
+    entries = etcd_of(plan).get_all([record_key(plan, each) for each in vantages])
+    records = [_parsed(Record, entry) for entry in entries]
+    return {vantage: it.at if it else None for vantage, it in zip(vantages, records, strict=True)}
 
 
 class Prober:

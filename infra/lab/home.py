@@ -184,6 +184,9 @@ def lab_plan(home: Home, source: Path, kind: str) -> str:
         "command": f"{home.directory}/bin/activate {home.directory} {{site}}",
         "timeout": "2 minutes",
     }
+    document.setdefault("drills", {})["apart"] = {
+        "start": f"{home.directory}/bin/apart {home.directory} {{site}}"
+    }
     document["recovery"]["ledger"] = {
         "file": home.ledger.name,
         "query": "select id::text as id from orders where id = any(%s::uuid[])",

@@ -43,7 +43,11 @@ esac
 cd "$root" && exec env -i PATH="$PATH" HOME="$root" LANG=C.UTF-8 {mark}="${mark}" sh -c "$*"
 """
 # What stands for systemd, and for a provisioner.
-_PROGRAMS = {"site": "infra.lab.site_commands", "activate": "infra.lab.activation"}
+_PROGRAMS = {
+    "site": "infra.lab.site_commands",
+    "activate": "infra.lab.activation",
+    "apart": "infra.lab.apart",
+}
 _PROGRAM_SCRIPT = """\
 #!/bin/sh
 cd {home} && exec {python} -m {module} "$@"
@@ -54,7 +58,7 @@ def write_shell(home: Home, plan: Plan) -> None:
     """Write `bin/on`, which reaches the plan's hosts and refuses those of a broken or cut site.
 
     Beside it `bin/ssh`, by which a host reaches another one of its site; `bin/site` starts servers,
-    `bin/activate` brings a site up.
+    `bin/activate` brings a site up, `bin/apart` starts the service where no network leads to.
     """
     network, cases = home.network(), []
     for site_name, site in plan.sites.items():

@@ -30,6 +30,10 @@ MEASURED = {
     "dr_wal_check_red": 'its critical and unknown findings; by site, or "primary" for the archiver',
     "dr_wal_waiting_segments": "how many segments waited to be archived then",
     "dr_wal_disk_full_seconds": "in how long the disk would be full then, if nothing were archived any more",
+    "dr_readiness": "1 for the standing of the last evaluation, 0 for the others; by standing",
+    "dr_readiness_check": "the same of each check; by check, standing",
+    "dr_readiness_timestamp_seconds": "when that was",
+    "dr_drill_last_success_timestamp_seconds": "end of the last drill that passed; by drill",
     "dr_recovery_duration_seconds": "RTO that the last recovery measured",
     "dr_recovery_loss_seconds": "RPO that the last recovery measured",
     "dr_exporter_last_success_timestamp_seconds": "when a part of these was last measured; by part",
@@ -39,7 +43,6 @@ NOT_YET = {
     "dr_site_healthy": "1 where the site answers and its programs do what they are for, 0 where not; by site",
     "dr_probe_success": "1 where the last request through the public endpoint was answered as healthy",
     "dr_probe_duration_seconds": "how long that request took",
-    "dr_drill_last_success_timestamp_seconds": "end of the last drill that passed; by drill",
 }
 METRICS = MEASURED | NOT_YET
 EXPORTED_BY_OTHERS = {"up", "patroni_primary", "patroni_postgres_running", "etcd_server_has_leader"}

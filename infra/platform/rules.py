@@ -32,12 +32,13 @@ def _whole(duration: timedelta) -> int:
 
 
 def alert_rules(plan: Plan) -> dict[str, Any]:
-    """The rule file: recovery point, backups, drills, health, error budget, and what nobody measures."""
+    """The rule file: recovery point, backups, readiness, health, error budget, what nobody measures."""
     groups = {
         "recovery_point": [*recovery_point(plan)],
         "archiving": [*archiving(plan)],
         "backups": [*backups(plan), *copies(plan)],
         "drills": [*drills(plan)],
+        "readiness": [*readiness(plan)],
         "health": [*health(plan)],
         "error_budget": [*error_budget(plan)],
     }
@@ -166,6 +167,15 @@ def drills(plan: Plan) -> Iterator[Rule]:
             expr = f"{age} > {_whole(late)}"
             summary = f"{name} has not passed in time; planned {drill.frequency.words}"
             yield _rule("DrillOverdue", expr, "warning", summary, timedelta(hours=1), drill=name)
+
+
+def readiness(plan: Plan) -> Iterator[Rule]:
+    """Whether the service could be recovered now, and whether anybody still asks."""
+    interval = plan.readiness.schedule.interval or timedelta(days=1)
+    told = "The service could not be recovered now, or nobody can tell: see the artifact `readiness`"
+    yield _rule("NotReady", 'dr_readiness{standing="NOT READY"} == 1', "critical", told, 2 * interval)
+    stale = f"time() - dr_readiness_timestamp_seconds > {_whole(3 * interval)}"
+    yield _rule("ReadinessStale", stale, "warning", "Readiness is not evaluated any more", interval)
 
 
 def health(plan: Plan) -> Iterator[Rule]:

@@ -24,6 +24,15 @@ _DEAD_MIN = 1.5
 _ASK_S = 20.0
 _TOUCH = "[ -d {folder} ] && : >{folder}/{name}{alive}"
 _FORGET = "rm -f {folder}/{name}{alive}"
+MARK = "DR_DRILL"
+"""What every process of a drill on a host has in its environment: the drill's id."""
+ENDED = """
+for each in /proc/[0-9]*/environ; do
+    pid=${{each#/proc/}} && pid=${{pid%/environ}}
+    [ "$pid" = $$ ] || ! grep -qsz "^DR_DRILL={name}$" "$each" || kill -9 "$pid" 2>/dev/null || true
+done
+"""
+"""A shell script that ends a drill's processes on the host that it runs on."""
 _LIST = """
 cd {folder} 2>/dev/null || exit 0
 for each in {prefix}*; do
@@ -126,12 +135,13 @@ def leftovers(plan: Plan, site: str, host: str) -> list[str]:
 
 
 def remove(plan: Plan, site: str, host: str, name: str) -> None:
-    """End the server on one of them and remove it.
+    """End the server on one of them, and whatever else its drill started there, and remove it.
 
     Raises:
         Transient: the host cannot be reached.
         Permanent: it cannot be removed.
     """
+    _ask(plan, site, host, ENDED.format(name=shlex.quote(name)))
     Ground(plan, site, host, name).server.stop(remove=True)
 
 

@@ -54,6 +54,7 @@ class PrivateServer:
         host: the host.
         directory: the data directory; never Patroni's.
         settings: of PostgreSQL, beside those that keep it private.
+        within: what its programs are started through, such as into a namespace.
     """
 
     plan: Plan
@@ -61,6 +62,7 @@ class PrivateServer:
     host: str
     directory: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    within: tuple[str, ...] = ()
 
     def start(self, *, timeout: float, secrets: Mapping[str, str] | None = None) -> None:
         """Start it and wait until it has recovered to the end, or to its target.
@@ -114,7 +116,7 @@ class PrivateServer:
             "binaries": self.plan.access.postgres_bin,
             "options": shlex.quote(self._options()),
         }
-        argv = ["sh", "-c", script.format(**known, **words)]
+        argv = [*self.within, "sh", "-c", script.format(**known, **words)]
         return run_on(self.plan, self._address, argv, timeout=timeout, secrets=secrets)
 
     def _options(self) -> str:

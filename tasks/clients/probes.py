@@ -68,14 +68,22 @@ def ask(base_url: str, wanted: HttpProbe, words: Words) -> str:
     except httpx.HTTPError as error:
         raise Transient(f"{url} does not answer", type(error).__name__) from error
     took = time.monotonic() - began
-    if answer.status_code != wanted.status:
-        seen = f"{answer.status_code} {answer.text[:_SHOWN]}"
-        raise Permanent(f"{wanted.method} {url} did not answer {wanted.status}", seen)
-    if wanted.fields:
-        _require_fields(_parsed(answer.text), filled(wanted.fields, words))
+    require_answer(f"{wanted.method} {url}", wanted, words, answer.status_code, answer.text)
     if took > limit:
         raise Permanent(f"{wanted.method} {url} was too slow", f"{took:.2f} s of {limit:g} s")
     return f"{wanted.method} {wanted.path}: {answer.status_code} in {took * 1000:.0f} ms"
+
+
+def require_answer(asked: str, wanted: HttpProbe, words: Words, status: int, text: str) -> None:
+    """Hold an answer's status and fields against what they must be.
+
+    Raises:
+        Permanent: it is another.
+    """
+    if status != wanted.status:
+        raise Permanent(f"{asked} did not answer {wanted.status}", f"{status} {text[:_SHOWN]}")
+    if wanted.fields:
+        _require_fields(_parsed(text), filled(wanted.fields, words))
 
 
 def query(plan: Plan, site: str, wanted: SqlProbe, words: Words) -> str:

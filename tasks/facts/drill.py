@@ -5,8 +5,9 @@ from typing import Literal
 
 from tasks.facts.base import Fact
 
-Kind = Literal["backup_restoration"]
+Kind = Literal["backup_restoration", "failover_testing", "full_failover", "full_dr_exercise"]
 Outcome = Literal["passed", "failed", "unknown"]
+Severity = Literal["critical", "major"]
 Variant = Literal["newest", "random"]
 
 
@@ -21,13 +22,15 @@ class Drill(Fact):
         environment: the service and where it was restored to.
         plan_digest: the SHA-256 of the plan.
         scenario: what is rehearsed, and why it is severe but plausible.
-        copies: every asset and the site whose copy of it is tried.
+        scope: what is tried, in words.
+        copies: of a restore drill, every asset and the site whose copy of it is tried.
         excluded: what is not, each with the reason.
         assumptions: what is taken for granted.
         criteria: what must hold.
         participants: who takes part, by role.
         rto_s: what the tier promises, in seconds.
         rpo_s: the same, of loss.
+        ends: when it must be over.
     """
 
     id: str
@@ -37,13 +40,27 @@ class Drill(Fact):
     environment: str
     plan_digest: str
     scenario: str
-    copies: tuple[tuple[str, str], ...]
+    scope: tuple[str, ...] = ()
+    copies: tuple[tuple[str, str], ...] = ()
     excluded: dict[str, str]
     assumptions: tuple[str, ...]
     criteria: tuple[str, ...]
     participants: dict[str, str]
     rto_s: float
     rpo_s: float
+    ends: datetime | None = None
+
+
+class Consent(Fact):
+    """A commander's word that a drill may move production.
+
+    Attributes:
+        commander: who gave it.
+        risk: what spoke against it, and why it may be so; empty where nothing did.
+    """
+
+    commander: str
+    risk: str = ""
 
 
 class Act(Fact):
@@ -69,31 +86,64 @@ class Act(Fact):
         return (self.ended - self.started).total_seconds()
 
 
-class Trial(Fact):
-    """One point of one site's copy, restored apart from everything that runs, and looked at.
+class Question(Fact):
+    """What people are asked in a drill.
 
     Attributes:
-        asset: such as "database", "files/uploads".
-        site: whose copy.
-        variant: the newest point, or one chosen by chance.
-        point: the backup, snapshot or moment; empty where none was found.
-        acts: what was done, in order.
-        restore_s: of the acts, the seconds until the data was back.
-        lost_s: how much older than the drill what came back is: seconds; None where not known.
+        drill: the drill's id.
+        key: the question's, in the drill.
+        text: the question.
+        people: who is asked.
+        asked: when.
     """
 
-    asset: str
-    site: str
-    variant: Variant
+    drill: str
+    key: str
+    text: str
+    people: tuple[str, ...]
+    asked: datetime
+
+
+class Answer(Fact):
+    """What one of them said.
+
+    Attributes:
+        drill: the drill's id.
+        key: the question's.
+        person: who.
+        answer: yes or no.
+        comment: why.
+        at: when.
+    """
+
+    drill: str
+    key: str
+    person: str
+    answer: Literal["yes", "no"]
+    comment: str
+    at: datetime
+
+
+class Trial(Fact):
+    """One thing that a drill tries, by itself: a restore, a move of the service, a workflow.
+
+    Attributes:
+        name: which; the same from drill to drill.
+        severity: how bad it is where it does not pass.
+        point: what it was about: a backup, a moment, an incident; empty where none was found.
+        acts: what was done, in order.
+        took_s: of the acts, the seconds that the RTO is about.
+        lost_s: the seconds of data that are missing; None where not known.
+        of_rpo: whether the RPO is about them: files, say, have a schedule instead.
+    """
+
+    name: str
+    severity: Severity
     point: str
     acts: tuple[Act, ...]
-    restore_s: float = 0.0
+    took_s: float = 0.0
     lost_s: float | None = None
-
-    @property
-    def name(self) -> str:
-        """Which trial of a drill."""
-        return f"{self.asset} from {self.site}, {self.variant}"
+    of_rpo: bool = False
 
     @property
     def wrong(self) -> Act | None:
@@ -141,7 +191,7 @@ class Finding(Fact):
 
     trial: str
     what: str
-    severity: Literal["critical", "major"]
+    severity: Severity
     owner: str
     due: datetime
     found_in: str
@@ -155,7 +205,7 @@ class DrillReport(Fact):
         drill: what was decided beforehand.
         ended: when everything was removed again.
         verdict: passed only where every trial did and nothing was left behind.
-        trials: every restore.
+        trials: what it tried.
         acts: what was done beside them.
         before: production before it.
         after: production after it.

@@ -16,6 +16,7 @@ from tasks.plan.mesh import Mesh
 from tasks.plan.monitoring import Monitoring
 from tasks.plan.procedures import ContinuityStrategies, Declaration, DisasterRecovery, DrTesting
 from tasks.plan.protection import Protection
+from tasks.plan.readiness import ReadinessPolicy
 from tasks.plan.references import Credentials, path_of, read_credentials, read_secret
 from tasks.plan.schedule import Schedule
 from tasks.plan.services import FurtherService, Turn
@@ -65,6 +66,7 @@ class Plan(Block):
     validation: RecoveryValidation = RecoveryValidation()
     evidence: EvidencePolicy | None = None
     drills: DrillPolicy = Field(default_factory=DrillPolicy)
+    readiness: ReadinessPolicy = Field(default_factory=ReadinessPolicy)
     business_impact: BusinessImpact = Field(default_factory=dict)
     services: dict[Name, FurtherService] = Field(default_factory=dict)
 
@@ -145,6 +147,7 @@ class Plan(Block):
             *self._evidence_schedules(),
             *(NamedSchedule(f"drill_{name}", "", drill.frequency) for name, drill in drills),
             NamedSchedule("sweep_drills", "", self.drills.sweep),
+            NamedSchedule("evaluate_readiness", "", self.readiness.schedule),
         )
 
     def _evidence_schedules(self) -> tuple[NamedSchedule, ...]:

@@ -1,15 +1,14 @@
 """What is protected beside the database, and what the seed leaves open about its backups."""
 
-from datetime import date
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import Field
 
 from tasks.plan.backup import ScheduledBackup
 from tasks.plan.base import Block
 from tasks.plan.schedule import Schedule
 from tasks.plan.sites import AbsolutePath, Program
-from tasks.plan.values import HttpUrl, Name, Percentage, SecretRef, Sentence, matching, refusal
+from tasks.plan.values import Day, HttpUrl, Name, Percentage, SecretRef, Sentence, matching
 
 AssetName = Annotated[
     str,
@@ -21,18 +20,6 @@ AssetName = Annotated[
 GitUrl = Annotated[
     str,
     matching(r"(?!-)\S+", "a git repository: a path beside the plan, an absolute path, or a URL git knows"),
-]
-
-
-def _day(value: Any) -> date:
-    try:
-        return value if isinstance(value, date) else date.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise refusal("not a day", "a quoted day such as '2027-03-31'") from None
-
-
-Day = Annotated[
-    date, BeforeValidator(_day), PlainSerializer(date.isoformat, return_type=str, when_used="json")
 ]
 
 

@@ -14,11 +14,11 @@ from tasks.plan.base import Phrase
 from tasks.plan.values import refusal
 
 _ON_CHANGE = "on every change"
-_WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
+WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 _EVERY = re.compile(r"every(?: ([0-9]{1,4}))? (minute|hour)s?")
 _CALENDAR = re.compile(
     r"(daily|weekly|monthly|quarterly|semi-annually|annually)"
-    rf"(?: on ({'|'.join(_WEEKDAYS)}))?(?: at ([0-9:]+)(?: (AM|PM))?(?: (\S+))?)?"
+    rf"(?: on ({'|'.join(WEEKDAYS)}))?(?: at ([0-9:]+)(?: (AM|PM))?(?: (\S+))?)?"
 )
 # The plan says "monthly" and leaves the day to us. Each frequency has a day of the month of its own,
 # so that no two drills ever start together, at an hour between the usual backups.
@@ -104,10 +104,10 @@ def _calendar(
 ) -> Mapping[str, Any]:
     if weekday and frequency != "weekly":
         raise refusal(f"a weekday does not go with {frequency!r}", "'weekly on sunday at 3:00 AM UTC'")
-    hour, minute = _time(time, half) if time else _DEFAULT_TIME
-    if time and zone not in _zones():
+    hour, minute = clock_time(time, half) if time else _DEFAULT_TIME
+    if time and not is_zone(zone):
         raise refusal(f"{zone or 'nothing'} is not a time zone", "UTC, or an IANA name such as Europe/Berlin")
-    day = f"{_DAYS[frequency]} *" if frequency != "weekly" else f"* * {_WEEKDAYS.index(weekday or 'sunday')}"
+    day = f"{_DAYS[frequency]} *" if frequency != "weekly" else f"* * {WEEKDAYS.index(weekday or 'sunday')}"
     return {
         "cron": f"{minute} {hour} {day}",
         "timezone": zone or "UTC",
@@ -115,7 +115,12 @@ def _calendar(
     }
 
 
-def _time(time: str, half: str | None) -> tuple[int, int]:
+def clock_time(time: str, half: str | None) -> tuple[int, int]:
+    """The hour and minute of "2:30" and "PM", or of "14:30" and nothing.
+
+    Raises:
+        PydanticCustomError: there is no such time.
+    """
     match = re.fullmatch(r"([0-9]{1,2}):([0-9]{2})", time)
     hour, minute = (int(match[1]), int(match[2])) if match else (99, 99)
     earliest, latest = (1, 12) if half else (0, 23)
@@ -126,6 +131,11 @@ def _time(time: str, half: str | None) -> tuple[int, int]:
     if half:
         hour = hour % 12 + (12 if half == "PM" else 0)
     return hour, minute
+
+
+def is_zone(name: str | None) -> bool:
+    """Whether it is an IANA name of a time zone."""
+    return name in _zones()
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from ipaddress import IPv4Address
 from string import Formatter
@@ -110,6 +110,18 @@ def parse_names(value: Any) -> tuple[str, ...]:
     return names
 
 
+def parse_day(value: Any) -> date:
+    """Parse a day.
+
+    Raises:
+        PydanticCustomError: no day of the calendar.
+    """
+    try:
+        return value if isinstance(value, date) else date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise refusal("not a day", "a quoted day such as '2027-03-31'") from None
+
+
 def parse_address(value: Any) -> IPv4Address:
     """Parse an IPv4 address that a host can have.
 
@@ -169,6 +181,7 @@ SiteText = Annotated[str, template({"site"}, "{site}")]
 HttpUrl = Annotated[str, matching(r"https?://\S+", "http://HOST:PORT or https://HOST:PORT")]
 Flag = Annotated[bool, Strict()]
 Integer = Annotated[int, Strict()]
+Day = Annotated[date, BeforeValidator(parse_day), _when_json(date.isoformat)]
 Port = Annotated[Integer, Field(ge=1, le=65535)]
 Sentence = Annotated[str, matching(r"(?s).*\S.*", "a text that is not empty")]
 Key = Annotated[

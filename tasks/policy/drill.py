@@ -1,19 +1,29 @@
 """What a drill tries, and what follows from what it saw. Pure."""
 
+import hashlib
 import random
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from tasks.clients.walnames import parse_lsn
 from tasks.errors import Permanent, Refused
 from tasks.facts.backups import Point
-from tasks.facts.drill import Drill, Finding, Impact, Outcome, Trial, Variant
+from tasks.facts.drill import Drill, Finding, Impact, Kind, Outcome, Trial, Variant
+from tasks.plan.drills import Blackout
+from tasks.plan.plan import Plan
 
 # A recovery ends at a moment only where a later commit is in the WAL.
 _MARGIN = timedelta(seconds=5)
+MOVING: frozenset[Kind] = frozenset({"full_failover", "full_dr_exercise"})
+"""The drills that move the service."""
 SWEEP = "remove what drills left behind"
 """The act that says, where it does not pass, that something is left."""
 _GOOD = frozenset({"running", "streaming"})
+
+
+def digest_of(plan: Plan) -> str:
+    """The SHA-256 of a plan: what was rehearsed for another one is not verified."""
+    return hashlib.sha256(plan.model_dump_json().encode()).hexdigest()
 
 
 def random_moment(ends: Sequence[datetime], stored_at: datetime | None, seed: str) -> datetime:
@@ -75,14 +85,25 @@ def scope_of(assets: Iterable[str], excluded: Iterable[str], wanted: Sequence[st
     return tuple(asset for asset in able if wanted is None or asset in wanted)
 
 
-def harm(before: Impact | None, after: Impact | None) -> tuple[str, ...]:
-    """What speaks for a harm to production between two looks; empty where nothing does."""
+def blacked_out(blackouts: Iterable[Blackout], today: date) -> str:
+    """Why no drill is held on a day; empty where one may be."""
+    return next((f"until {it.until}: {it.reason}" for it in blackouts if it.since <= today <= it.until), "")
+
+
+def harm(before: Impact | None, after: Impact | None, *, moved: bool = False) -> tuple[str, ...]:
+    """What speaks for a harm to production between two looks; empty where nothing does.
+
+    Args:
+        before: the first look.
+        after: the second.
+        moved: whether the drill moved the service, so that its timeline is another.
+    """
     if before is None or after is None:
         return ("production could not be seen",)
     told = []
     if before.active != after.active:
         told.append(f"the active site was {before.active} and is {after.active}")
-    if before.timeline != after.timeline:
+    if before.timeline != after.timeline and not moved:
         told.append(f"the timeline was {before.timeline} and is {after.timeline}")
     if parse_lsn(after.lsn) < parse_lsn(before.lsn):
         told.append(f"the primary stood at {before.lsn} and stands at {after.lsn}")
@@ -121,7 +142,7 @@ def findings_of(
         Finding(
             trial=name,
             what=_what(trial),
-            severity="critical" if trial.variant == "newest" else "major",
+            severity=trial.severity,
             owner=owner,
             due=due,
             found_in=drill.id,
@@ -146,9 +167,9 @@ def recommendations(drill: Drill, trials: Sequence[Trial], findings: Sequence[Fi
         for each in findings
         if is_open(each)
     ]
-    slow = [trial for trial in trials if trial.restore_s > drill.rto_s / 2]
+    slow = [trial for trial in trials if trial.took_s > drill.rto_s / 2]
     told += [
-        f"{trial.name} took {trial.restore_s:.0f} s of the {drill.rto_s:.0f} s that the tier allows: "
+        f"{trial.name} took {trial.took_s:.0f} s of the {drill.rto_s:.0f} s that the tier allows: "
         "plan for its growth"
         for trial in slow
     ]

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from tasks.facts.drill import DrillReport, Trial
-from tasks.policy.drill_words import finding_row, impact_words, scope_words, trial_row
+from tasks.facts.drill import DrillReport
+from tasks.policy.drill_terms import TERMS
+from tasks.policy.drill_words import finding_row, impact_words, trial_row
 from tasks.policy.picture import LABEL, PAGES, ROW, WIDTH, Bar, Past, ticks, trend, width_of, x_of
 
 
@@ -18,11 +19,11 @@ def drill_page(report: DrillReport, past: Sequence[Past]) -> str:
     return PAGES.get_template("drill.html.j2").render(
         report=report,
         drill=report.drill,
-        scope=scope_words(report.drill),
+        terms=TERMS[report.drill.kind],
         impact=impact_words(report),
         passed=sum(trial.outcome == "passed" for trial in report.trials),
-        slowest=max((trial.restore_s for trial in report.trials), default=0.0),
-        behind=max((trial.lost_s or 0.0 for trial in report.trials if _tells_loss(trial)), default=0.0),
+        slowest=max((trial.took_s for trial in report.trials), default=0.0),
+        behind=max((trial.lost_s or 0.0 for trial in report.trials if trial.of_rpo), default=0.0),
         trials=[trial_row(trial) for trial in report.trials],
         findings=[finding_row(each) for each in report.findings],
         bars=_bars(report, scale),
@@ -33,11 +34,6 @@ def drill_page(report: DrillReport, past: Sequence[Past]) -> str:
         label=LABEL,
         row=ROW,
     )
-
-
-def _tells_loss(trial: Trial) -> bool:
-    """Whether its age is a loss: a database is recovered from WAL, and the rest has its schedules."""
-    return trial.asset == "database" and trial.variant == "newest"
 
 
 def _bars(report: DrillReport, scale: float) -> list[Bar]:

@@ -1,28 +1,10 @@
 """A drill in words. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from tasks.facts.drill import Drill, DrillReport, Finding, Trial
+from tasks.facts.drill import Drill, DrillReport, Finding, Question, Trial
+from tasks.policy.drill_terms import TERMS
 from tasks.policy.tables import moment, span, table
-
-SCENARIO = (
-    "A disaster or a mistake has destroyed an asset, and one site's copy of the backups is all there is. "
-    "Regions, accounts and disks were lost so before, and backups that verified did not restore"
-)
-ASSUMPTIONS = (
-    "the recovery key and the repositories' keys can be read",
-    "a database host that does not lead has room for a copy",
-    "times are those of the hosts' own clocks, which NTP keeps together",
-)
-CRITERIA = (
-    "every asset comes back from every site's copy: the newest point, and one by chance",
-    "the database passes pg_amcheck, and its rows equal those of a standby at the same WAL position",
-    "the plan's invariants hold in it",
-    "files, configuration, secrets and Redis equal what was stored, by their checksums",
-    "each restore ends within the tier's RTO",
-    "production, its replication and its users are not touched",
-    "nothing is left behind",
-)
 
 
 def drill_markdown(drill: Drill) -> str:
@@ -30,7 +12,7 @@ def drill_markdown(drill: Drill) -> str:
     parts = [
         f"# {drill.id}",
         f"{drill.reason}; begun {moment(drill.began)} UTC",
-        _listed("Scope", scope_words(drill)),
+        _listed("Scope", drill.scope),
         _listed("Pass criteria", drill.criteria),
         _listed("Assumptions", drill.assumptions),
     ]
@@ -39,23 +21,36 @@ def drill_markdown(drill: Drill) -> str:
     return "\n\n".join(parts)
 
 
-def scope_words(drill: Drill) -> list[str]:
+def question_markdown(question: Question) -> str:
+    """What people are asked, and how they answer."""
+    parameters = f"drill `{question.drill}`, question `{question.key}`, your name, yes or no, and a comment"
+    return (
+        f"# {question.key}\n\n{question.text}\n\n"
+        f"{_listed('Asked', question.people)}\n\n"
+        f"Answer with the deployment answer-drill: {parameters}."
+    )
+
+
+def copies_words(copies: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     """Each asset, and whose copies of it are tried."""
-    assets = dict.fromkeys(asset for asset, _ in drill.copies)
-    return [
-        f"{each} from {', '.join(site for asset, site in drill.copies if asset == each)}" for each in assets
-    ]
+    assets = dict.fromkeys(asset for asset, _ in copies)
+    return tuple(
+        f"{each} from {', '.join(site for asset, site in copies if asset == each)}" for each in assets
+    )
 
 
 def report_markdown(report: DrillReport) -> str:
     """A drill's report as one page."""
     head = f"# {report.drill.id}: {report.verdict}"
     passed = sum(trial.outcome == "passed" for trial in report.trials)
-    told = (
-        f"{passed} of {len(report.trials)} restores passed in {span(report.duration)}; {impact_words(report)}"
-    )
+    terms = TERMS[report.drill.kind]
+    told = f"{passed} of {len(report.trials)} {terms.trials} passed in {span(report.duration)}"
     rows = [trial_row(trial) for trial in report.trials]
-    parts = [head, told, table(("restore", "outcome", "point", "restore", "behind", "seen"), rows)]
+    parts = [
+        head,
+        f"{told}; {impact_words(report)}",
+        table(("trial", "outcome", "point", "took", "behind", "seen"), rows),
+    ]
     if report.findings:
         parts.append(
             table(
@@ -78,7 +73,7 @@ def trial_row(trial: Trial) -> tuple[str, ...]:
     shown = [trial.wrong] if trial.wrong else [act for act in trial.acts if act.detail]
     seen = "; ".join(f"{act.name}: {act.detail}" for act in shown)
     behind = "" if trial.lost_s is None else f"{trial.lost_s:.0f} s"
-    return trial.name, trial.outcome, trial.point, f"{trial.restore_s:.1f} s", behind, seen
+    return trial.name, trial.outcome, trial.point, f"{trial.took_s:.1f} s", behind, seen
 
 
 def finding_row(finding: Finding) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class Past(NamedTuple):
     @classmethod
     def of_drill(cls, report: DrillReport) -> Self:
         """The same of a drill's: its slowest restore."""
-        slowest = max((trial.restore_s for trial in report.trials), default=0.0)
+        slowest = max((trial.took_s for trial in report.trials), default=0.0)
         return cls(report.drill.id, report.drill.kind, slowest, report.verdict)
 
 

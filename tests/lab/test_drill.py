@@ -5,15 +5,14 @@ import signal
 import subprocess
 import time
 
-import psutil
 import pytest
 from conftest import DR
+from drill_traces import left
 from waiting import until
 
 from infra.lab.traffic import add_rows
 from infra.load.ledger import Ledger
 from tasks.clients import archiver, held, patroni, postgres
-from tasks.clients.layout import Layout
 from tasks.clients.objects import Bucket
 from tasks.clients.repository import backups_of, list_segments
 from tasks.drill_evidence import read_drill_reports
@@ -49,29 +48,6 @@ def copy_of(lab, role):
     return *DATABASE, "--param", f'sites=["{lab.plan.site_of(role)}"]'
 
 
-def left(plan):
-    """What drills left on the database hosts: directories, marks and servers."""
-    folders = {
-        Layout.of(plan, site, host).data_dir.parent
-        for site, each in plan.sites.items()
-        for host in each.running("postgres")
-    }
-    files = {path for folder in folders for path in folder.glob("dr-drill-*")}
-    return files | {
-        process.pid
-        for process in psutil.process_iter()
-        if _words(process)[:1] == ["postgres"] and any("dr-drill-" in word for word in _words(process))
-    }
-
-
-def _words(process):
-    """A process's name and arguments; nothing of one that is gone."""
-    try:
-        return [process.name(), *process.cmdline()]
-    except psutil.Error:
-        return []
-
-
 def told(report):
     """What was wrong with each trial."""
     return {each.name: each.wrong and f"{each.wrong.name}: {each.wrong.detail}" for each in report.trials}
@@ -81,8 +57,8 @@ def test_every_asset_comes_back_from_every_copy_and_production_does_not_notice(l
     plan = lab.plan
     code, report = drilled(lab, "--param", "reason=the first of the month")
     assert (code, report.verdict, report.impact, report.findings) == (0, "passed", (), ())
-    tried = {(each.asset, each.site, each.variant) for each in report.trials}
-    assert tried == {(a, s, v) for a in plan.protection.assets() for s in plan.sites for v in WAYS}
+    tried = {each.name for each in report.trials}
+    assert tried == {f"{a} from {s}, {v}" for a in plan.protection.assets() for s in plan.sites for v in WAYS}
     proofs = [
         act.detail for each in report.trials for act in each.acts if act.name.startswith("compare its rows")
     ]
@@ -140,7 +116,7 @@ def test_missing_wal_is_named(lab):
         for bucket, key, content in gone:
             bucket.put(key, content)
     assert (code, report.verdict) == (1, "failed"), told(report)
-    newest = next(each for each in report.trials if each.variant == "newest")
+    newest = next(each for each in report.trials if each.name.endswith("newest"))
     assert newest.wrong.name == "open the restored database"
     assert "recovery ended before configured recovery target" in newest.wrong.detail
     assert left(plan) == set()
@@ -160,7 +136,7 @@ def test_a_broken_invariant_is_named(lab):
             connection.execute("delete from orders where quantity = 0")
             connection.execute("alter table orders add constraint orders_quantity_check check (quantity > 0)")
     assert (code, report.verdict) == (1, "failed"), told(report)
-    newest = next(each for each in report.trials if each.variant == "newest")
+    newest = next(each for each in report.trials if each.name.endswith("newest"))
     assert newest.wrong.name == "check the plan's invariants"
     assert "orders-are-whole does not hold" in newest.wrong.detail
 

@@ -140,18 +140,31 @@ def _pump(source, target, wait):
 @contextmanager
 def not_replaying(plan, site, standby):
     """A standby that receives WAL and applies none of it; a mere pause Patroni ends by itself."""
+    with _suspended(plan, site, standby, "startup recovering"):
+        yield
+
+
+@contextmanager
+def not_receiving(plan, site, standby):
+    """A standby whose connection to its upstream is silent."""
+    with _suspended(plan, site, standby, "walreceiver"):
+        yield
+
+
+@contextmanager
+def _suspended(plan, site, standby, title):
     folder = Layout.of(plan, site, standby).data_dir
-    [startup] = [each for each in psutil.process_iter() if _replays(each, folder)]
-    startup.suspend()
+    [process] = [each for each in psutil.process_iter() if _is(each, folder, title)]
+    process.suspend()
     try:
         yield
     finally:
-        startup.resume()
+        process.resume()
 
 
-def _replays(process, folder):
+def _is(process, folder, title):
     with suppress(psutil.Error):
-        return process.cwd() == str(folder) and "startup recovering" in " ".join(process.cmdline())
+        return process.cwd() == str(folder) and title in " ".join(process.cmdline())
     return False
 
 

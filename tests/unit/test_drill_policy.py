@@ -17,12 +17,13 @@ from tasks.policy.drill import (
     verdict_of,
 )
 from tasks.policy.drill_page import drill_page
-from tasks.policy.drill_words import report_markdown
+from tasks.policy.drill_words import copies_words, report_markdown
 from tasks.policy.picture import Past
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=10)
 DUE = NOON + timedelta(days=14)
+COPIES = (("database", "north"), ("database", "south"), ("redis", "north"))
 
 
 def drill(**changed):
@@ -34,7 +35,8 @@ def drill(**changed):
         "environment": "shop, premium tier",
         "plan_digest": "ab" * 32,
         "scenario": "everything is gone <b>",
-        "copies": (("database", "north"), ("database", "south"), ("redis", "north")),
+        "scope": copies_words(COPIES),
+        "copies": COPIES,
         "excluded": {"files/tmp": "can be made anew"},
         "assumptions": ("the key is there",),
         "criteria": ("it comes back",),
@@ -51,7 +53,14 @@ def trial(outcome="passed", asset="database", site="north", variant="newest", de
         Act(name=name, started=NOON, ended=NOON + timedelta(seconds=2), outcome=how, detail=what)
         for name, how, what in acts
     )
-    return Trial(asset=asset, site=site, variant=variant, point="p1", acts=told, **changed)
+    fields = {
+        "name": f"{asset} from {site}, {variant}",
+        "severity": "critical" if variant == "newest" else "major",
+        "point": "p1",
+        "acts": told,
+        "of_rpo": asset == "database" and variant == "newest",
+    }
+    return Trial(**fields | changed)
 
 
 def seen(**changed):
@@ -69,7 +78,7 @@ def test_a_trial_is_as_good_as_its_worst_act_though_it_was_put_away():
     assert trial("failed").outcome == "failed"
     assert trial("failed").wrong.name == "restore"
     assert trial().outcome == "passed"
-    assert Trial(asset="redis", site="x", variant="newest", point="", acts=()).outcome == "unknown"
+    assert Trial(name="redis", severity="major", point="", acts=()).outcome == "unknown"
 
 
 def test_a_random_moment_lies_between_the_first_backup_and_the_newest_wal():
@@ -157,8 +166,8 @@ def test_what_is_wrong_becomes_a_finding_and_its_retest_closes_it():
 
 def test_recommendations_follow_from_what_was_measured():
     found = findings_of(drill(), [trial("failed", detail="checksum")], [], "ann", DUE)
-    slow = trial(site="south", restore_s=31.0)
-    told = recommendations(drill(), [slow, trial(restore_s=29.0)], found)
+    slow = trial(site="south", took_s=31.0)
+    told = recommendations(drill(), [slow, trial(took_s=29.0)], found)
     assert "checksum" in told[0]
     assert "2026-01-15 (ann)" in told[0]
     assert told[1].startswith("database from south, newest took 31 s of the 60 s")
@@ -171,7 +180,7 @@ def report(**changed):
         "ended": LATER,
         "verdict": "failed",
         "trials": (
-            trial(lost_s=7.0, restore_s=12.0),
+            trial(lost_s=7.0, took_s=12.0),
             trial("failed", site="south", detail="page <1> is wrong"),
         ),
         "acts": (Act(name="look", started=NOON, ended=NOON, outcome="passed"),),
@@ -208,3 +217,10 @@ def test_the_artifact_tells_the_same_shortly():
     told = report_markdown(report())
     assert "1 of 2 restores passed" in told
     assert "page <1> is wrong" in told
+
+
+def test_a_move_changes_the_timeline_and_harms_nothing():
+    moved = seen(timeline=5, lsn="0/6000000")
+    assert harm(seen(), moved, moved=True) == ()
+    assert harm(seen(), moved) == ("the timeline was 3 and is 5",)
+    assert harm(seen(), seen(active="south"), moved=True) == ("the active site was north and is south",)

@@ -211,4 +211,5 @@ def test_each_metric_is_measured_or_not_yet():
     assert not MEASURED.keys() & NOT_YET.keys()
     assert METRICS.keys() == MEASURED.keys() | NOT_YET.keys()
     assert not METRICS.keys() & EXPORTED_BY_OTHERS
-    assert set(PARTS) == {"catalogue", "distance", "replication", "wal check", "recovery"}
+    parts = {"catalogue", "distance", "replication", "wal check", "recovery", "readiness", "drills"}
+    assert set(PARTS) == parts

@@ -57,6 +57,7 @@ def test_other_plan_means_what_it_says():
         "drill-failover-testing": "15 13 1 * *",
         "drill-full-dr-exercise": "0 6 22 1 *",
         "sweep-drills": "*/15 * * * *",
+        "evaluate-readiness": "*/5 * * * *",
     }
     assert plan.schedules()[0].schedule.timezone == "Europe/Berlin"
 
@@ -84,6 +85,7 @@ def test_schedules_of_the_shipped_plan_are_ordered_and_named_once():
         "drill-full-failover",
         "drill-full-dr-exercise",
         "sweep-drills",
+        "evaluate-readiness",
     ]
 
 

@@ -167,7 +167,12 @@ def _required(data, path=""):
             is_channel = path.startswith("alerting.notification_channels.")
             here = f"{path}.{key}" if path else key
             is_optional = key in optional or here == "protection.secrets.files"
-            if here in {"validation", "business_impact", "drills"}:  # a service may define none of it
+            if here in {
+                "validation",
+                "business_impact",
+                "drills",
+                "readiness",
+            }:  # a service may define none of it
                 continue
             if inside not in tables and not is_optional and not is_step and not is_channel:
                 yield here

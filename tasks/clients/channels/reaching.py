@@ -1,0 +1,66 @@
+"""Whether a channel's server can be reached, and the secret read, without telling anyone anything."""
+
+import smtplib
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from functools import partial
+from urllib.parse import urlsplit
+
+from tasks.clients.channels.failures import TIMEOUT_S
+from tasks.clients.channels.trust import trusted
+from tasks.errors import Permanent, Transient
+from tasks.plan.communication import ChannelName, Email, Pagerduty, Slack
+from tasks.plan.plan import Plan
+from tasks.plan.references import read_secret
+
+
+def reachable(plan: Plan) -> Mapping[ChannelName, Callable[[], None]]:
+    """For each channel that the plan has, what reaches it.
+
+    Each raises:
+        Transient: its server does not answer.
+        Permanent: its server shows no certificate that is trusted, or its secret cannot be read.
+    """
+    told, found = plan.notifications, dict[ChannelName, Callable[[], None]]()
+    if told.pagerduty:
+        found["pagerduty"] = partial(_pagerduty, plan, told.pagerduty)
+    if told.slack:
+        found["slack"] = partial(_slack, plan, told.slack)
+    if told.email:
+        found["email"] = partial(_mail, plan, told.email)
+    return found
+
+
+def _pagerduty(plan: Plan, settings: Pagerduty) -> None:
+    read_secret(plan.folder, settings.routing_key)
+    _shake_hands(plan, settings.endpoint)
+
+
+def _slack(plan: Plan, settings: Slack) -> None:
+    secret = read_secret(plan.folder, settings.token or settings.webhook)
+    _shake_hands(plan, settings.endpoint if settings.token else secret)
+
+
+def _mail(plan: Plan, settings: Email) -> None:
+    if settings.password:
+        read_secret(plan.folder, settings.password)
+    host, _, port = settings.smarthost.rpartition(":")
+    try:
+        with smtplib.SMTP(host, int(port), local_hostname="localhost", timeout=TIMEOUT_S) as server:
+            server.noop()
+    except (OSError, smtplib.SMTPException) as error:
+        raise Transient(f"{settings.smarthost} does not answer", type(error).__name__) from error
+
+
+def _shake_hands(plan: Plan, url: str) -> None:
+    """TLS up to the certificate; the webhook's path, which is a secret, goes nowhere."""
+    place = urlsplit(url)
+    host, port = place.hostname or "", place.port or 443
+    try:
+        with socket.create_connection((host, port), TIMEOUT_S) as plain:
+            trusted(plan).wrap_socket(plain, server_hostname=host).close()
+    except ssl.SSLCertVerificationError as error:
+        raise Permanent(f"the certificate of {host}:{port} is not trusted", error.verify_message) from None
+    except OSError as error:
+        raise Transient(f"{host}:{port} does not answer", type(error).__name__) from None

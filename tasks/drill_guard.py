@@ -1,0 +1,103 @@
+"""What a drill that moves production waits for: its window, readiness, and a commander's word.
+
+Source: the seed's "DR Testing Schedule"; Prefect's manual, "Interactive workflows".
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
+from uuid import uuid4
+
+from prefect import pause_flow_run
+from prefect.exceptions import FlowPauseTimeout
+from prefect.input import RunInput
+from pydantic import Field, create_model
+
+from tasks.approval import require_commander
+from tasks.drill_begin import require_drills
+from tasks.errors import Permanent, Refused
+from tasks.facts.drill import Consent
+from tasks.facts.readiness import Readiness
+from tasks.plan.plan import Plan
+from tasks.policy.drill_guard import question, risks
+from tasks.retry import retried
+
+_POLL_S = 1
+
+
+class Permission(RunInput):
+    """What a commander fills in; the names to choose from are the plan's."""
+
+    commander: str = Field(description="You, by the plan's name for you.")
+    decision: Literal["hold the drill", "refuse"] = Field(description="Users notice a pause of some seconds.")
+    risk: str = Field(default="", description="Why what is listed above may be so; needed where anything is.")
+
+
+@retried("see that the service may be moved now", times=0)
+def require_window(plan: Plan) -> str:
+    """Refuse outside of the plan's window, in a blackout, and while an incident is open.
+
+    Raises:
+        Refused: it is not the time.
+        Transient: etcd has no quorum.
+    """
+    require_drills(plan)
+    window, now = plan.drills.window, datetime.now(UTC)
+    if window is None:
+        return "at any time"
+    if not window.left(now):
+        raise Refused(
+            "the service may not be moved for a drill now", f"only {window.words}", "see `drills.window`"
+        )
+    return window.words
+
+
+def ask_permission(plan: Plan, ready: Readiness, approved_by: str | None, risk: str) -> Consent:
+    """The word of whoever started this, or of a commander who answers in the UI or by REST.
+
+    Args:
+        plan: its commanders.
+        ready: whether the service could be recovered now.
+        approved_by: a commander who has decided already; all are asked where None.
+        risk: why what speaks against it may be so.
+
+    Raises:
+        Refused: the name is no commander's, the drill was refused, or something speaks against it and
+            nobody said why it may.
+        Permanent: nobody answered in time.
+    """
+    if approved_by is not None:
+        return _consent(plan, ready, approved_by, risk)
+    try:
+        told = pause_flow_run(
+            wait_for_input=_form(plan, question(plan, ready)),
+            timeout=int(plan.declaration.deadline.total_seconds()),
+            poll_interval=_POLL_S,
+            key=uuid4().hex,
+        )
+    except FlowPauseTimeout:
+        within = f"{plan.declaration.deadline} were given"
+        raise Permanent("nobody allowed the drill in time", within, "start it again") from None
+    if told.decision == "refuse":
+        raise Refused(f"{told.commander} refused the drill", told.risk, "nothing was touched")
+    return _consent(plan, ready, told.commander, told.risk)
+
+
+def _consent(plan: Plan, ready: Readiness, commander: str, risk: str) -> Consent:
+    require_commander(plan, commander)
+    against: Sequence[str] = [f"{each.name}: {each.detail}" for each in risks(ready)]
+    if against and not risk.strip():
+        raise Refused(
+            "something speaks against the drill, and nobody said why it may be so",
+            "; ".join(against)[:2000],
+            "mend it, or give a reason as `risk`",
+        )
+    told = f"{risk.strip()} ({'; '.join(against)})" if against else ""
+    return Consent(commander=commander, risk=told)
+
+
+def _form(plan: Plan, description: str) -> type[Permission]:
+    names: Any = Literal[tuple(plan.declaration.commanders)]
+    asked = Field(description=Permission.model_fields["commander"].description)
+    form = create_model("Permission", __base__=Permission, commander=(names, asked))
+    return cast(type[Permission], form.with_initial_data(description=description))
