@@ -91,7 +91,7 @@ _FULL_FAILOVER = Terms(
     environment="production itself, under the load of its users",
     assumptions=("both sites are well before it begins", "the commanders can be reached", _CLOCKS),
     criteria=(
-        "the other site serves the users, and every suite of checks passes there",
+        "the other site serves the users, and the smoke, integration and security checks pass there",
         "the service comes home, and the checks pass there too",
         "writes pause for less than the tier's RTO, both times",
         "no acknowledged write is lost",
@@ -115,7 +115,8 @@ _EXERCISE = Terms(
     ),
     criteria=(
         "every channel takes the messages, and everybody who has a part answers the call",
-        "the other site serves the users, and the service comes home; every suite of checks passes at both",
+        "the other site serves the users, and the service comes home; smoke, integration and security checks "
+        "pass at both",
         "writes pause for less than the tier's RTO, and no acknowledged write is lost",
         "each business process goes on, and its owner knows how to do without it",
         "the commanders know what to do about each inject",

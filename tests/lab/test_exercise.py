@@ -28,7 +28,6 @@ def lab(labs):
     document["drills"]["exercise"] |= {"answer_within": "30 seconds", "notice_within": "2 minutes"}
     write_whole(lab.home.plan_file, yaml.safe_dump(document, sort_keys=False))
     lab.dr("lab", "load", "--rate", "10")
-    lab.dr("run", "record-baseline")
     with validating(lab):
         yield lab
     labs.end()

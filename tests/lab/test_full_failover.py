@@ -24,7 +24,6 @@ def lab(labs):
     add_rows(lab.plan, lab.plan.site_of("primary"), 20_000)
     lab.dr("deploy")
     lab.dr("lab", "load", "--rate", "20")
-    lab.dr("run", "record-baseline")
     with validating(lab):
         with_drills(lab, stay="5 seconds")
         yield lab
