@@ -10,6 +10,7 @@ from tasks.declare import declare_move
 from tasks.facts.report import Report
 from tasks.hand_over import hand_over_postgresql, hand_over_redis
 from tasks.move_view import require_ready
+from tasks.nearest import bring_last_wal
 from tasks.policy.order import foretold
 from tasks.promote import promote_postgresql
 from tasks.redirect import redirect_traffic, smoke_before_traffic
@@ -27,6 +28,7 @@ _STEPS = (
     validate_public,
     validate_servers,
     rejoin,
+    bring_last_wal,
 )
 
 
@@ -58,6 +60,7 @@ def switch_over(reason: str = "", to_site: str | None = None, incident: str | No
         validate_servers(plan, case)
         activate_rest(plan, case, failed)
         rejoin(plan, case)
+        bring_last_wal(plan, case)
         stand_down(plan, case)
     report = write_move_report(plan, case, handover, promotion, validation)
     close_incident(plan, case)

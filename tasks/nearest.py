@@ -1,4 +1,4 @@
-"""Have the returning site's own repository lead to the new primary: little need cross the ocean."""
+"""Have both sites' repositories lead to the new primary: the pull turns round when the service does."""
 
 from tasks.clients import patroni, pgbackrest
 from tasks.clients.objects import Bucket
@@ -25,6 +25,23 @@ def complete_nearest(plan: Plan, incident: Incident) -> Nearest:
         report = bring_newest_wal(plan, incident.to_site, incident.failed_site)
     except DrError as error:
         return Nearest(why_not=str(error))
+    return Nearest(objects=report.objects, bytes=report.bytes, why_not="; ".join(report.conflicts[:3]))
+
+
+@step("bring the last WAL of the old site")
+def bring_last_wal(plan: Plan, incident: Incident) -> Nearest:
+    """Copy what the old site archived last to the new one's repository: it is pulled the other way by now.
+
+    Else the new site's archive lacks WAL of the time before it was active, and leads to nothing later until
+    its next full backup.
+
+    Raises:
+        Transient: a store does not answer.
+        Permanent: one refuses, or the archives are not of one database.
+    """
+    source, target = Bucket.readable(plan, incident.failed_site), Bucket.owned(plan, incident.to_site)
+    rules = Rules(plan.secret("repository_cipher"))
+    report = pull_newest_wal(source, target, plan.postgresql_ha.cluster_name, rules)
     return Nearest(objects=report.objects, bytes=report.bytes, why_not="; ".join(report.conflicts[:3]))
 
 

@@ -101,7 +101,7 @@ class Validation(Fact):
 
 
 class Nearest(Fact):
-    """What the returning site's own repository was given.
+    """What a site's repository was given of the other one's WAL.
 
     Attributes:
         objects: how many objects it lacked.

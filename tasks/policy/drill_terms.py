@@ -101,7 +101,7 @@ _FULL_FAILOVER = Terms(
     slowest="longest pause of writes (RTO)",
     behind="acknowledged writes were lost of (RPO)",
     switched="The service was switched to the other site and back, by the incidents above: their reports are "
-    "part of this evidence. The channels were told as for any planned move.",
+    "part of this evidence. Nobody outside was told: a planned move tells nobody.",
 )
 _EXERCISE = Terms(
     scenario="The region of the active site is dark, and so are its people, tools and vendors: everybody who "
@@ -115,8 +115,8 @@ _EXERCISE = Terms(
     ),
     criteria=(
         "every channel takes the messages, and everybody who has a part answers the call",
-        "the other site serves the users, and the service comes home; smoke, integration and security checks "
-        "pass at both",
+        "the other site serves the users, and the service comes home",
+        "the smoke, integration and security checks pass at both sites",
         "writes pause for less than the tier's RTO, and no acknowledged write is lost",
         "each business process goes on, and its owner knows how to do without it",
         "the commanders know what to do about each inject",

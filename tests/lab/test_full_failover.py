@@ -23,6 +23,8 @@ def lab(labs):
     lab = labs.fresh("loopback")
     add_rows(lab.plan, lab.plan.site_of("primary"), 20_000)
     lab.dr("deploy")
+    lab.dr("run", "backup-database")
+    lab.dr("run", "replicate-backups")
     lab.dr("lab", "load", "--rate", "20")
     with validating(lab):
         with_drills(lab, stay="5 seconds")
@@ -59,6 +61,11 @@ def test_there_and_home_again_under_load(lab):
     assert read_truth(plan)[1] != before
     page = json.loads(lab.dr("report", "show", report.drill.id, "--json"))
     assert page["verdict"] == "passed"
+
+
+def test_every_sites_copy_leads_over_the_time_at_the_other_one(lab):
+    lab.dr("run", "check-wal-archiving")
+    lab.dr("run", "drill-backup-restoration", "--param", 'assets=["database"]', timeout=300)
 
 
 def refused(lab, ended, words):
