@@ -111,6 +111,7 @@ def test_a_member_of_etcd_that_is_silent(grounds, before):
     until(lambda: standings(grounds.plan)["etcd"] == "READY", 30)
 
 
+@pytest.mark.long
 def test_a_watch_that_tells_nothing_any_more(grounds, before):
     patience = timedelta(seconds=rule_of(grounds.plan).patience)
     with suspended(grounds.lab, "us-west-2/control-west/watch"):
