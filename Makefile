@@ -5,7 +5,7 @@ APT := python3-venv postgresql-15 pgbackrest etcd-server etcd-client haproxy red
 BIN := .venv/bin
 
 .PHONY: setup lock demo down lint test test-long test-second bench-failover bench-loss bench-backup \
-        bench-switchover faults faults-lab faults-flows faults-stores faults-wal faults-bits faults-replication faults-watch \
+        bench-switchover bench-readiness faults faults-lab faults-flows faults-stores faults-wal faults-bits faults-replication faults-watch \
         retention leaks
 
 setup: .venv/installed
@@ -62,6 +62,10 @@ bench-loss: setup
 # COUNT moves there and back, and as many failovers inside a site.
 bench-switchover: setup
 	$(BIN)/python tests/bench/bench_switchover.py $(COUNT)
+
+# One cycle over 10, 100 and 1,000 services.
+bench-readiness: setup
+	$(BIN)/python tests/bench/bench_readiness.py
 
 # Recoveries under faults; SAMPLE and SEED run a repeatable part, STRATEGY, FAULT and MISSING narrow it.
 faults: setup
