@@ -6,16 +6,22 @@ import subprocess
 import time
 
 import pytest
+import yaml
 from conftest import DR
 from drill_traces import left
 from waiting import until
 
+from infra.lab.home import write_whole
 from infra.lab.traffic import add_rows
 from infra.load.ledger import Ledger
-from tasks.clients import archiver, held, patroni, postgres
+from tasks.clients import archiver, drill_ground, held, patroni, postgres
 from tasks.clients.objects import Bucket
+from tasks.clients.private import PrivateServer
 from tasks.clients.repository import backups_of, list_segments
 from tasks.drill_evidence import read_drill_reports
+from tasks.errors import Permanent
+from tasks.rehearse import choose_database, compare_rows, take_reference
+from tasks.restore_database import open_restored, restore_files
 from tasks.sealed import verify_evidence
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
@@ -154,6 +160,42 @@ def test_a_wrong_key_is_named_for_everything_that_is_sealed(lab):
     assert (code, report.verdict) == (1, "failed"), told(report)
     assert {each.outcome for each in report.trials} == {"failed"}
     assert all("does not open" in each for each in told(report).values()), told(report)
+
+
+@pytest.mark.long
+def test_a_table_that_came_back_empty_is_named(lab):
+    plan = lab.plan
+    drill = read_drill_reports(plan)[-1].drill.model_copy(update={"id": "dr-drill-planted"})
+    reference = take_reference.fn(plan, drill)
+    target = choose_database.fn(plan, drill, plan.site_of("archive"), "newest", reference)
+    place = target.place
+    try:
+        restore_files.fn(plan, place, None, target.at, target.lsn)
+        open_restored.fn(plan, place)
+        assert "equal those of" in compare_rows.fn(plan, target, reference)
+        server = PrivateServer(plan, place.site, place.host, place.directory)
+        server.psql.query("truncate orders", database=plan.service.database)
+        with pytest.raises(Permanent, match="have other rows") as caught:
+            compare_rows.fn(plan, target, reference)
+    finally:
+        drill_ground.remove(plan, place.site, place.host, drill.id)
+    assert "orders from block 0: 0 rows of" in caught.value.detail
+    assert left(plan) == set()
+
+
+@pytest.mark.long
+def test_a_restore_that_takes_too_long_is_named(lab):
+    before = lab.home.plan_file.read_text()
+    document = yaml.safe_load(before)
+    for tier in document["sla_tiers"].values():
+        tier["rto"] = "1 second"
+    write_whole(lab.home.plan_file, yaml.safe_dump(document, sort_keys=False))
+    try:
+        code, report = drilled(lab, *copy_of(lab, "archive"))
+    finally:
+        write_whole(lab.home.plan_file, before)
+    assert (code, report.verdict) == (1, "failed"), told(report)
+    assert {each.wrong.name for each in report.trials} == {"hold the restore against the RTO"}, told(report)
 
 
 def test_a_drill_that_is_killed_is_swept(lab):
