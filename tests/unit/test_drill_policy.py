@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tasks.drill import require_in_time
 from tasks.errors import Permanent, Refused
 from tasks.facts.backups import Point
 from tasks.facts.drill import Act, Drill, DrillReport, Finding, Impact, Trial
@@ -224,3 +225,9 @@ def test_a_move_changes_the_timeline_and_harms_nothing():
     assert harm(seen(), moved, moved=True) == ()
     assert harm(seen(), moved) == ("the timeline was 3 and is 5",)
     assert harm(seen(), seen(active="south"), moved=True) == ("the active site was north and is south",)
+
+
+def test_a_restore_that_takes_too_long_is_named():
+    assert require_in_time.fn(drill(rto_s=60), 59.9) == "59.9 s of 60 s"
+    with pytest.raises(Permanent, match="longer than the tier's RTO"):
+        require_in_time.fn(drill(rto_s=60), 60.1)
