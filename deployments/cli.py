@@ -12,6 +12,7 @@ from deployments.incident_commands import declare, incident
 from deployments.lab_commands import lab
 from deployments.plan_commands import app as plan
 from deployments.plan_commands import plan_path
+from deployments.readiness_commands import readiness
 from deployments.recovery_commands import add_recovery_commands
 from deployments.report_commands import report
 from deployments.watch_commands import watch
@@ -33,6 +34,7 @@ app.command()(declare)
 add_recovery_commands(app)
 app.command()(hook)
 app.command()(watch)
+app.command()(readiness)
 
 
 @app.command()

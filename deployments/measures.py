@@ -17,7 +17,7 @@ from tasks.facts.readiness import Standing
 from tasks.plan.plan import Plan
 from tasks.policy.arrival import Track, arrived, cold_age
 from tasks.policy.catalogue import is_ahead
-from tasks.readiness import last_readiness
+from tasks.readiness_record import last_readiness
 from tasks.replication_status import read_status
 from tasks.wal_report import last_numbers
 

@@ -8,9 +8,7 @@ from datetime import timedelta
 
 from prefect import flow
 
-from flows.fail_back import fail_back
-from flows.moved import moved
-from flows.switch_over import switch_over
+from flows.moved import moved_away, moved_home
 from tasks.configuration import capture_servers, find_drift
 from tasks.current import current_plan
 from tasks.drill import look_at_production
@@ -57,11 +55,11 @@ def drill_full_dr_exercise(
     course.attempt(announce, plan, drill, "opened")
     notice = ask(plan, drill, "notice", _FILED, people[-1:])
     trials = [_asked(plan, drill, "call tree", [("call-tree", _CALL, people)])]
-    there = moved(drill, f"to {plan.site_of('dr')}", switch_over, plan.site_of("dr"))
+    there = moved_away(plan, drill)
     trials.append(there)
     if there.point:
         trials.append(_asked(plan, drill, "business processes", process_questions(plan, absent)))
-        trials.append(moved(drill, f"home to {plan.site_of('primary')}", fail_back, plan.site_of("primary")))
+        trials.append(moved_home(plan, drill))
     trials.append(_asked(plan, drill, "injects", inject_questions(plan, people)))
     trials.append(_answered("notice to the authorities", gather(plan, drill, notice, exercise.notice_within)))
     trials.append(_asked(plan, drill, "sign-off", [("sign-off", _SIGN, people)]))

@@ -5,9 +5,7 @@ Source: the seed's "DR Testing Schedule".
 
 from prefect import flow
 
-from flows.fail_back import fail_back
-from flows.moved import moved
-from flows.switch_over import switch_over
+from flows.moved import moved_away, moved_home
 from tasks.configuration import capture_servers, find_drift
 from tasks.current import current_plan
 from tasks.drill import look_at_production
@@ -40,12 +38,11 @@ def drill_full_failover(
     drill = begin_move(plan, reason, ask_permission(plan, ready, approved_by, risk))
 
     before = course.attempt(look_at_production, plan)
-    home, away = plan.site_of("primary"), plan.site_of("dr")
-    there = moved(drill, f"to {away}", switch_over, away)
+    there = moved_away(plan, drill)
     trials = [there]
     if there.point:
         course.attempt(stay, plan, drill)
-        trials.append(moved(drill, f"home to {home}", fail_back, home))
+        trials.append(moved_home(plan, drill))
     after = course.attempt(look_at_production, plan)
     report = write_drill_report(plan, drill, trials, course.acts, before, after)
     require_passed(report)

@@ -14,6 +14,7 @@ from prefect.input import RunInput
 from pydantic import Field, create_model
 
 from tasks.approval import require_commander
+from tasks.clients.truth import active_site
 from tasks.drill_begin import require_drills
 from tasks.errors import Permanent, Refused
 from tasks.facts.drill import Consent
@@ -35,13 +36,15 @@ class Permission(RunInput):
 
 @retried("see that the service may be moved now", times=0)
 def require_window(plan: Plan) -> str:
-    """Refuse outside of the plan's window, in a blackout, and while an incident is open.
+    """Refuse outside of the plan's window, in a blackout, while an incident is open, and away from home.
 
     Raises:
-        Refused: it is not the time.
+        Refused: it is not the time, or the service is not at the primary site.
         Transient: etcd has no quorum.
     """
     require_drills(plan)
+    if (active := active_site(plan)) != plan.site_of("primary"):
+        raise Refused(f"the service is at {active}", hint="bring it home first: `dr trigger fail-back`")
     window, now = plan.drills.window, datetime.now(UTC)
     if window is None:
         return "at any time"

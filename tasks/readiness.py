@@ -1,24 +1,20 @@
 """Judge whether the service could be recovered now, show it, and keep it for whoever watches."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from pydantic import ValidationError
 
-from tasks.clients import newest, records
 from tasks.errors import DrError, Permanent
 from tasks.facts.archive import Finding
 from tasks.facts.readiness import Readiness
 from tasks.plan.plan import Plan
 from tasks.policy.readiness import judge_readiness, nothing_seen
 from tasks.policy.readiness_words import readiness_markdown
+from tasks.readiness_record import keep_readiness
 from tasks.readiness_sights import look_around
-
-_FOLDER, _NAME = "readiness", "readiness/latest.json"
 
 
 @task(name="judge readiness", cache_policy=NO_CACHE)
@@ -45,7 +41,7 @@ def publish_readiness(plan: Plan, found: Readiness) -> None:
     """
     create_markdown_artifact(key="readiness", markdown=readiness_markdown(found), description=found.standing)
     try:
-        records.write(plan, _NAME, found.model_dump_json())
+        keep_readiness(plan, found)
     except DrError:
         # What was found matters more than where it is kept.
         if found.standing != "NOT READY":
@@ -53,16 +49,3 @@ def publish_readiness(plan: Plan, found: Readiness) -> None:
     if found.standing == "NOT READY":
         told = "; ".join(f"{each.name}: {each.detail}" for each in found.reasons if each.red)
         raise Permanent(f"{found.service} is NOT READY", told, found.reasons[0].hint)
-
-
-def last_readiness(plan: Plan) -> Readiness | None:
-    """The newest evaluation on record; None where there is none.
-
-    Raises:
-        Transient: no store answers.
-    """
-    found = []
-    for text in newest.versions(plan, _FOLDER).get(_NAME, ()):
-        with suppress(ValidationError):
-            found.append(Readiness.model_validate_json(text))
-    return max(found, key=lambda each: each.at, default=None)

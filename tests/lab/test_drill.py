@@ -189,6 +189,7 @@ def test_a_table_that_came_back_empty_is_named(lab):
     assert left(plan) == set()
 
 
+@pytest.mark.long
 def test_a_drill_that_is_killed_is_swept(lab):
     plan = lab.plan
     environment = {

@@ -17,8 +17,11 @@ from tasks.clients import points, records, restic
 from tasks.clients.truth import claim, close
 from tasks.expiry import MOVED_CLOCK
 
-# Told after a check of the WAL, a replication or an incident.
-RARE = {"dr_wal_disk_full_seconds", "dr_recovery_duration_seconds", "dr_recovery_loss_seconds"}
+# Told after a check of the WAL, a replication, an incident or a drill.
+RARE = {
+    "dr_wal_disk_full_seconds", "dr_recovery_duration_seconds", "dr_recovery_loss_seconds",
+    "dr_drill_last_success_timestamp_seconds",
+}  # fmt: skip
 pytestmark = [pytest.mark.lab, pytest.mark.fault]
 
 PRIMARY, DR, ARCHIVE = "us-east-1", "us-west-2", "eu-west-1"
@@ -34,6 +37,7 @@ def lab(labs):
     old_points(lab.plan)
     lab.dr("run", "replicate_backups", timeout=300)
     lab.attempt("run", "check_wal_archiving", timeout=300)
+    lab.attempt("run", "evaluate_readiness", timeout=300)
     yield lab
     labs.end()
 

@@ -14,7 +14,7 @@ from infra.lab.processes import running
 from tasks.clients import patroni
 from tasks.policy.readiness import QUESTIONS, judge_readiness
 from tasks.policy.watch import rule_of
-from tasks.readiness import last_readiness
+from tasks.readiness_record import last_readiness
 from tasks.readiness_sights import look_around
 
 pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(240)]
@@ -74,6 +74,9 @@ def test_the_flow_tells_every_answer_and_keeps_it(grounds):
         "control",
     }
     assert whole <= well, found.reasons
+    shown = grounds.lab.attempt("readiness")
+    assert shown.returncode == (0 if found.standing == "READY" else 1)
+    assert f"{found.service}: {found.standing}" in shown.stdout
 
 
 def test_a_standby_that_receives_nothing(grounds, before):
