@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from prefect import flow
 
+from flows.evaluate_readiness import readiness_now
 from flows.moved import moved_away, moved_home
-from tasks.configuration import capture_servers, find_drift
 from tasks.current import current_plan
 from tasks.drill import look_at_production
 from tasks.drill_answers import ask, gather
@@ -20,8 +20,7 @@ from tasks.exercise import announce
 from tasks.facts.drill import Act, Drill, DrillReport, Trial
 from tasks.plan.plan import Plan
 from tasks.policy.exercise import inject_questions, process_questions, stakeholders
-from tasks.readiness import judge
-from tasks.trying import Trying, softly
+from tasks.trying import Trying
 
 _CALL = "The exercise begins. Have you read this, do you know your part, and can you do it now?"
 _FILED = "Is the notice to the authorities written, with what is known, and would it be sent now?"
@@ -46,7 +45,7 @@ def drill_full_dr_exercise(
     """
     plan, course = current_plan(), Trying()
     require_window(plan)
-    ready = judge(plan, softly(find_drift, plan, capture_servers(plan)))
+    ready = readiness_now(plan)
     consent = ask_permission(plan, ready, approved_by, risk)
     drill = begin_exercise(plan, reason, consent, absent)
     people, exercise = stakeholders(plan, absent), plan.drills.exercise

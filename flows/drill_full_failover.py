@@ -5,8 +5,8 @@ Source: the seed's "DR Testing Schedule".
 
 from prefect import flow
 
+from flows.evaluate_readiness import readiness_now
 from flows.moved import moved_away, moved_home
-from tasks.configuration import capture_servers, find_drift
 from tasks.current import current_plan
 from tasks.drill import look_at_production
 from tasks.drill_begin import begin_move
@@ -14,8 +14,7 @@ from tasks.drill_guard import ask_permission, require_window
 from tasks.drill_report import require_passed, write_drill_report
 from tasks.facts.drill import DrillReport
 from tasks.move_drill import stay
-from tasks.readiness import judge
-from tasks.trying import Trying, softly
+from tasks.trying import Trying
 
 
 @flow(persist_result=False)
@@ -34,7 +33,7 @@ def drill_full_failover(
     """
     plan, course = current_plan(), Trying()
     require_window(plan)
-    ready = judge(plan, softly(find_drift, plan, capture_servers(plan)))
+    ready = readiness_now(plan)
     drill = begin_move(plan, reason, ask_permission(plan, ready, approved_by, risk))
 
     before = course.attempt(look_at_production, plan)

@@ -5,6 +5,7 @@ from prefect import flow
 from tasks.configuration import capture_servers, find_drift
 from tasks.current import current_plan
 from tasks.facts.readiness import Readiness
+from tasks.plan.plan import Plan
 from tasks.readiness import judge, publish_readiness
 from tasks.trying import softly
 
@@ -17,7 +18,11 @@ def evaluate_readiness() -> Readiness:
         READY, AT RISK or NOT READY, with every answer; the run fails where the service is not ready.
     """
     plan = current_plan()
-    drift = softly(find_drift, plan, capture_servers(plan))
-    found = judge(plan, drift)
+    found = readiness_now(plan)
     publish_readiness(plan, found)
     return found
+
+
+def readiness_now(plan: Plan) -> Readiness:
+    """The servers' drift, then everything else that a recovery would need, judged."""
+    return judge(plan, softly(find_drift, plan, capture_servers(plan)))

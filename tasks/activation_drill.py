@@ -7,10 +7,10 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from tasks.clients import patroni, postgres
+from tasks.clients.channels.reaching import place_of, places
 from tasks.clients.drill_ground import Ground
 from tasks.clients.private_query import require_holds
 from tasks.clients.probes import filled, require_answer
@@ -165,24 +165,11 @@ def _seconds_left(drill: Drill) -> float:
 def _doors(plan: Plan) -> Mapping[str, tuple[str, int]]:
     doors = {"the public endpoint": (str(plan.service.endpoint.address), plan.service.endpoint.port)}
     for site, each in plan.sites.items():
-        store = urlsplit(each.storage.endpoint)
-        doors[f"the store of {site}"] = store.hostname or "", store.port or 443
+        doors[f"the store of {site}"] = place_of(each.storage.endpoint)
         for name, host in each.hosts.items():
             ports = [(program, port) for program, port in _PORTS if program in host.runs]
             doors |= {f"{program} on {name}": (str(host.address), port) for program, port in ports}
-    return doors | _channels(plan)
-
-
-def _channels(plan: Plan) -> dict[str, tuple[str, int]]:
-    told, doors = plan.notifications, dict[str, tuple[str, int]]()
-    for name, settings in (("pagerduty", told.pagerduty), ("slack", told.slack)):
-        if settings:
-            place = urlsplit(settings.endpoint)
-            doors[name] = place.hostname or "", place.port or 443
-    if told.email:
-        host, _, port = told.email.smarthost.rpartition(":")
-        doors["email"] = host, int(port)
-    return doors
+    return {**doors, **places(plan)}
 
 
 def _made(plan: Plan, sandbox: Sandbox, step: WorkflowStep, words: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ Source: the seed's "Disaster Declaration Process"; Prefect's manual, "Interactiv
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
 from prefect import pause_flow_run
@@ -24,6 +24,7 @@ from tasks.policy.response_words import so_far
 from tasks.retry import retried
 
 _POLL_S = 1
+F = TypeVar("F", bound=RunInput)
 
 
 class Declaration(RunInput):
@@ -46,6 +47,20 @@ def require_commander(plan: Plan, name: str) -> None:
         raise Refused(
             f"{name} may not declare a disaster", hint=f"one of: {', '.join(plan.declaration.commanders)}"
         )
+
+
+def commanders_form(plan: Plan, model: type[F], description: str) -> type[F]:
+    """A form that offers the plan's commanders and nobody else in its field `commander`.
+
+    Args:
+        plan: its commanders.
+        model: the form's fields.
+        description: what is shown above them.
+    """
+    names: Any = Literal[tuple(plan.declaration.commanders)]
+    asked = Field(description=model.model_fields["commander"].description)
+    form = create_model(model.__name__, __base__=model, commander=(names, asked))
+    return form.with_initial_data(description=description)
 
 
 @retried("decide without asking", times=5, delay=0.5)
@@ -83,7 +98,7 @@ def ask_commanders(plan: Plan, alarm: Alarm, impact: Impact) -> Decision:
             return _expired(plan, alarm)
         try:
             told = pause_flow_run(
-                wait_for_input=_form(plan, page(plan, impact) + so_far(votes)),
+                wait_for_input=commanders_form(plan, Declaration, page(plan, impact) + so_far(votes)),
                 timeout=max(1, int(left.total_seconds())),
                 poll_interval=_POLL_S,
                 key=uuid4().hex,
@@ -118,13 +133,6 @@ def record_decision(plan: Plan, alarm: Alarm, decision: Decision) -> Decision:
             "`dr declare` raises it again",
         )
     return decision
-
-
-def _form(plan: Plan, description: str) -> type[Declaration]:
-    names: Any = Literal[tuple(plan.declaration.commanders)]
-    asked = Field(description=Declaration.model_fields["commander"].description)
-    form = create_model("Declaration", __base__=Declaration, commander=(names, asked))
-    return cast(type[Declaration], form.with_initial_data(description=description))
 
 
 def _tallied(plan: Plan, votes: Sequence[Vote]) -> Decision | None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tasks.clients import drill_ground, patroni, postgres
 from tasks.clients.drill_ground import Ground
-from tasks.clients.truth import active_site, open_incident
+from tasks.clients.truth import active_site
 from tasks.clients.workspace import workspace
-from tasks.drill_abort import why_aborted
+from tasks.drill_abort import why_ended
 from tasks.errors import DrError, Permanent, Transient
 from tasks.facts.drill import Drill, Impact
 from tasks.plan.plan import Plan
@@ -27,10 +27,8 @@ def require_calm(plan: Plan, drill: Drill) -> None:
     Raises:
         Transient: an incident is open, the drill was aborted, or etcd has no quorum.
     """
-    if incident := open_incident(plan):
-        raise Transient("an incident is open", incident)
-    if why := why_aborted(plan, drill.id):
-        raise Transient("the drill was aborted", why)
+    if why := why_ended(plan, drill.id):
+        raise Transient(why)
 
 
 @retried("look at production", times=2, delay=5)

@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 
 from tasks.clients import records
+from tasks.clients.truth import open_incident
 from tasks.drill_evidence import FOLDER
-from tasks.errors import Refused
+from tasks.errors import DrError, Refused
 from tasks.plan.plan import Plan
 from tasks.retry import retried
 
@@ -27,10 +28,21 @@ def abort(plan: Plan, drill: str, reason: str) -> str:
     return f"{drill} ends after what it does now"
 
 
-def why_aborted(plan: Plan, drill: str) -> str:
-    """Why somebody ended a drill; empty where nobody did.
+def why_ended(plan: Plan, drill: str) -> str:
+    """Why a drill tries nothing more: a recovery has everything, and so has whoever aborts it; else empty.
 
     Raises:
-        Transient: no store answers.
+        Transient: no store answers, or etcd has no quorum.
     """
-    return records.read(plan, f"{FOLDER}/{drill}/{_MARK}") or ""
+    if incident := open_incident(plan):
+        return f"an incident is open: {incident}"
+    why = records.read(plan, f"{FOLDER}/{drill}/{_MARK}")
+    return f"the drill was aborted: {why}" if why else ""
+
+
+def why_ended_if_known(plan: Plan, drill: str) -> str:
+    """The same for who asks again and again: that nobody can tell is no reason."""
+    try:
+        return why_ended(plan, drill)
+    except DrError:
+        return ""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from prefect.artifacts import create_markdown_artifact
 
 from tasks.clients import records
-from tasks.drill_abort import why_aborted
+from tasks.drill_abort import why_ended_if_known
 from tasks.drill_evidence import FOLDER
 from tasks.errors import DrError, Refused
 from tasks.facts.drill import Act, Answer, Drill, Question
@@ -72,7 +72,11 @@ def gather(plan: Plan, drill: Drill, question: Question, within: timedelta) -> t
         while True:
             found = {each.person: each for each in _softly(plan, question)}
             told(len(found), len(question.people))
-            if len(found) == len(question.people) or datetime.now(UTC) > until or _ended(plan, drill):
+            if (
+                len(found) == len(question.people)
+                or datetime.now(UTC) > until
+                or why_ended_if_known(plan, drill.id)
+            ):
                 break
             time.sleep(_LOOK_S)
     return tuple(_act(question, person, found.get(person)) for person in question.people)
@@ -93,13 +97,6 @@ def _softly(plan: Plan, question: Question) -> list[Answer]:
         return _answers(plan, question.drill, question.key)
     except DrError:
         return []
-
-
-def _ended(plan: Plan, drill: Drill) -> bool:
-    try:
-        return bool(why_aborted(plan, drill.id))
-    except DrError:
-        return False
 
 
 def _answers(plan: Plan, drill: str, key: str) -> list[Answer]:

@@ -5,15 +5,15 @@ Source: the seed's "DR Testing Schedule"; Prefect's manual, "Interactive workflo
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Literal
 from uuid import uuid4
 
 from prefect import pause_flow_run
 from prefect.exceptions import FlowPauseTimeout
 from prefect.input import RunInput
-from pydantic import Field, create_model
+from pydantic import Field
 
-from tasks.approval import require_commander
+from tasks.approval import commanders_form, require_commander
 from tasks.clients.truth import active_site
 from tasks.drill_begin import require_drills
 from tasks.errors import Permanent, Refused
@@ -73,7 +73,7 @@ def ask_permission(plan: Plan, ready: Readiness, approved_by: str | None, risk: 
         return _consent(plan, ready, approved_by, risk)
     try:
         told = pause_flow_run(
-            wait_for_input=_form(plan, question(plan, ready)),
+            wait_for_input=commanders_form(plan, Permission, question(plan, ready)),
             timeout=int(plan.declaration.deadline.total_seconds()),
             poll_interval=_POLL_S,
             key=uuid4().hex,
@@ -97,10 +97,3 @@ def _consent(plan: Plan, ready: Readiness, commander: str, risk: str) -> Consent
         )
     told = f"{risk.strip()} ({'; '.join(against)})" if against else ""
     return Consent(commander=commander, risk=told)
-
-
-def _form(plan: Plan, description: str) -> type[Permission]:
-    names: Any = Literal[tuple(plan.declaration.commanders)]
-    asked = Field(description=Permission.model_fields["commander"].description)
-    form = create_model("Permission", __base__=Permission, commander=(names, asked))
-    return cast(type[Permission], form.with_initial_data(description=description))

@@ -4,9 +4,8 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from tasks.clients.truth import open_incident
-from tasks.drill_abort import why_aborted
-from tasks.errors import DrError, Permanent
+from tasks.drill_abort import why_ended_if_known
+from tasks.errors import Permanent
 from tasks.facts.drill import Act, Drill
 from tasks.facts.report import Report
 from tasks.plan.plan import Plan
@@ -60,19 +59,10 @@ def stay(plan: Plan, drill: Drill) -> str:
     with shown(f"{drill.id}: serving from the other site") as told:
         while (now := datetime.now(UTC)) < ends:
             told((now - began).total_seconds(), (ends - began).total_seconds())
-            if why := _ended(plan, drill):
+            if why := why_ended_if_known(plan, drill.id):
                 return f"ended after {span(now - began)}: {why}"
             time.sleep(min(_LOOK_S, (ends - now).total_seconds()))
     return f"for {span(ends - began)}"
-
-
-def _ended(plan: Plan, drill: Drill) -> str:
-    """Why the drill goes on at once; a store or etcd that does not answer is no reason."""
-    try:
-        incident = open_incident(plan)
-        return f"{incident} is open" if incident else why_aborted(plan, drill.id)
-    except DrError:
-        return ""
 
 
 def acts_of(report: Report) -> Sequence[Act]:

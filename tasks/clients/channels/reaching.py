@@ -32,22 +32,54 @@ def reachable(plan: Plan) -> Mapping[ChannelName, Callable[[], None]]:
     return found
 
 
+def place_of(url: str) -> tuple[str, int]:
+    """The host and port behind an https address."""
+    place = urlsplit(url)
+    return place.hostname or "", place.port or 443
+
+
+def places(plan: Plan) -> dict[str, tuple[str, int]]:
+    """Where each channel's server is: host and port.
+
+    Raises:
+        Permanent: a webhook, which is a secret, cannot be read.
+    """
+    told, found = plan.notifications, dict[str, tuple[str, int]]()
+    if told.pagerduty:
+        found["pagerduty"] = place_of(told.pagerduty.endpoint)
+    if told.slack:
+        found["slack"] = place_of(_slack_url(plan, told.slack))
+    if told.email:
+        found["email"] = _smarthost(told.email)
+    return found
+
+
+def _slack_url(plan: Plan, settings: Slack) -> str:
+    return settings.endpoint if settings.token else read_secret(plan.folder, settings.webhook)
+
+
+def _smarthost(settings: Email) -> tuple[str, int]:
+    host, _, port = settings.smarthost.rpartition(":")
+    return host, int(port)
+
+
 def _pagerduty(plan: Plan, settings: Pagerduty) -> None:
     read_secret(plan.folder, settings.routing_key)
     _shake_hands(plan, settings.endpoint)
 
 
 def _slack(plan: Plan, settings: Slack) -> None:
-    secret = read_secret(plan.folder, settings.token or settings.webhook)
-    _shake_hands(plan, settings.endpoint if settings.token else secret)
+    if settings.token:
+        read_secret(plan.folder, settings.token)
+    _shake_hands(plan, _slack_url(plan, settings))
 
 
 def _mail(plan: Plan, settings: Email) -> None:
     if settings.password:
         read_secret(plan.folder, settings.password)
-    host, _, port = settings.smarthost.rpartition(":")
+    host, port = _smarthost(settings)
     try:
-        with smtplib.SMTP(host, int(port), local_hostname="localhost", timeout=TIMEOUT_S) as server:
+        with smtplib.SMTP(host, port, local_hostname="localhost", timeout=TIMEOUT_S) as server:
             server.noop()
     except (OSError, smtplib.SMTPException) as error:
         raise Transient(f"{settings.smarthost} does not answer", type(error).__name__) from error
@@ -55,8 +87,7 @@ def _mail(plan: Plan, settings: Email) -> None:
 
 def _shake_hands(plan: Plan, url: str) -> None:
     """TLS up to the certificate; the webhook's path, which is a secret, goes nowhere."""
-    place = urlsplit(url)
-    host, port = place.hostname or "", place.port or 443
+    host, port = place_of(url)
     try:
         with socket.create_connection((host, port), TIMEOUT_S) as plain:
             trusted(plan).wrap_socket(plain, server_hostname=host).close()
