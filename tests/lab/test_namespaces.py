@@ -317,6 +317,18 @@ def test_up_killed_on_its_way_is_repaired_by_up_and_removed_by_down(tmp_path, se
         assert traces(network) == []
 
 
+def test_a_link_that_is_dying_of_something_else_is_waited_for(tmp_path):
+    for repair in (True, False) * 5:
+        network = Namespaces.beside(tmp_path / "network")
+        network.up(SITES, WORLD)
+        for link in links(network):
+            link.kill()
+        if repair:
+            network.up(SITES, WORLD)
+        network.down()
+        assert traces(network) == []
+
+
 def test_down_needs_no_record_and_ends_what_still_runs_in_a_site(tmp_path):
     network = Namespaces.beside(tmp_path / "network")
     network.up(SITES, WORLD)

@@ -56,14 +56,24 @@ def kill_all(find: Callable[[], list[psutil.Process]], what: str) -> None:
     Raises:
         Transient: something is still there after five seconds.
     """
-    deadline = time.monotonic() + _PATIENCE_SECONDS
     while found := find():
         for process in found:
             _kill(process)
-        while alive := [process for process in found if not _has_ended(process)]:
-            if time.monotonic() > deadline:
-                raise Transient(f"{what} does not end", f"process {alive[0].pid}", "run `dr lab down` again")
-            time.sleep(0.005)
+        pids = ", ".join(str(process.pid) for process in found)
+        wait_until(lambda: all(map(_has_ended, found)), f"{what} does not end", f"processes {pids}")
+
+
+def wait_until(done: Callable[[], bool], message: str, detail: str) -> None:
+    """Return once it is so.
+
+    Raises:
+        Transient: it was not within five seconds.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not done():
+        if time.monotonic() > deadline:
+            raise Transient(message, detail, "run it again")
+        time.sleep(0.005)
 
 
 def _kill(process: psutil.Process) -> None:
@@ -94,8 +104,4 @@ def trouble(state: State, wanted: Trouble) -> None:
     state.want(wanted)
     for process in running:
         process.send_signal(signal.SIGHUP)
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while state.applied() != wanted:
-        if time.monotonic() > deadline:
-            raise Transient("the link did not take the trouble", f"see {state.log}", "dr lab up")
-        time.sleep(0.002)
+    wait_until(lambda: state.applied() == wanted, "the link did not take the trouble", f"see {state.log}")

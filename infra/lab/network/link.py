@@ -8,6 +8,7 @@ User space because this kernel has no netem (facts.md, "The lab, tried whole").
 """
 
 import ctypes
+import errno
 import fcntl
 import logging
 import os
@@ -15,6 +16,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from pathlib import Path
 
 from infra.lab.network.forwarder import Forwarder
@@ -24,6 +26,7 @@ from infra.lab.network.topology import NAMESPACES, WORLD, Topology
 _TUNSETIFF = 0x400454CA  # linux/if_tun.h
 _IFF_TUN_NO_PI = 0x1001
 _CLONE_NEWNET = 0x40000000
+_PATIENCE_SECONDS = 3.0
 _LOG = logging.getLogger(__name__)
 _PRIORITY = -10  # a cable is not slower because its ends are busy
 
@@ -36,13 +39,18 @@ def _enter(namespace: int) -> None:
 
 
 def _open_tun(device: str) -> int:
-    """Open a TUN device in the present namespace; reads do not wait."""
+    """Open a TUN device in the present namespace, once a dying link has let go of it; reads do not wait."""
     tun = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-    try:
-        fcntl.ioctl(tun, _TUNSETIFF, struct.pack("16sH22x", device.encode(), _IFF_TUN_NO_PI))
-    except OSError as error:
-        sys.exit(f"the link's device {device} cannot be made: {error.strerror}")
-    return tun
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.ioctl(tun, _TUNSETIFF, struct.pack("16sH22x", device.encode(), _IFF_TUN_NO_PI))
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                sys.exit(f"the link's device {device} cannot be made: {error.strerror}")
+            time.sleep(0.01)
+        else:
+            return tun
 
 
 def open_devices(topology: Topology) -> dict[str, int]:

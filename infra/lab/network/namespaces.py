@@ -112,8 +112,13 @@ class Namespaces:
         """Have exactly one link, with a device in each of the namespaces as they are now."""
         running = control.links(self._state)
         if remade or len(running) != 1 or not _has_device(topology.device(WORLD)):
-            control.stop(self._state)
+            self._stop_link()
             control.start(self._state)
+
+    def _stop_link(self) -> None:
+        """Kill the link and wait for its device: one that was killed before has no argv to be found by."""
+        control.stop(self._state)
+        control.wait_until(lambda: not _has_device(self.name), "the link's device does not go", self.name)
 
     def down(self) -> None:
         """Remove everything, processes still inside the sites included; nothing is needed but the name.
@@ -122,7 +127,7 @@ class Namespaces:
             Permanent: `ip` failed.
             Transient: a process does not end.
         """
-        control.stop(self._state)
+        self._stop_link()
         namespaces = [path.name for path in NAMESPACES.glob(f"{self.name}-*")]
         control.kill_all(lambda: _inside(namespaces), "a program in a site")
         _ip(commands.removal_batch(self.name, namespaces, _routes()))
