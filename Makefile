@@ -5,8 +5,8 @@ APT := python3-venv postgresql-15 pgbackrest etcd-server etcd-client haproxy red
 BIN := .venv/bin
 
 .PHONY: setup lock demo down lint test test-long test-second bench-failover bench-loss bench-backup \
-        bench-switchover bench-readiness faults faults-lab faults-flows faults-stores faults-wal faults-bits faults-replication faults-watch \
-        retention leaks
+        bench-switchover bench-cold bench-drill bench-readiness faults faults-lab faults-flows faults-stores \
+        faults-wal faults-drills faults-bits faults-replication faults-watch retention leaks
 
 setup: .venv/installed
 
@@ -63,6 +63,14 @@ bench-loss: setup
 bench-switchover: setup
 	$(BIN)/python tests/bench/bench_switchover.py $(COUNT)
 
+# COUNT recoveries from backups, in rounds of ten minutes.
+bench-cold: setup
+	ROUNDS=$(COUNT) $(BIN)/python tests/bench/bench_cold.py
+
+# COUNT rounds of a restore drill, and of its reading under load.
+bench-drill: setup
+	ROUNDS=$(COUNT) $(BIN)/python tests/bench/bench_drill.py
+
 # One cycle over 10, 100 and 1,000 services.
 bench-readiness: setup
 	$(BIN)/python tests/bench/bench_readiness.py
@@ -86,6 +94,12 @@ faults-stores: setup
 
 faults-wal: setup
 	$(BIN)/python tests/faults/wal_faults.py
+
+# HEALTHY drills, then COUNT kills of each kind; KIND and SEED as above.
+HEALTHY ?= 50
+
+faults-drills: setup
+	HEALTHY=$(HEALTHY) COUNT=$(COUNT) $(BIN)/python tests/faults/drill_faults.py
 
 # KIND and SITE narrow them.
 faults-bits: setup

@@ -11,7 +11,7 @@ from prefect import flow
 from flows.evaluate_readiness import readiness_now
 from flows.moved import moved_away, moved_home
 from tasks.current import current_plan
-from tasks.drill import look_at_production
+from tasks.drill import alive, look_at_production
 from tasks.drill_answers import ask, gather
 from tasks.drill_begin import begin_exercise
 from tasks.drill_guard import ask_permission, require_window
@@ -48,10 +48,19 @@ def drill_full_dr_exercise(
     ready = readiness_now(plan)
     consent = ask_permission(plan, ready, approved_by, risk)
     drill = begin_exercise(plan, reason, consent, absent)
-    people, exercise = stakeholders(plan, absent), plan.drills.exercise
     before = course.attempt(look_at_production, plan)
-
     course.attempt(announce, plan, drill, "opened")
+    with alive(plan, drill):
+        trials = _played(plan, drill, absent)
+    course.attempt(announce, plan, drill, "recovered")
+    after = course.attempt(look_at_production, plan)
+    report = write_drill_report(plan, drill, trials, course.acts, before, after)
+    require_passed(report)
+    return report
+
+
+def _played(plan: Plan, drill: Drill, absent: str) -> list[Trial]:
+    people, exercise = stakeholders(plan, absent), plan.drills.exercise
     notice = ask(plan, drill, "notice", _FILED, people[-1:])
     trials = [_asked(plan, drill, "call tree", [("call-tree", _CALL, people)])]
     there = moved_away(plan, drill)
@@ -62,12 +71,7 @@ def drill_full_dr_exercise(
     trials.append(_asked(plan, drill, "injects", inject_questions(plan, people)))
     trials.append(_answered("notice to the authorities", gather(plan, drill, notice, exercise.notice_within)))
     trials.append(_asked(plan, drill, "sign-off", [("sign-off", _SIGN, people)]))
-    course.attempt(announce, plan, drill, "recovered")
-
-    after = course.attempt(look_at_production, plan)
-    report = write_drill_report(plan, drill, trials, course.acts, before, after)
-    require_passed(report)
-    return report
+    return trials
 
 
 def _asked(plan: Plan, drill: Drill, name: str, questions: Questions) -> Trial:

@@ -64,7 +64,7 @@ def sweep_leftovers(plan: Plan) -> tuple[str, ...]:
         Permanent: something cannot be removed, or a host cannot be asked; all the others were.
     """
     removed, wrong = [], []
-    for site, host in _database_hosts(plan):
+    for site, host in database_hosts(plan):
         try:
             for name in drill_ground.leftovers(plan, site, host):
                 drill_ground.remove(plan, site, host, name)
@@ -130,14 +130,15 @@ def require_in_time(drill: Drill, seconds: float) -> str:
     return told
 
 
-def _database_hosts(plan: Plan) -> list[tuple[str, str]]:
+def database_hosts(plan: Plan) -> list[tuple[str, str]]:
+    """Every database host, with its site."""
     return [(site, host) for site, each in plan.sites.items() for host in each.running("postgres")]
 
 
 @contextmanager
 def alive(plan: Plan, drill: Drill) -> Iterator[None]:
     """While the block runs, no sweeper takes the drill's databases for leftovers."""
-    with drill_ground.alive([Ground(plan, *where, drill.id) for where in _database_hosts(plan)]):
+    with drill_ground.alive([Ground(plan, *where, drill.id) for where in database_hosts(plan)]):
         yield
 
 

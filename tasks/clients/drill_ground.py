@@ -23,6 +23,7 @@ _BEAT_S = 15.0
 _DEAD_MIN = 1.5
 _ASK_S = 20.0
 _TOUCH = "[ -d {folder} ] && : >{folder}/{name}{alive}"
+_LIVES = "find {folder} -maxdepth 1 -name {name}{alive} -mmin -{minutes}"
 _FORGET = "rm -f {folder}/{name}{alive}"
 MARK = "DR_DRILL"
 """What every process of a drill on a host has in its environment: the drill's id."""
@@ -132,6 +133,18 @@ def leftovers(plan: Plan, site: str, host: str) -> list[str]:
     folder = Layout.of(plan, site, host).data_dir.parent
     words = {"folder": shlex.quote(str(folder)), "prefix": PREFIX, "alive": _ALIVE, "minutes": _DEAD_MIN}
     return _ask(plan, site, host, _LIST.format(**words)).split()
+
+
+def lives(plan: Plan, site: str, host: str, name: str) -> bool:
+    """Whether a drill has said on a host that it lives, a moment ago.
+
+    Raises:
+        Transient: the host cannot be reached.
+        Permanent: it cannot be told.
+    """
+    folder = Layout.of(plan, site, host).data_dir.parent
+    words = {"folder": shlex.quote(str(folder)), "name": name, "alive": _ALIVE, "minutes": _DEAD_MIN}
+    return bool(_ask(plan, site, host, _LIVES.format(**words)).strip())
 
 
 def remove(plan: Plan, site: str, host: str, name: str) -> None:

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from tasks.clients.walnames import parse_lsn
 from tasks.errors import Permanent, Refused
 from tasks.facts.backups import Point
-from tasks.facts.drill import Drill, Finding, Impact, Kind, Outcome, Trial, Variant
+from tasks.facts.drill import Act, Drill, Finding, Impact, Kind, Outcome, Trial, Variant
 from tasks.plan.drills import Blackout
 from tasks.plan.plan import Plan
 
@@ -18,6 +18,8 @@ MOVING: frozenset[Kind] = frozenset({"full_failover", "full_dr_exercise"})
 """The drills that move the service."""
 SWEEP = "remove what drills left behind"
 """The act that says, where it does not pass, that something is left."""
+WHOLE = "the drill as a whole"
+"""The trial that only a drill has that was killed; any other one is its retest."""
 _GOOD = frozenset({"running", "streaming"})
 
 
@@ -135,7 +137,7 @@ def findings_of(
         due: until when.
     """
     wrong = {trial.name: trial for trial in trials if trial.outcome != "passed"}
-    tried = {trial.name for trial in trials}
+    tried = {WHOLE, *(trial.name for trial in trials)}
     known = {each.trial for each in earlier}
     told = [_retested(each, wrong, tried) for each in earlier]
     told += [
@@ -152,6 +154,26 @@ def findings_of(
         if name not in known
     ]
     return tuple(told)
+
+
+def killed_trial(drill: Drill, now: datetime, away: str, incident: str) -> Trial:
+    """What is left to say of a drill that ended without a word.
+
+    Args:
+        drill: the drill.
+        now: when that was found.
+        away: the site that serves, where that is not the primary one.
+        incident: the one that is open; empty where none is.
+    """
+    told = ["whoever held it was killed, or its host is lost"]
+    if drill.kind in MOVING and incident:
+        told.append(f"{incident} is open: `dr incident resume {incident}`")
+    if drill.kind in MOVING and away:
+        told.append(f"the service is at {away}: bring it home with `dr trigger fail-back`")
+    act = Act(
+        name="come to its end", started=drill.began, ended=now, outcome="failed", detail="; ".join(told)
+    )
+    return Trial(name=WHOLE, severity="critical", point="", acts=(act,))
 
 
 def is_open(finding: Finding) -> bool:

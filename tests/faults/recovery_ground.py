@@ -53,12 +53,12 @@ class Ground:
         for _ in range(_ATTEMPTS):
             truth, _ = read_truth(self.plan)
             if truth.done and truth.active == target:
-                return self._wrong(target) or outcome
+                return self.wrong(target) or outcome
             resume = ("incident", "resume", truth.incident, "--here")
             again = ("run", FLOW_OF[case.strategy]) if truth.done else resume
             ended = self.lab.wait(self.lab.start(*again))
             outcome, failed = "stopped, resumed", f"{' '.join(again)}: {ended.told[-1500:]}"
-        return (self._wrong(target) and failed) or outcome
+        return (self.wrong(target) and failed) or outcome
 
     def missing(self, site: str) -> set[str]:
         """Acknowledged orders that a site's database lacks."""
@@ -80,7 +80,16 @@ class Ground:
         record = on_record(self.plan, incident)
         return read_report(self.plan, incident).rpo.lost_transactions if record.report else None
 
-    def _wrong(self, target: str) -> str:
+    def resumed(self, incident: str) -> None:
+        """Finish an incident; what stands in its way may pass."""
+        for _ in range(_ATTEMPTS):
+            ended = self.lab.wait(self.lab.start("incident", "resume", incident, "--here"))
+            if ended.code == 0:
+                return
+        raise AssertionError(f"{incident} is not finished: {ended.told[-1500:]}")
+
+    def wrong(self, target: str) -> str:
+        """How it is not so that a site serves users and its incident has ended; empty where it is."""
         truth, _ = read_truth(self.plan)
         if (truth.active, truth.done) != (target, True):
             return f"the truth is {truth}"
@@ -93,13 +102,13 @@ class Ground:
     def _make_whole(self, lost: str) -> None:
         """Heal and bring back the site that is not active."""
         deadline = time.monotonic() + _SOON_S
-        while not self._streams(lost) and not self.lab.home.broken(lost) and time.monotonic() < deadline:
+        while not self.streams(lost) and not self.lab.home.broken(lost) and time.monotonic() < deadline:
             time.sleep(0.5)
-        if not self._streams(lost):
+        if not self.streams(lost):
             self.lab.dr("lab", "heal", lost)
             self.lab.dr("run", "bring-back")
         deadline = time.monotonic() + _PATIENCE_S
-        while not self._streams(lost):
+        while not self.streams(lost):
             if time.monotonic() > deadline:
                 raise AssertionError(f"{lost} does not become whole: {self._seen(lost)}")
             time.sleep(0.5)
@@ -121,16 +130,21 @@ class Ground:
             self.lab.dr("run", "replicate-backups")
             self._copied = True
 
-    def _streams(self, site: str) -> bool:
+    def streams(self, site: str) -> bool:
+        """Whether all of a site's database nodes follow, but a primary, which runs."""
         try:
             members = patroni.members(self.plan, site)
         except DrError:
             return False
         wanted = len(self.plan.sites[site].running("postgres"))
-        return len(members) == wanted and all(member.state == "streaming" for member in members)
+        return len(members) == wanted and all(map(_is_well, members))
 
     def _seen(self, site: str) -> str:
         try:
             return str(patroni.members(self.plan, site))
         except DrError as error:
             return str(error)
+
+
+def _is_well(member: patroni.Member) -> bool:
+    return member.state == ("running" if member.role == "leader" else "streaming")

@@ -12,6 +12,8 @@ from tasks.policy.drill import (
     choose_point,
     findings_of,
     harm,
+    is_open,
+    killed_trial,
     random_moment,
     recommendations,
     scope_of,
@@ -134,6 +136,23 @@ def test_each_harm_to_production_is_told(changed, words):
 def test_production_that_goes_on_is_not_harmed():
     assert harm(seen(), seen(at=LATER, lsn="0/6000000")) == ()
     assert harm(None, seen()) == ("production could not be seen",)
+
+
+def test_a_drill_that_was_killed_says_what_brings_the_service_home():
+    told = killed_trial(drill(kind="full_failover"), LATER, "south", "inc-1")
+    assert told.outcome == "failed"
+    assert "`dr incident resume inc-1`" in told.wrong.detail
+    assert "the service is at south" in told.wrong.detail
+    assert "south" not in killed_trial(drill(), LATER, "south", "inc-1").wrong.detail
+
+
+def test_the_next_drill_is_the_retest_of_one_that_was_killed():
+    killed = killed_trial(drill(), LATER, "", "")
+    earlier = findings_of(drill(), [killed], [], "ann", DUE)
+    [again] = findings_of(drill(), [killed], earlier, "ann", DUE)
+    assert is_open(again)
+    [passed] = findings_of(drill(), [trial()], earlier, "ann", DUE)
+    assert passed.status == "passed its retest"
 
 
 @pytest.mark.parametrize(

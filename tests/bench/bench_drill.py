@@ -1,0 +1,142 @@
+"""The restore drill against the same restores and checks by hand, and what its reading costs the users.
+
+A database of MEGABYTES (5000), in a lab of its own. `drill` is `dr run drill-backup-restoration` of the DR
+site's copy, from its begin to its report; `by hand` is what it contains: one standby read, and for each
+of its two restores pgBackRest, a start, pg_amcheck, every row read, the comparison, the removal. `users` is
+the p95 of the orders' answers while a standby's whole database is added up, over that of the quiet times
+around it. ROUNDS (3) of each; prints the medians of their ratios.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from functools import partial
+from typing import Any
+
+from rows import fill
+from shared import Bench, write_results
+
+from infra.load.ledger import Acknowledged, Ledger
+from tasks.clients import drill_ground, patroni, pgbackrest
+from tasks.clients.digests import digests_of
+from tasks.clients.pgbackrest_command import recovery_secrets
+from tasks.clients.private import PrivateServer
+from tasks.clients.standpoint import standing
+from tasks.drill_evidence import read_drill_reports
+from tasks.facts.drill import Drill, Variant
+from tasks.plan.plan import Plan
+from tasks.policy.database_backup import choose_standby
+from tasks.rehearse import check_invariants, choose_database, compare_rows, take_reference
+
+ROUNDS, MEGABYTES = int(os.environ.get("ROUNDS", "3")), int(os.environ.get("MEGABYTES", "5000"))
+TIMEOUT_S, QUIET_S, REST = 1200, 20, 1.0
+SCRATCH = {"fsync": "off", "full_page_writes": "off"}
+VARIANTS: tuple[Variant, ...] = ("newest", "random")
+DRILL = ("run", "drill-backup-restoration", "--param", 'assets=["database"]', "--param")
+
+
+def drill(bench: Bench, plan: Plan) -> tuple[float, Drill]:
+    """Seconds of a drill, by its report, and what it was."""
+    bench.dr(*DRILL, f'sites=["{plan.site_of("dr")}"]')
+    report = read_drill_reports(plan)[-1]
+    return report.duration.total_seconds(), report.drill
+
+
+def by_hand(plan: Plan, like: Drill) -> float:
+    """Seconds for what a drill contains, one after the other; choosing the copies is not counted."""
+    named = like.model_copy(update={"id": f"{drill_ground.PREFIX}bench"})
+    began = time.monotonic()
+    reference = take_reference.fn(plan, named)
+    took = time.monotonic() - began
+    for variant in VARIANTS:
+        target = choose_database.fn(plan, named, plan.site_of("dr"), variant, reference)
+        began, place = time.monotonic(), target.place
+        server = PrivateServer(plan, place.site, place.host, place.directory, SCRATCH)
+        pgbackrest.restore(
+            plan, place.from_site, (place.site, place.host), place.directory,
+            target=target.at, lsn=target.lsn, timeout=TIMEOUT_S,
+        )  # fmt: skip
+        server.start(timeout=TIMEOUT_S, secrets=recovery_secrets(plan, place.from_site))
+        server.amcheck(timeout=TIMEOUT_S)
+        digests_of(server.psql)
+        if target.lsn:
+            compare_rows.fn(plan, target, reference)
+        check_invariants.fn(plan, target)
+        server.stop(remove=True)
+        took += time.monotonic() - began
+    return took
+
+
+def users(bench: Bench, plan: Plan) -> dict[str, float]:
+    """The p95 of the answers, in milliseconds: before, while a standby is added up, and after."""
+    site = plan.site_of("primary")
+    name = choose_standby(patroni.members(plan, site))
+    windows = [quiet()]
+    began = time.time()
+    with standing(plan, str(plan.sites[site].hosts[str(name)].address)) as point:
+        point.digests(point.ranges(), REST, lambda _: None)
+    windows += [(began, time.time()), quiet()]
+    p95 = partial(_p95, Ledger.read(bench.home.ledger))
+    before, during, after = (p95(*window) for window in windows)
+    return {"before": before, "during": during, "after": after, "seconds": windows[1][1] - windows[1][0]}
+
+
+def quiet() -> tuple[float, float]:
+    """A window of time in which nothing is done."""
+    began = time.time()
+    time.sleep(QUIET_S)
+    return began, time.time()
+
+
+def _p95(book: Ledger, since: float, until: float) -> float:
+    took = [_took(each) for each in book.acknowledged.values() if since <= each.sent_at < until]
+    return round(statistics.quantiles(took, n=20)[-1] * 1000, 3)
+
+
+def _took(order: Acknowledged) -> float:
+    return order.acknowledged_at - order.sent_at
+
+
+def measure() -> dict[str, Any]:
+    """Run all rounds."""
+    drills, answers = list[dict[str, float]](), list[dict[str, float]]()
+    with Bench() as bench:
+        bench.dr("lab", "down")
+        bench.dr("lab", "up")
+        plan = bench.home.plan()
+        fill(plan, plan.site_of("primary"), MEGABYTES)
+        bench.dr("run", "backup-database")
+        bench.dr("run", "replicate-backups")
+        for _ in range(ROUNDS):
+            took, like = drill(bench, plan)
+            drills.append({"drill": took, "by hand": by_hand(plan, like)})
+            _tell(drills[-1])
+        bench.dr("lab", "load")
+        for _ in range(ROUNDS):
+            answers.append(users(bench, plan))
+            _tell(answers[-1])
+    return {
+        "megabytes": MEGABYTES,
+        "drills": drills,
+        "users": answers,
+        "drill over by hand": _ratio([each["drill"] / each["by hand"] for each in drills]),
+        "p95 while read over p95 around it": _ratio(
+            [2 * each["during"] / (each["before"] + each["after"]) for each in answers]
+        ),
+    }
+
+
+def _ratio(ratios: list[float]) -> float:
+    return round(statistics.median(ratios), 3)
+
+
+def _tell(row: dict[str, float]) -> None:
+    print(json.dumps(row), file=sys.stderr, flush=True)  # noqa: T201 - progress
+
+
+if __name__ == "__main__":
+    found = measure()
+    write_results("bench_drill.json", found)
+    print(json.dumps(found, indent=2))  # noqa: T201
