@@ -62,7 +62,6 @@ def prepare(bench: Bench, source: Path) -> Plan:
     bench.dr("lab", "wipe", old)
     bench.dr("lab", "break", old)
     time.sleep(plan.patroni_timings.ttl)  # the dead leader's lease: whoever declares has waited longer
-    settle()
     return plan
 
 
@@ -79,18 +78,19 @@ def bare(plan: Plan) -> float:
     host = next(iter(plan.sites[site].running("postgres")))
     copy: Path = Layout.of(plan, site, host).data_dir.with_name("dr-bench")
     server = PrivateServer(plan, site, host, copy)
+    settle()
     began = time.monotonic()
     pgbackrest.restore(plan, site, (site, host), copy, timeout=TIMEOUT_S)
     server.start(timeout=TIMEOUT_S, secrets=recovery_secrets(plan, site))
     server.psql.query("create table bench_write (id int)", database="postgres")
     took = time.monotonic() - began
     server.stop(remove=True)
-    settle()
     return took
 
 
 def ours(bench: Bench) -> dict[str, Any]:
     """What the report says of `dr run recover-cold`."""
+    settle()
     bench.dr("run", "recover-cold", "--param", "reason=bench")
     report = bench.report()
     took = report.rto_seconds

@@ -16,6 +16,7 @@ from tasks.clients.drill_ground import Ground, remove
 from tasks.clients.sandbox import Sandbox
 from tasks.drill_evidence import read_drill_reports
 from tasks.errors import Permanent
+from tasks.policy.drill import WHOLE
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 FLOW = "drill-failover-testing"
@@ -87,16 +88,38 @@ def test_it_ends_itself_when_its_time_is_over(lab):
     assert left(plan) == set()
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("moment", [4.0, 7.0, 10.0])
-def test_of_a_drill_that_was_killed_the_sweeper_leaves_nothing(lab, moment):
-    plan = lab.plan
+def kill(lab, moment):
+    """Hold a drill, and kill it after so many seconds."""
     environment = {"PATH": os.environ["PATH"], "HOME": "/root", "DR_LAB": str(lab.home.directory)}
     with subprocess.Popen([DR, "run", FLOW], env=environment, start_new_session=True) as flow:
         time.sleep(moment)
         os.killpg(flow.pid, signal.SIGKILL)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("moment", [4.0, 7.0, 10.0])
+def test_of_a_drill_that_was_killed_the_sweeper_leaves_nothing(lab, moment):
+    plan = lab.plan
+    kill(lab, moment)
     time.sleep(100)  # until its marks are old
-    lab.dr("run", "sweep-drills")
+    lab.attempt("run", "sweep-drills")
     assert left(plan) == set()
     leader = patroni.leader(plan, plan.site_of("dr"))
     assert postgres.position(plan, leader.host).in_recovery
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_a_drill_that_was_killed_has_a_report_and_somebody_hears_of_it(lab):
+    plan = lab.plan
+    kill(lab, 6.0)
+    time.sleep(200)  # until none can be taken for one that begins
+    swept = lab.attempt("run", "sweep-drills")
+    report = read_drill_reports(plan)[-1]
+    assert (swept.returncode, report.verdict) == (1, "failed")
+    assert report.drill.id in swept.stderr
+    assert [each.trial for each in report.findings] == [WHOLE]
+    lab.dr("run", "sweep-drills")
+    lab.dr("run", FLOW)
+    [finding] = read_drill_reports(plan)[-1].findings
+    assert finding.status == "passed its retest"
