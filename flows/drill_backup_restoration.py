@@ -7,6 +7,7 @@ from prefect import flow
 from tasks.current import current_plan
 from tasks.drill import (
     alive,
+    look_again,
     look_at_production,
     put_copy_away,
     require_calm,
@@ -65,7 +66,7 @@ def drill_backup_restoration(
                 trials.append(_tried(plan, drill, asset, site, variant, reference))
                 told(len(trials), len(_VARIANTS) * len(drill.copies))
     course.attempt(sweep_leftovers, plan)
-    after = course.attempt(look_at_production, plan)
+    after = course.attempt(look_again, plan, drill, before)
     report = write_drill_report(plan, drill, trials, course.acts, before, after)
     require_passed(report)
     return report

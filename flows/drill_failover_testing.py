@@ -17,6 +17,7 @@ from tasks.activation_drill import (
 from tasks.current import current_plan
 from tasks.drill import (
     alive,
+    look_again,
     look_at_production,
     put_copy_away,
     require_calm,
@@ -47,7 +48,7 @@ def drill_failover_testing(reason: str = "started by hand") -> DrillReport:
     with alive(plan, drill):
         trial = _activated(plan, drill)
     course.attempt(sweep_leftovers, plan)
-    after = course.attempt(look_at_production, plan)
+    after = course.attempt(look_again, plan, drill, before)
     report = write_drill_report(plan, drill, [trial], course.acts, before, after)
     require_passed(report)
     return report

@@ -11,7 +11,7 @@ from prefect import flow
 from flows.evaluate_readiness import readiness_now
 from flows.moved import moved_away, moved_home
 from tasks.current import current_plan
-from tasks.drill import alive, look_at_production
+from tasks.drill import alive, look_again, look_at_production
 from tasks.drill_answers import ask, gather
 from tasks.drill_begin import begin_exercise
 from tasks.drill_guard import ask_permission, require_window
@@ -53,7 +53,7 @@ def drill_full_dr_exercise(
     with alive(plan, drill):
         trials = _played(plan, drill, absent)
     course.attempt(announce, plan, drill, "recovered")
-    after = course.attempt(look_at_production, plan)
+    after = course.attempt(look_again, plan, drill, before)
     report = write_drill_report(plan, drill, trials, course.acts, before, after)
     require_passed(report)
     return report

@@ -8,7 +8,7 @@ from prefect import flow
 from flows.evaluate_readiness import readiness_now
 from flows.moved import moved_away, moved_home
 from tasks.current import current_plan
-from tasks.drill import alive, look_at_production
+from tasks.drill import alive, look_again, look_at_production
 from tasks.drill_begin import begin_move
 from tasks.drill_guard import ask_permission, require_window
 from tasks.drill_report import require_passed, write_drill_report
@@ -43,7 +43,7 @@ def drill_full_failover(
         if there.point:
             course.attempt(stay, plan, drill)
             trials.append(moved_home(plan, drill))
-    after = course.attempt(look_at_production, plan)
+    after = course.attempt(look_again, plan, drill, before)
     report = write_drill_report(plan, drill, trials, course.acts, before, after)
     require_passed(report)
     return report

@@ -3,6 +3,7 @@
 Source: the seed's "Testing Procedures".
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,8 +17,10 @@ from tasks.drill_abort import why_ended
 from tasks.errors import DrError, Permanent, Transient
 from tasks.facts.drill import Drill, Impact
 from tasks.plan.plan import Plan
-from tasks.policy.drill import SWEEP
+from tasks.policy.drill import MOVING, SWEEP, harm
 from tasks.retry import retried
+
+_SETTLED_S, _LOOK_S = 60.0, 1.0
 
 
 @retried("see that nothing ends the drill", times=0)
@@ -38,6 +41,28 @@ def look_at_production(plan: Plan) -> Impact:
     Raises:
         Transient: no node answers.
     """
+    return _seen(plan)
+
+
+@retried("look at production again", times=2, delay=5)
+def look_again(plan: Plan, drill: Drill, before: Impact | None) -> Impact:
+    """The same after a drill: at once, or what is seen after a minute in which something was not as before.
+
+    After a move some nodes are started again to follow the other timeline.
+
+    Raises:
+        Transient: no node answers.
+    """
+    deadline = time.monotonic() + _SETTLED_S
+    while True:
+        after = _seen(plan)
+        as_before = before is None or not harm(before, after, moved=drill.kind in MOVING)
+        if as_before or time.monotonic() > deadline:
+            return after
+        time.sleep(_LOOK_S)
+
+
+def _seen(plan: Plan) -> Impact:
     active = active_site(plan)
     leader = patroni.leader(plan, active)
     position = postgres.position(plan, leader.host)

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tasks.drill import require_in_time
+import tasks.drill
+from tasks.drill import look_again, require_in_time
 from tasks.errors import Permanent, Refused
 from tasks.facts.backups import Point
 from tasks.facts.drill import Act, Drill, DrillReport, Finding, Impact, Trial
@@ -250,3 +251,13 @@ def test_a_restore_that_takes_too_long_is_named():
     assert require_in_time.fn(drill(rto_s=60), 59.9) == "59.9 s of 60 s"
     with pytest.raises(Permanent, match="longer than the tier's RTO"):
         require_in_time.fn(drill(rto_s=60), 60.1)
+
+
+@pytest.mark.parametrize(("looks", "seen_at_last"), [(3, "streaming"), (10**6, "gone")])
+def test_a_node_that_follows_again_before_long_was_not_harmed(monkeypatch, looks, seen_at_last):
+    left = iter(range(looks))
+    still = seen(followers={"s1": "streaming"})
+    monkeypatch.setattr(tasks.drill, "_seen", lambda _: still if next(left, None) is not None else seen())
+    monkeypatch.setattr(tasks.drill, "_LOOK_S", 0.001)
+    monkeypatch.setattr(tasks.drill, "_SETTLED_S", 0.05)
+    assert look_again.fn(None, drill(), seen()).followers.get("n2", "gone") == seen_at_last
