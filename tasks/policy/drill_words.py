@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from tasks.facts.drill import Drill, DrillReport, Finding, Question, Trial
+from tasks.policy.drill import MOVING
 from tasks.policy.drill_terms import TERMS
 from tasks.policy.tables import moment, span, table
 
@@ -64,7 +65,8 @@ def report_markdown(report: DrillReport) -> str:
 
 def impact_words(report: DrillReport) -> str:
     """What the drill did to production."""
-    harm = "; ".join(report.impact) or "production was not touched"
+    well = "production is as it was before" if report.drill.kind in MOVING else "production was not touched"
+    harm = "; ".join(report.impact) or well
     return f"{harm}; {'left behind: ' + ', '.join(report.left) if report.left else 'nothing was left behind'}"
 
 
@@ -73,7 +75,8 @@ def trial_row(trial: Trial) -> tuple[str, ...]:
     shown = [trial.wrong] if trial.wrong else [act for act in trial.acts if act.detail]
     seen = "; ".join(f"{act.name}: {act.detail}" for act in shown)
     behind = "" if trial.lost_s is None else f"{trial.lost_s:.0f} s"
-    return trial.name, trial.outcome, trial.point, f"{trial.took_s:.1f} s", behind, seen
+    took = f"{trial.took_s:.1f} s" if trial.took_s else ""
+    return trial.name, trial.outcome, trial.point, took, behind, seen
 
 
 def finding_row(finding: Finding) -> tuple[str, ...]:

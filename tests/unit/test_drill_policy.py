@@ -237,6 +237,7 @@ def test_the_page_holds_what_auditors_ask_for():
 def test_the_artifact_tells_the_same_shortly():
     told = report_markdown(report())
     assert "1 of 2 restores passed" in told
+    assert "production is as it was before" in report_markdown(report(drill=drill(kind="full_failover")))
     assert "page <1> is wrong" in told
 
 
