@@ -51,12 +51,12 @@ def take_reference(plan: Plan, drill: Drill) -> Reference:
     name = choose_standby(patroni.members(plan, site))
     if name is None:
         raise Transient(f"no standby of {site} follows closely")
-    with standing(plan, str(plan.sites[site].hosts[name].address)) as point:
+    address = patroni.leader(plan, site).host
+    with standing(plan, str(plan.sites[site].hosts[name].address), address) as point:
         at, ranges = datetime.now(UTC), point.ranges()
         chosen = _chosen(ranges, plan.drills.sample, drill.id)
         with shown(f"read {name} at {point.lsn}") as told:
             sums = point.digests(chosen, _REST, lambda done: told(done, len(chosen)))
-    address = patroni.leader(plan, site).host
     # A recovery ends before a position only once it has read a record behind it.
     postgres.prove_write(plan, address, drill.id)
     return Reference(

@@ -2,9 +2,10 @@
 
 A copy of the same cluster has each row in the same block, so both are read block range by block range, and
 some of them are a sample of the same rows on both sides. Replay stands still for some milliseconds while
-the snapshots are taken, and receiving WAL never does.
+the snapshots are taken, and receiving WAL never does. Meanwhile a transaction on the primary keeps its vacuum
+from the rows that are read: the standby would have to end the reading after max_standby_streaming_delay.
 
-Source: PostgreSQL manual, "Recovery Control Functions", "recovery_target_lsn", "TID range scans".
+Source: PostgreSQL manual, "Recovery Control Functions", "recovery_target_lsn", "Handling Query Conflicts".
 """
 
 import time
@@ -21,7 +22,8 @@ from tasks.clients.postgres import Row
 from tasks.errors import Permanent, Transient
 from tasks.plan.plan import Plan
 
-_PAUSED_S = 5.0
+_PAUSED_S, _FOLLOWS_S = 5.0, 30.0
+_SNAPSHOT = "begin transaction isolation level repeatable read read only"
 _RANGE_BLOCKS = 4096
 _TABLES: LiteralString = """
 select c.oid::regclass::text as name,
@@ -102,16 +104,17 @@ class Standpoint:
 
 
 @contextmanager
-def standing(plan: Plan, address: str, *, timeout: float = 3600) -> Iterator[Standpoint]:
+def standing(plan: Plan, address: str, primary: str, *, timeout: float = 3600) -> Iterator[Standpoint]:
     """A standby's databases as they are at one position, for the block.
 
     Args:
         plan: the plan.
         address: the standby.
+        primary: what it follows.
         timeout: seconds for each statement.
 
     Raises:
-        Transient: it does not answer, or its replay does not stand still.
+        Transient: one does not answer, or its replay is far behind, or does not stand still.
         Permanent: it is no standby.
     """
     with ExitStack() as stack:
@@ -125,9 +128,10 @@ def standing(plan: Plan, address: str, *, timeout: float = 3600) -> Iterator[Sta
         }
         for session in sessions.values():
             session.execute(SETTINGS)
+        _await_replay(control, address, stack.enter_context(_kept(plan, primary, names)))
         with _still(control, address):
             for session in sessions.values():
-                session.execute("begin transaction isolation level repeatable read read only")
+                session.execute(_SNAPSHOT)
                 session.execute("select 1")  # the snapshot is taken by the first statement
             [at] = control.execute(_AT).fetchall()
         yield Standpoint(at["lsn"], at["timeline"], sessions)
@@ -138,6 +142,30 @@ select pg_last_wal_replay_lsn()::text as lsn,
        coalesce((select received_tli from pg_stat_wal_receiver),
                 (select timeline_id from pg_control_checkpoint())) as timeline
 """
+
+
+@contextmanager
+def _kept(plan: Plan, primary: str, names: Sequence[str]) -> Iterator[str]:
+    """No row of these databases that a primary shows now is removed; up to which position that is so."""
+    with ExitStack() as stack:
+        lsn = ""
+        for name in names:
+            session = stack.enter_context(postgres.connected(plan, primary, database=name))
+            session.execute("set idle_in_transaction_session_timeout = 0")
+            session.execute(_SNAPSHOT)
+            [row] = session.execute("select pg_current_wal_flush_lsn()::text as lsn").fetchall()
+            lsn = row["lsn"]
+        yield lsn
+
+
+def _await_replay(control: psycopg.Connection[Row], address: str, lsn: str) -> None:
+    """A standby that is behind sees older rows than those that are kept."""
+    deadline = time.monotonic() + _FOLLOWS_S
+    there = "select pg_last_wal_replay_lsn() >= %s::pg_lsn as there"
+    while not control.execute(there, [lsn]).fetchall()[0]["there"]:
+        if time.monotonic() > deadline:
+            raise Transient(f"{address} does not replay up to {lsn}")
+        time.sleep(0.01)
 
 
 @contextmanager

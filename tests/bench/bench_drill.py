@@ -75,7 +75,8 @@ def users(bench: Bench, plan: Plan) -> dict[str, float]:
     name = choose_standby(patroni.members(plan, site))
     windows = [quiet()]
     began = time.time()
-    with standing(plan, str(plan.sites[site].hosts[str(name)].address)) as point:
+    primary = patroni.leader(plan, site).host
+    with standing(plan, str(plan.sites[site].hosts[str(name)].address), primary) as point:
         point.digests(point.ranges(), REST, lambda _: None)
     windows += [(began, time.time()), quiet()]
     p95 = partial(_p95, Ledger.read(bench.home.ledger))

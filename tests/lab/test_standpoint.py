@@ -1,7 +1,7 @@
 """A standby's rows at an exact position equal those of a copy recovered to it; the primary writes on."""
 
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,10 +9,10 @@ import pytest
 from bare_standby import PRIMARY, STANDBY, running_pair
 from waiting import until
 
-from tasks.clients import postgres
+from tasks.clients import postgres, standpoint
 from tasks.clients.standpoint import standing
 from tasks.clients.walnames import Segment, parse_lsn
-from tasks.errors import DrError, Permanent
+from tasks.errors import DrError, Permanent, Transient
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
@@ -86,7 +86,7 @@ def test_a_copy_recovered_to_the_position_has_the_same_rows(pair):
     told = []
     with writing(pair):
         until(lambda: (orders(pair, STANDBY) or 0) > ROWS)
-        with standing(pair, STANDBY) as point:
+        with standing(pair, STANDBY, PRIMARY) as point:
             ranges = [each for each in point.ranges() if each.database == "postgres"]
             standby = point.digests(ranges, 0.5, told.append)
             until(lambda: parse_lsn(replayed(pair)) > parse_lsn(point.lsn))  # replay went on meanwhile
@@ -104,11 +104,42 @@ def replayed(pair):
 
 
 def test_replay_goes_on_where_the_reader_fails(pair):
-    with pytest.raises(ZeroDivisionError), standing(pair, STANDBY):
+    with pytest.raises(ZeroDivisionError), standing(pair, STANDBY, PRIMARY):
         raise ZeroDivisionError
     assert pair.sql("select pg_get_wal_replay_pause_state() as state", STANDBY)["state"] == "not paused"
 
 
 def test_a_primary_is_no_standby(pair):
-    with pytest.raises(Permanent, match="is no standby"), standing(pair, PRIMARY):
+    with pytest.raises(Permanent, match="is no standby"), standing(pair, PRIMARY, PRIMARY):
         pass
+
+
+@contextmanager
+def impatient(pair):
+    """A standby that ends whoever reads at once, where its replay would have to wait."""
+    run(pair, "alter system set max_standby_streaming_delay = 0", STANDBY)
+    run(pair, "select pg_reload_conf()", STANDBY)
+    try:
+        yield
+    finally:
+        run(pair, "alter system reset max_standby_streaming_delay", STANDBY)
+        run(pair, "select pg_reload_conf()", STANDBY)
+
+
+def read_over_a_vacuum(pair):
+    with standing(pair, STANDBY, PRIMARY) as point:
+        run(pair, "update kept set note = 'newer'")
+        run(pair, "vacuum kept")
+        run(pair, "insert into kept values (0, 'flushes what the vacuum wrote')")
+        [end] = pair.sql("select pg_current_wal_flush_lsn()::text as lsn", PRIMARY).values()
+        until(lambda: pair.sql(f"select pg_last_wal_replay_lsn() >= '{end}' as it", STANDBY)["it"])
+        return point.digests(point.ranges(), 0, lambda _: None)
+
+
+def test_the_primary_keeps_the_rows_that_are_read(pair, monkeypatch):
+    run(pair, "create table kept as select n, 'new' as note from generate_series(1, 5000) n")
+    with impatient(pair):
+        assert read_over_a_vacuum(pair)
+        monkeypatch.setattr(standpoint, "_kept", lambda *_: nullcontext("0/0"))
+        with pytest.raises(Transient, match="conflict with recovery"):
+            read_over_a_vacuum(pair)
