@@ -1,6 +1,6 @@
 """Drills that ended without a word, killed or lost with their host: they get a report all the same.
 
-Source: the seed's "automatic rollback after testing"; DORA RTS Art. 26 on what a test must leave behind.
+Source: the seed's "automatic rollback after testing".
 """
 
 from datetime import UTC, datetime

@@ -56,23 +56,31 @@ def kill_all(find: Callable[[], list[psutil.Process]], what: str) -> None:
     Raises:
         Transient: something is still there after five seconds.
     """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     while found := find():
         for process in found:
             _kill(process)
         pids = ", ".join(str(process.pid) for process in found)
-        wait_until(lambda: all(map(_has_ended, found)), f"{what} does not end", f"processes {pids}")
+        late = Transient(f"{what} does not end", f"processes {pids}", "run `dr lab down` again")
+        wait_until(lambda: all(map(_has_ended, found)), late, deadline)
 
 
-def wait_until(done: Callable[[], bool], message: str, detail: str) -> None:
+def wait_until(done: Callable[[], bool], late: Transient, deadline: float | None = None) -> None:
     """Return once it is so.
 
+    Args:
+        done: whether it is.
+        late: what is raised where it was not in time.
+        deadline: of the monotonic clock; five seconds from now where None.
+
     Raises:
-        Transient: it was not within five seconds.
+        Transient: `late`.
     """
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    if deadline is None:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
     while not done():
         if time.monotonic() > deadline:
-            raise Transient(message, detail, "run it again")
+            raise late
         time.sleep(0.005)
 
 
@@ -104,4 +112,5 @@ def trouble(state: State, wanted: Trouble) -> None:
     state.want(wanted)
     for process in running:
         process.send_signal(signal.SIGHUP)
-    wait_until(lambda: state.applied() == wanted, "the link did not take the trouble", f"see {state.log}")
+    late = Transient("the link did not take the trouble", f"see {state.log}", "dr lab up")
+    wait_until(lambda: state.applied() == wanted, late)

@@ -20,7 +20,7 @@ from infra.lab.network import commands, control
 from infra.lab.network.state import State
 from infra.lab.network.topology import NAMESPACES, WORLD, Cut, Topology, Trouble, Weather
 from tasks.clients import command
-from tasks.errors import DrError, Refused
+from tasks.errors import DrError, Refused, Transient
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,14}")
 
@@ -118,7 +118,8 @@ class Namespaces:
     def _stop_link(self) -> None:
         """Kill the link and wait for its device: one that was killed before has no argv to be found by."""
         control.stop(self._state)
-        control.wait_until(lambda: not _has_device(self.name), "the link's device does not go", self.name)
+        late = Transient("the link's device does not go", self.name, "run `dr lab down` again")
+        control.wait_until(lambda: not _has_device(self.name), late)
 
     def down(self) -> None:
         """Remove everything, processes still inside the sites included; nothing is needed but the name.
