@@ -15,7 +15,7 @@ set extra_float_digits = 1; set search_path = pg_catalog; set xmlbinary = 'base6
 """A row as text must not depend on the settings of the server that holds it."""
 _DIGESTS = """
 begin transaction isolation level repeatable read read only;
-select format('select %L, count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) from %s t',
+select format('select %L, count(*), coalesce(sum(hashtextextended(t::text, 0)), 0) from %s t',
               c.oid::regclass, c.oid::regclass)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'm') and c.relpersistence = 'p'

@@ -4,8 +4,10 @@ A copy of the same cluster has each row in the same block, so both are read bloc
 some of them are a sample of the same rows on both sides. Replay stands still for some milliseconds while
 the snapshots are taken, and receiving WAL never does. Meanwhile a transaction on the primary keeps its vacuum
 from the rows that are read: the standby would have to end the reading after max_standby_streaming_delay.
+On the standby's host, who reads stands back for whatever else wants a processor or a disk.
 
-Source: PostgreSQL manual, "Recovery Control Functions", "recovery_target_lsn", "Handling Query Conflicts".
+Source: PostgreSQL manual, "Recovery Control Functions", "recovery_target_lsn", "Handling Query Conflicts";
+renice(1); ionice(1); sched(7), "The autogroup feature".
 """
 
 import time
@@ -19,12 +21,26 @@ import psycopg
 from tasks.clients import postgres
 from tasks.clients.digests import DATABASES, SETTINGS, Digest
 from tasks.clients.postgres import Row
+from tasks.clients.remote import run_on
 from tasks.errors import Permanent, Transient
 from tasks.plan.plan import Plan
 
-_PAUSED_S, _FOLLOWS_S = 5.0, 30.0
+_PAUSED_S, _FOLLOWS_S, _SHELL_S = 5.0, 30.0, 30.0
 _SNAPSHOT = "begin transaction isolation level repeatable read read only"
 _RANGE_BLOCKS = 4096
+# What is read at a time: nobody else waits for a processor or a disk for longer than that takes.
+_PIECE_BLOCKS = 128
+# A backend is a session, and Linux may weigh sessions: then a process's own niceness counts within it only.
+# It takes no second change of a session within a tenth of a second.
+_STAND_BACK = """
+set -eu
+for pid; do
+    renice -n 19 -p "$pid" >/dev/null
+    ionice -c idle -p "$pid"
+    [ ! -e "/proc/$pid/autogroup" ] || echo 19 >"/proc/$pid/autogroup"
+    sleep 0.2
+done
+"""
 _TABLES: LiteralString = """
 select c.oid::regclass::text as name,
        (pg_relation_size(c.oid) / current_setting('block_size')::int)::int as blocks
@@ -43,12 +59,17 @@ class Range(NamedTuple):
     first: int
     end: int
 
+    def pieces(self) -> list["Range"]:
+        """The same blocks in ranges of a megabyte."""
+        firsts = range(self.first, self.end, _PIECE_BLOCKS)
+        return [self._replace(first=first, end=min(first + _PIECE_BLOCKS, self.end)) for first in firsts]
+
     @property
     def statement(self) -> str:
         """What counts and adds up the hashes of its rows; the table's name is as PostgreSQL quotes it."""
         where = f"ctid >= '({self.first},0)' and ctid < '({self.end},0)'"
         return (
-            f"select count(*) as rows, coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) as sum "  # noqa: S608
+            f"select count(*) as rows, coalesce(sum(hashtextextended(t::text, 0)), 0) as sum "  # noqa: S608
             f"from {self.table} t where {where}"
         )
 
@@ -83,11 +104,11 @@ class Standpoint:
     def digests(
         self, ranges: Sequence[Range], rest: float, tell: Callable[[int], None]
     ) -> dict[Range, Digest]:
-        """Read ranges, one after the other.
+        """Read ranges, one after the other, a megabyte at a time.
 
         Args:
             ranges: which.
-            rest: for how long to rest after each, as a part of the time that it took.
+            rest: for how long to rest after each megabyte, as a part of the time that it took.
             tell: told how many are done.
 
         Raises:
@@ -95,12 +116,16 @@ class Standpoint:
         """
         found = {}
         for done, each in enumerate(ranges, 1):
-            began = time.monotonic()
-            [row] = self.sessions[each.database].execute(each.statement.encode()).fetchall()
-            found[each] = Digest(row["rows"], int(row["sum"]))
-            time.sleep(rest * (time.monotonic() - began))
+            read = [self._read(piece, rest) for piece in each.pieces()]
+            found[each] = Digest(sum(piece.rows for piece in read), sum(piece.sum for piece in read))
             tell(done)
         return found
+
+    def _read(self, piece: Range, rest: float) -> Digest:
+        began = time.monotonic()
+        [row] = self.sessions[piece.database].execute(piece.statement.encode()).fetchall()
+        time.sleep(rest * (time.monotonic() - began))
+        return Digest(row["rows"], int(row["sum"]))
 
 
 @contextmanager
@@ -115,7 +140,7 @@ def standing(plan: Plan, address: str, primary: str, *, timeout: float = 3600) -
 
     Raises:
         Transient: one does not answer, or its replay is far behind, or does not stand still.
-        Permanent: it is no standby.
+        Permanent: it is no standby, or its host does not let the reading stand back.
     """
     with ExitStack() as stack:
         control = stack.enter_context(postgres.connected(plan, address, database="postgres"))
@@ -128,6 +153,8 @@ def standing(plan: Plan, address: str, primary: str, *, timeout: float = 3600) -
         }
         for session in sessions.values():
             session.execute(SETTINGS)
+        pids = [str(session.info.backend_pid) for session in sessions.values()]
+        run_on(plan, address, ["sh", "-c", _STAND_BACK, "sh", *pids], timeout=_SHELL_S)
         _await_replay(control, address, stack.enter_context(_kept(plan, primary, names)))
         with _still(control, address):
             for session in sessions.values():

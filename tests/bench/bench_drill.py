@@ -1,10 +1,10 @@
 """The restore drill against the same restores and checks by hand, and what its reading costs the users.
 
 A database of MEGABYTES (5000), in a lab of its own. `drill` is `dr run drill-backup-restoration` of the DR
-site's copy, from its begin to its report; `by hand` is what it contains: one standby read, and for each
-of its two restores pgBackRest, a start, pg_amcheck, every row read, the comparison, the removal. `users` is
-the p95 of the orders' answers while a standby's whole database is added up, over that of the quiet times
-around it. ROUNDS (3) of each; prints the medians of their ratios.
+site's copy, from its begin to its report; `by hand` is what it contains: one standby read as the drill reads
+it, and for each of its two restores pgBackRest, a start, pg_amcheck, every row read, the comparison, the
+removal. `users` is the p95 of the orders' answers while a part of a standby is added up, and in a quiet
+time as long right after, in turns until the whole database is read. ROUNDS (3) of each; prints the medians.
 """
 
 import json
@@ -28,10 +28,10 @@ from tasks.drill_evidence import read_drill_reports
 from tasks.facts.drill import Drill, Variant
 from tasks.plan.plan import Plan
 from tasks.policy.database_backup import choose_standby
-from tasks.rehearse import check_invariants, choose_database, compare_rows, take_reference
+from tasks.rehearse import REST, check_invariants, choose_database, compare_rows, take_reference
 
 ROUNDS, MEGABYTES = int(os.environ.get("ROUNDS", "3")), int(os.environ.get("MEGABYTES", "5000"))
-TIMEOUT_S, QUIET_S, REST = 1200, 20, 1.0
+TIMEOUT_S, SETTLE_S, PART = 1200, 60, 8
 SCRATCH = {"fsync": "off", "full_page_writes": "off"}
 VARIANTS: tuple[Variant, ...] = ("newest", "random")
 DRILL = ("run", "drill-backup-restoration", "--param", 'assets=["database"]', "--param")
@@ -69,26 +69,22 @@ def by_hand(plan: Plan, like: Drill) -> float:
     return took
 
 
-def users(bench: Bench, plan: Plan) -> dict[str, float]:
-    """The p95 of the answers, in milliseconds: before, while a standby is added up, and after."""
+def users(bench: Bench, plan: Plan) -> list[dict[str, float]]:
+    """The p95 of the answers in milliseconds: while a part of a standby is added up, and as long after it."""
     site = plan.site_of("primary")
     name = choose_standby(patroni.members(plan, site))
-    windows = [quiet()]
-    began = time.time()
     primary = patroni.leader(plan, site).host
+    turns = []
     with standing(plan, str(plan.sites[site].hosts[str(name)].address), primary) as point:
-        point.digests(point.ranges(), REST, lambda _: None)
-    windows += [(began, time.time()), quiet()]
+        ranges = point.ranges()
+        for first in range(0, len(ranges), PART):
+            began = time.time()
+            point.digests(ranges[first : first + PART], REST, lambda _: None)
+            ended = time.time()
+            time.sleep(ended - began)
+            turns.append((began, ended, time.time()))
     p95 = partial(_p95, Ledger.read(bench.home.ledger))
-    before, during, after = (p95(*window) for window in windows)
-    return {"before": before, "during": during, "after": after, "seconds": windows[1][1] - windows[1][0]}
-
-
-def quiet() -> tuple[float, float]:
-    """A window of time in which nothing is done."""
-    began = time.time()
-    time.sleep(QUIET_S)
-    return began, time.time()
+    return [{"read": p95(began, ended), "quiet": p95(ended, over)} for began, ended, over in turns]
 
 
 def _p95(book: Ledger, since: float, until: float) -> float:
@@ -115,18 +111,20 @@ def measure() -> dict[str, Any]:
             drills.append({"drill": took, "by hand": by_hand(plan, like)})
             _tell(drills[-1])
         bench.dr("lab", "load")
+        time.sleep(SETTLE_S)
         for _ in range(ROUNDS):
-            answers.append(users(bench, plan))
-            _tell(answers[-1])
+            answers += users(bench, plan)
     return {
         "megabytes": MEGABYTES,
         "drills": drills,
         "users": answers,
         "drill over by hand": _ratio([each["drill"] / each["by hand"] for each in drills]),
-        "p95 while read over p95 around it": _ratio(
-            [2 * each["during"] / (each["before"] + each["after"]) for each in answers]
-        ),
+        "p95 while read over p95 between": round(_middle(answers, "read") / _middle(answers, "quiet"), 3),
     }
+
+
+def _middle(rows: list[dict[str, float]], name: str) -> float:
+    return statistics.median(each[name] for each in rows)
 
 
 def _ratio(ratios: list[float]) -> float:

@@ -1,5 +1,6 @@
 """A standby's rows at an exact position equal those of a copy recovered to it; the primary writes on."""
 
+import subprocess
 import threading
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -107,6 +108,21 @@ def test_replay_goes_on_where_the_reader_fails(pair):
     with pytest.raises(ZeroDivisionError), standing(pair, STANDBY, PRIMARY):
         raise ZeroDivisionError
     assert pair.sql("select pg_get_wal_replay_pause_state() as state", STANDBY)["state"] == "not paused"
+
+
+def weight(session):
+    """A backend's niceness, that of its session where this machine weighs sessions, and its turn at disks."""
+    process = Path("/proc", str(session.info.backend_pid))
+    nice = process.joinpath("stat").read_text().rpartition(")")[2].split()[16]
+    group = process / "autogroup"
+    disks = subprocess.run(["ionice", "-p", process.name], capture_output=True, text=True, check=True)
+    return {nice, *([group.read_text().split()[-1]] if group.exists() else [])}, disks.stdout.strip()
+
+
+def test_who_reads_stands_back_on_the_host(pair):
+    with standing(pair, STANDBY, PRIMARY) as point, postgres.connected(pair, STANDBY) as other:
+        assert all(weight(session) == ({"19"}, "idle") for session in point.sessions.values())
+        assert weight(other) == ({"0"}, "none: prio 0")
 
 
 def test_a_primary_is_no_standby(pair):
