@@ -17,7 +17,7 @@ from tasks.evidence import latest_incident, read_report, read_reports
 from tasks.facts.drill import DrillReport
 from tasks.facts.report import Report
 from tasks.policy.drill_words import report_markdown as drill_markdown
-from tasks.policy.sealed import link_words
+from tasks.policy.sealed import link_words, silence_words
 from tasks.policy.words import report_markdown
 from tasks.sealed import Evidence, export_evidence, verify_evidence
 
@@ -52,8 +52,8 @@ def verify() -> None:
     """Check the hash, signature, order and lock of every sealed report; exit 1 where one is not right."""
     found = verify_evidence(active_plan())
     Console().print(_links(found))
-    for flaw in found.flaws:
-        print(flaw)
+    for line in (*found.flaws, *silence_words(found.silent)):
+        print(line)
     if found.flaws:
         raise typer.Exit(1)
     print(f"whole: {len(found.links)} sealed reports, each signed, chained and locked")

@@ -21,7 +21,7 @@ from tasks.plan.references import read_secret
 from tasks.policy.drill_page import drill_page
 from tasks.policy.page import page
 from tasks.policy.picture import Past
-from tasks.policy.sealed import link_words, newest
+from tasks.policy.sealed import link_words, newest, silence_words
 from tasks.policy.tables import table
 from tasks.retry import retried
 from tasks.sealed import (
@@ -74,6 +74,7 @@ def check_evidence(plan: Plan) -> Evidence:
         markdown="\n\n".join(
             [
                 *(f"**{flaw}**" for flaw in found.flaws),
+                *silence_words(found.silent),
                 table(("link", "report", "verdict", "sealed (UTC)", "kept until"), rows),
             ]
         ),
@@ -89,7 +90,7 @@ def _require_end(chain: Chain, links: list[Link]) -> None:
     last = links[-1] if links else None
     if last and last.seal is None:
         raise Permanent(f"link {last.number} is not ours", last.flaw, "`dr report verify`")
-    for site, head in witnessed(chain).items():
+    for site, head in witnessed(chain.witnessed()).items():
         if head.number > (last.number if last else 0):
             raise Permanent(
                 f"the end of the chain is gone: {site} saw link {head.number}", hint="`dr report verify`"

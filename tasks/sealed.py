@@ -3,20 +3,20 @@
 Source: ISO 22301 8.5 and DORA RTS Art. 25 want the results of tests kept so that nobody can alter them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.clients import signing
 from tasks.clients.chain import Chain, digest_of
-from tasks.errors import Permanent, Refused
+from tasks.errors import DrError, Permanent, Refused
 from tasks.evidence import sealable
 from tasks.facts.sealed import Head, Link, Seal
 from tasks.plan.evidence import EvidencePolicy
 from tasks.plan.plan import Plan
 from tasks.plan.references import read_secret
 from tasks.policy.page import index
-from tasks.policy.sealed import flaws, newest
+from tasks.policy.sealed import flaws, newest, unwitnessed
 
 SEAL = "application/vnd.naas-dr.seal+json"
 """The media type of a link's payload."""
@@ -29,10 +29,12 @@ class Evidence:
     Attributes:
         links: the chain, by number.
         flaws: everything that is wrong with it.
+        silent: the sites that could not be asked what they witnessed, and why.
     """
 
     links: tuple[Link, ...]
     flaws: tuple[str, ...]
+    silent: Mapping[str, str]
 
 
 def policy_of(plan: Plan) -> EvidencePolicy:
@@ -58,13 +60,9 @@ def trusted_keys(plan: Plan) -> str:
     return "\n".join([own, *(read_secret(plan.folder, each) for each in policy.trusted)])
 
 
-def witnessed(chain: Chain) -> dict[str, Head]:
-    """The newest link that each site knows.
-
-    Raises:
-        Transient, Permanent: see `Chain`.
-    """
-    return {site: Head.model_validate_json(text) for site, text in chain.witnessed().items()}
+def witnessed(told: Mapping[str, str | DrError | None]) -> dict[str, Head]:
+    """The newest link that each site knows, of those that could be asked."""
+    return {site: Head.model_validate_json(text) for site, text in told.items() if isinstance(text, str)}
 
 
 def verify_evidence(plan: Plan) -> Evidence:
@@ -76,12 +74,11 @@ def verify_evidence(plan: Plan) -> Evidence:
         Refused: the plan seals nothing.
     """
     trusted, chain = trusted_keys(plan), Chain(plan)
-    links = read_links(chain, trusted)
-    return Evidence(tuple(links), tuple(flaws_of(plan, chain, links)))
+    return evidence_of(plan, chain, read_links(chain, trusted))
 
 
-def flaws_of(plan: Plan, chain: Chain, links: Sequence[Link]) -> list[str]:
-    """What is wrong with a chain whose links were read.
+def evidence_of(plan: Plan, chain: Chain, links: Sequence[Link]) -> Evidence:
+    """What there is of a chain whose links were read.
 
     Raises:
         Transient, Permanent: see `verify_evidence`.
@@ -89,7 +86,13 @@ def flaws_of(plan: Plan, chain: Chain, links: Sequence[Link]) -> list[str]:
     sealed = {digest for link in links if link.seal for digest in link.seal.files.values()}
     bodies = {digest: wrong for digest in sealed if (wrong := chain.what_is_wrong_with(digest))}
     expected = {subject: digest_of(text.encode()) for subject, text in sealable(plan)}
-    return flaws(links, bodies, witnessed(chain), expected)
+    told = chain.witnessed()
+    silent = {site: str(answer) for site, answer in told.items() if isinstance(answer, DrError)}
+    found = [
+        *flaws(links, bodies, witnessed(told), expected),
+        *unwitnessed(silent, plan.sites.keys() - {chain.site}),
+    ]
+    return Evidence(tuple(links), tuple(found), silent)
 
 
 def export_evidence(plan: Plan, folder: Path) -> int:
@@ -110,7 +113,7 @@ def export_evidence(plan: Plan, folder: Path) -> int:
         (folder / seal.subject).mkdir(exist_ok=True)
         for name, digest in seal.files.items():
             (folder / seal.subject / name).write_bytes(chain.file(digest))
-    (folder / "index.html").write_text(index(tuple(seals.values()), flaws_of(plan, chain, links)))
+    (folder / "index.html").write_text(index(tuple(seals.values()), evidence_of(plan, chain, links).flaws))
     return len(seals)
 
 

@@ -82,17 +82,15 @@ class Chain:
         """Write down at every site which link is the newest."""
         records.write(self._plan, _HEAD, head)
 
-    def witnessed(self) -> Mapping[str, str]:
-        """What each site that answers knows as the newest link; nothing of a site that knows none."""
-        found = {}
-        for site in self._plan.sites:
-            try:
-                text = records.read_at(self._plan, site, _HEAD)
-            except DrError:
-                continue
-            if text:
-                found[site] = text
-        return found
+    def witnessed(self) -> Mapping[str, str | DrError | None]:
+        """What each site knows as the newest link: None where it knows none, or why it could not be asked."""
+        return {site: self._asked(site) for site in self._plan.sites}
+
+    def _asked(self, site: str) -> str | DrError | None:
+        try:
+            return records.read_at(self._plan, site, _HEAD)
+        except DrError as error:
+            return error
 
 
 def _link_key(number: int) -> str:

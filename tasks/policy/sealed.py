@@ -1,6 +1,6 @@
 """What is wrong with a chain of evidence. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from tasks.facts.sealed import Head, Link, Seal
 from tasks.policy.tables import moment
@@ -17,6 +17,11 @@ def link_words(link: Link) -> tuple[str, str, str, str]:
     if seal is None:
         return "not ours", link.flaw, "", ""
     return seal.subject, seal.verdict, moment(seal.sealed_at), f"{seal.kept_until:%Y-%m-%d}"
+
+
+def silence_words(silent: Mapping[str, str]) -> list[str]:
+    """Who could not be asked what the newest link is, and why."""
+    return [f"{site} could not be asked what it witnessed: {why}" for site, why in silent.items()]
 
 
 def flaws(
@@ -39,6 +44,18 @@ def flaws(
         *_moved(links, heads),
         *_unsealed(links, expected),
     ]
+
+
+def unwitnessed(silent: Collection[str], witnesses: Iterable[str]) -> list[str]:
+    """That nobody but the archive itself says where the chain ends: its last links may be gone unseen.
+
+    Args:
+        silent: the sites that could not be asked.
+        witnesses: all sites but the archive.
+    """
+    if {*witnesses} - {*silent}:
+        return []
+    return [f"only the archive says where the chain ends: {', '.join(sorted(silent))} could not be asked"]
 
 
 def _gaps(links: Sequence[Link], heads: Mapping[str, Head]) -> list[str]:

@@ -183,6 +183,21 @@ def test_of_two_runs_at_once_each_link_is_written_by_one(plan):
     assert [link.seal.subject for link in found.links] == list(INCIDENTS)
 
 
+def silence(plan, monkeypatch, site):
+    silent = plan.sites[site].storage.model_copy(update={"endpoint": "https://127.77.9.51:9"})
+    monkeypatch.setattr(plan.sites[site], "storage", silent)
+
+
+def test_who_could_not_be_asked_is_named_and_the_archive_alone_is_not_believed(sealed, monkeypatch):
+    silence(sealed, monkeypatch, "north")
+    one = verify_evidence(sealed)
+    assert (one.flaws, list(one.silent)) == ((), ["north"])
+    silence(sealed, monkeypatch, "south")
+    both = verify_evidence(sealed)
+    alone = "only the archive says where the chain ends: north, south could not be asked"
+    assert (both.flaws, list(both.silent)) == ((alone,), ["north", "south"])
+
+
 def test_an_auditor_gets_pages_seals_and_keys(sealed, tmp_path):
     folder = tmp_path / "audit"
     assert export_evidence(sealed, folder) == len(INCIDENTS)
