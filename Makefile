@@ -1,7 +1,7 @@
 # naas-dr: `make demo` runs the main job on the embedded lab, `make test` passes the tests.
 
 APT := python3-venv postgresql-15 pgbackrest etcd-server etcd-client haproxy redis-server redis-sentinel \
-       pgbouncer iproute2 chromium curl procps util-linux restic git age faketime
+       pgbouncer iproute2 chromium curl procps util-linux restic git age faketime prometheus prometheus-alertmanager
 BIN := .venv/bin
 
 .PHONY: setup lock demo down lint test test-long test-second bench-failover bench-loss bench-backup \
@@ -11,7 +11,7 @@ BIN := .venv/bin
 setup: .venv/installed
 
 # Debian starts what it installs unless policy-rc.d refuses; the lab starts its own servers.
-.venv/installed: requirements.txt pyproject.toml
+.venv/installed: requirements.txt pyproject.toml Makefile
 	@missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(APT) 2>/dev/null | \
 	  awk '$$1 == "installed" {have[$$2] = 1} END {n = split("$(APT)", want, " "); \
 	       for (i = 1; i <= n; i++) if (!(want[i] in have)) print want[i]}'); \

@@ -1,25 +1,31 @@
-"""What the exporter measures, part by part: the catalogue, the WAL, the standby database."""
+"""What the exporter measures, part by part: the sites, the catalogue, the WAL, the standby database."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import get_args
 
 from tasks import arrival, inventory
+from tasks.clients import certificates, orders
 from tasks.clients.truth import active_site
 from tasks.drill_evidence import read_drill_reports
-from tasks.errors import Refused
+from tasks.errors import DrError, Refused, Transient
 from tasks.evidence import latest_incident, read_report
 from tasks.facts.backups import Point
 from tasks.facts.catalogue import Catalogue, Row, State
 from tasks.facts.readiness import Standing
+from tasks.facts.watch import Moment
 from tasks.plan.plan import Plan
 from tasks.policy.arrival import Track, arrived, cold_age
 from tasks.policy.catalogue import is_ahead
+from tasks.policy.watch import rule_of, well
 from tasks.readiness_record import last_readiness
 from tasks.replication_status import read_status
 from tasks.wal_report import last_numbers
+from tasks.watching import Prober
 
 Sample = tuple[Mapping[str, str], float]
 Told = tuple[str, Mapping[str, str], float]
@@ -113,6 +119,34 @@ class Distance:
         }
 
 
+def _seen(plan: Plan) -> Samples:
+    """How the sites look from the control host's; without etcd nobody can tell which is active."""
+    prober = Prober(plan, plan.site_of("dr"), rule_of(plan))
+    look = prober.look(active_site(plan), Moment(time.monotonic(), datetime.now(UTC)))
+    return {"dr_site_healthy": [({"site": site}, float(it)) for site, it in well(plan, look).items()]}
+
+
+def _probed(plan: Plan) -> Samples:
+    """One request as a user makes it; no answer is no success."""
+    began = time.monotonic()
+    try:
+        path = plan.high_availability.failover.quickest.endpoint
+        success = orders.healthy(plan.service.endpoint.url, path)
+    except Transient:
+        success = False
+    took = time.monotonic() - began
+    return {"dr_probe_success": [({}, float(success))], "dr_probe_duration_seconds": [({}, took)]}
+
+
+def _certified(plan: Plan) -> Samples:
+    """Until when each store's certificate is valid; nothing of one that shows none that is trusted."""
+    told: list[Sample] = []
+    for site in plan.sites:
+        with suppress(DrError):
+            told.append(({"site": site}, certificates.store_until(plan, site).timestamp()))
+    return {"dr_certificate_expiry_timestamp_seconds": told}
+
+
 def _catalogue(plan: Plan) -> Samples:
     return catalogue_samples(inventory.catalogue(plan, datetime.now(UTC)))
 
@@ -196,6 +230,9 @@ def _add(samples: dict[str, list[Sample]], new: Iterable[Told]) -> None:
 
 
 PARTS: Mapping[str, Measure] = {
+    "sites": Measure(_seen, 15),
+    "probe": Measure(_probed, 15),
+    "certificates": Measure(_certified, 300),
     "catalogue": Measure(_catalogue, 30),
     "distance": Measure(Distance().ask, 15),
     "replication": Measure(_copied, 30),

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -50,7 +49,7 @@ def look_around(plan: Plan, drift: Sequence[Finding] | DrError) -> Sights:
     groups: Mapping[str, Mapping[Any, Job]] = {
         "rooms": _rooms(plan),
         "programs": _programs(plan),
-        "certificates": {site: partial(_until, plan, site) for site in plan.sites},
+        "certificates": {site: partial(certificates.store_until, plan, site) for site in plan.sites},
         "keys": _keys(plan),
         "routes": reachable(plan),
         "control": _control(plan),
@@ -103,11 +102,6 @@ def _databases(plan: Plan) -> list[tuple[str, str, Any]]:
     return [
         (name, host, it) for name, site in plan.sites.items() for host, it in site.running("postgres").items()
     ]
-
-
-def _until(plan: Plan, site: str) -> datetime:
-    store = urlsplit(plan.sites[site].storage.endpoint)
-    return certificates.verified(store.hostname or "", store.port or 443, plan.secret("ca_certificate")).until
 
 
 def _keys(plan: Plan) -> dict[str, Job]:

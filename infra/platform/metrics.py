@@ -36,13 +36,10 @@ MEASURED = {
     "dr_drill_last_success_timestamp_seconds": "end of the last drill that passed; by drill",
     "dr_recovery_duration_seconds": "RTO that the last recovery measured",
     "dr_recovery_loss_seconds": "RPO that the last recovery measured",
+    "dr_site_healthy": "1 where each program answers somewhere and the active site serves, else 0; by site",
+    "dr_certificate_expiry_timestamp_seconds": "until when the certificate of a store is valid; by site",
+    "dr_probe_success": "1 where the last request through the public endpoint was answered well, else 0",
+    "dr_probe_duration_seconds": "how long that request took",
     "dr_exporter_last_success_timestamp_seconds": "when a part of these was last measured; by part",
 }
-# What rules and dashboards already rest on, and nothing measures yet: "NotMeasured" fires for each.
-NOT_YET = {
-    "dr_site_healthy": "1 where the site answers and its programs do what they are for, 0 where not; by site",
-    "dr_probe_success": "1 where the last request through the public endpoint was answered as healthy",
-    "dr_probe_duration_seconds": "how long that request took",
-}
-METRICS = MEASURED | NOT_YET
 EXPORTED_BY_OTHERS = {"up", "patroni_primary", "patroni_postgres_running", "etcd_server_has_leader"}

@@ -39,7 +39,7 @@ def alert_rules(plan: Plan) -> dict[str, Any]:
         "backups": [*backups(plan), *copies(plan)],
         "drills": [*drills(plan)],
         "readiness": [*readiness(plan)],
-        "health": [*health(plan)],
+        "health": [*health(plan), *certificates(plan)],
         "error_budget": [*error_budget(plan)],
     }
     groups["unmeasured"] = [*unmeasured(groups)]
@@ -193,6 +193,17 @@ def health(plan: Plan) -> Iterator[Rule]:
     yield _rule("ExporterStale", stale, "critical", summary, timedelta(minutes=1))
     quorum = "sum(etcd_server_has_leader) < 2"
     yield _rule("ConsensusLost", quorum, "critical", "Fewer than two sites agree on a leader", detection)
+
+
+def certificates(plan: Plan) -> Iterator[Rule]:
+    """A certificate that ends soon; one that is not trusted any more is not measured."""
+    ends = plan.validation.security.certificates_valid_for
+    for site in plan.sites:
+        left = f'dr_certificate_expiry_timestamp_seconds{{site="{site}"}} - time()'
+        summary = f"The certificate of the store of {site} ends in {{{{ $value | humanizeDuration }}}}"
+        for limit, severity in ((ends, "warning"), (ends / 4, "critical")):
+            expr = f"{left} < {_whole(limit)}"
+            yield _rule("CertificateEnding", expr, severity, summary, timedelta(0), site=site)
 
 
 def error_budget(plan: Plan) -> Iterator[Rule]:

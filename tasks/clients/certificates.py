@@ -4,8 +4,10 @@ import socket
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from tasks.errors import Permanent, Transient
+from tasks.plan.plan import Plan
 
 _TIMEOUT_S = 3.0
 _PLAIN = b"GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
@@ -49,6 +51,16 @@ def verified(address: str, port: int, authority: str) -> Certificate:
         raise Transient(f"{address}:{port} does not answer", str(error)) from error
     until = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC)
     return Certificate(str(shown.get("subject", "")), until)
+
+
+def store_until(plan: Plan, site: str) -> datetime:
+    """Until when the certificate is valid that a site's store shows.
+
+    Raises:
+        Permanent, Transient: see `verified`.
+    """
+    store = urlsplit(plan.sites[site].storage.endpoint)
+    return verified(store.hostname or "", store.port or 443, plan.secret("ca_certificate")).until
 
 
 def answers_in_clear(address: str, port: int) -> bool:

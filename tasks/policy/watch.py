@@ -23,7 +23,8 @@ ETCD = "etcd"
 STORAGE = "storage"
 
 _SEEN: tuple[Level, ...] = ("healthy", "degraded", "zone_failure")
-_SERVING = (GATEWAY, PUBLIC, DATABASE, REDIS)
+_ITS_OWN = (GATEWAY, DATABASE, REDIS)
+_SERVING = (*_ITS_OWN, PUBLIC)
 
 
 def rule_of(plan: Plan) -> Rule:
@@ -76,6 +77,25 @@ def dead_zones(look: Look) -> list[str]:
 def serves(look: Look) -> bool:
     """Whether the site does what it is for, whatever of it is gone."""
     return all(_good(look, what) for what in _SERVING)
+
+
+def well(plan: Plan, look: Look) -> dict[str, bool]:
+    """Of each site, whether each of its programs has a host that answers; the active one must serve too.
+
+    Nobody can tell of the other sites where the vantage sees none of them.
+    """
+    told = (look.vantage,) if _level(look) == "blind" else tuple(plan.sites)
+    found = {site: _runs(plan, look, site) for site in told}
+    if look.site in found:
+        found[look.site] = found[look.site] and all(_good(look, what) for what in _ITS_OWN)
+    return found
+
+
+def _runs(plan: Plan, look: Look, site: str) -> bool:
+    seen = {host.host: host.answers for host in look.hosts if host.site == site}
+    programs = {program for host in plan.sites[site].hosts.values() for program in host.runs}
+    able = [[seen[host] for host in plan.sites[site].running(each) if host in seen] for each in programs]
+    return all(any(answers) for answers in able if answers)
 
 
 def saw(sights: Sights, look: Look, rule: Rule) -> Sights:

@@ -1,4 +1,4 @@
-"""What is rendered around the servers follows the plan; promtool and amtool are not needed to see that."""
+"""What is rendered around the servers follows the plan."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from infra.lab.home import Home, lab_plan
-from infra.platform.metrics import EXPORTED_BY_OTHERS, METRICS
+from infra.platform.metrics import EXPORTED_BY_OTHERS, MEASURED
 from infra.platform.render import platform_files, platform_secrets
 from infra.render import write_all
 from tasks.clients.running_configuration import EDGE
@@ -193,7 +193,7 @@ def test_rules_and_dashboards_rest_on_metrics_that_somebody_exports(rendered):
         for panel in read(files, f"grafana/dashboards/{name}.json")["panels"]:
             expressions += [target["expr"] for target in panel["targets"]]
     used = set().union(*map(metrics_in, expressions))
-    assert used <= METRICS.keys() | EXPORTED_BY_OTHERS
+    assert used <= MEASURED.keys() | EXPORTED_BY_OTHERS
     assert metrics_in('rate(dr_misspelt{site="a"}[5m]) > 3') == {"dr_misspelt"}
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from watch_world import ARCHIVE, DR, HOSTS, PRIMARY, RULE
+from watch_world import ARCHIVE, DR, HOSTS, PLAN, PRIMARY, RULE
 
 from tasks.facts.watch import (
     Agreement,
@@ -34,6 +34,7 @@ from tasks.policy.watch import (
     sight,
     stand,
     verdict_on,
+    well,
 )
 from tasks.policy.watch_agreement import agree, heard, is_dead, is_due, is_over, suspect
 from tasks.policy.watch_words import findings, news, record_of
@@ -101,6 +102,30 @@ NOBODY = Peers()
 )
 def test_one_look(seen, level):
     assert sight(seen).level == level
+
+
+@pytest.mark.parametrize(
+    ("seen", "ill"),
+    [
+        (HEALTHY, set()),
+        (DEGRADED, set()),
+        (look(silent={ARCHIVE}), {ARCHIVE}),
+        (look(silent={"storage-archive"}), {ARCHIVE}),
+        (look(silent={"gateway-west"}), {DR}),
+        (look(silent={"postgres-dr-1"}), set()),
+        (look(silent={"postgres-dr-1", "postgres-dr-2"}), {DR}),
+        (look(outcomes={GATEWAY: "bad"}), {PRIMARY}),
+        (look(outcomes={DATABASE: "silent"}), {PRIMARY}),
+        (look(outcomes={PUBLIC: "bad"}), set()),
+        (LOST, {PRIMARY}),
+    ],
+)
+def test_a_site_is_well_where_each_program_answers_and_the_active_one_serves(seen, ill):
+    assert {site for site, it in well(PLAN, seen).items() if not it} == ill
+
+
+def test_who_sees_nothing_tells_of_its_own_site_only():
+    assert well(PLAN, BLIND) == {DR: True}
 
 
 def test_a_zone_is_dead_only_beside_a_living_one():
