@@ -81,20 +81,27 @@ def _pagerduty(box: Path, event: Mapping[str, Any]) -> Answer:
 
 
 def _webhook(box: Path, body: Mapping[str, Any]) -> Answer:
-    text = body.get("text")
-    if not isinstance(text, str) or not text:
+    text = _words(body)
+    if not text:
         return 400, "no_text"
     inbox.put(box, "slack", text.partition("\n")[0], text)
     return 200, "ok"
 
 
+def _words(body: Mapping[str, Any]) -> str:
+    """A message's text; attachments, which Alertmanager sends, make up for one."""
+    parts = [body, *(body.get("attachments") or ())]
+    found = (part.get(name) for part in parts for name in ("title", "text"))
+    return "\n".join(words for words in found if isinstance(words, str) and words)
+
+
 def _web_api(box: Path, body: Mapping[str, Any], authorization: str) -> Answer:
-    text = body.get("text")
+    text = _words(body)
     if not authorization.startswith("Bearer "):
         return 200, {"ok": False, "error": "not_authed"}
     if not body.get("channel"):
         return 200, {"ok": False, "error": "channel_not_found"}
-    if not isinstance(text, str) or not text:
+    if not text:
         return 200, {"ok": False, "error": "no_text"}
     inbox.put(box, "slack", text.partition("\n")[0], text, to=body["channel"])
     return 200, {"ok": True, "channel": body["channel"], "ts": "1700000000.000100"}

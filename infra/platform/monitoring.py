@@ -13,7 +13,7 @@ from infra.platform.metrics import (
     PATRONI_PORT,
 )
 from infra.platform.rules import seconds
-from tasks.plan.communication import ChannelName, EscalationLevel, Severity
+from tasks.plan.communication import ChannelName, Email, EscalationLevel, Pagerduty, Severity
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Program
 
@@ -27,8 +27,10 @@ _PERIODS = {"daily": "1d", "weekly": "1w"}
 SECRET_FILES: dict[ChannelName, str] = {
     "pagerduty": "secrets/pagerduty_routing_key",
     "slack": "secrets/slack_webhook",
+    "email": "secrets/email_password",
 }
 NOTICES_CREDENTIALS_FILE = "secrets/notices_token"
+_SUMMARY = "{{ .CommonAnnotations.summary }}"
 _NOTICES_ROUTE = {
     "receiver": "notices",
     "matchers": ['disaster="true"'],
@@ -148,16 +150,35 @@ def _reached(
 def _receiver(plan: Plan, channels: list[ChannelName], details: dict[str, str]) -> dict[str, Any]:
     notifications = plan.notifications
     configs: dict[str, Any] = {}
-    if "pagerduty" in channels:
-        key = SECRET_FILES["pagerduty"]
-        configs["pagerduty_configs"] = [{"routing_key_file": key, "details": details}]
+    if "pagerduty" in channels and notifications.pagerduty:
+        configs["pagerduty_configs"] = [_page(notifications.pagerduty, details)]
     if "slack" in channels and notifications.slack:
-        title = " ".join(["{{ .CommonAnnotations.summary }}", *details.values()])
         webhook = SECRET_FILES["slack"]
-        chat = {"api_url_file": webhook, "channel": notifications.slack.channel, "title": title}
+        chat = {"api_url_file": webhook, "channel": notifications.slack.channel, "title": _title(details)}
         configs["slack_configs"] = [chat]
     if "email" in channels and notifications.email:
-        email = notifications.email
-        mail = {"to": email.to, "from": email.sender, "smarthost": email.smarthost, "send_resolved": True}
-        configs["email_configs"] = [mail]
+        configs["email_configs"] = [_mail(notifications.email)]
     return configs
+
+
+def _title(details: dict[str, str]) -> str:
+    return " ".join([_SUMMARY, *details.values()])
+
+
+def _page(settings: Pagerduty, details: dict[str, str]) -> dict[str, Any]:
+    return {
+        "routing_key_file": SECRET_FILES["pagerduty"],
+        "url": f"{settings.endpoint}/v2/enqueue",
+        "description": _title(details),
+        "severity": details.get("severity", "error"),
+        "details": details,
+    }
+
+
+def _mail(settings: Email) -> dict[str, Any]:
+    """In clear only to a smarthost on the same machine, as our own mail goes."""
+    mail = {"to": settings.to, "from": settings.sender, "smarthost": settings.smarthost,
+            "send_resolved": True, "require_tls": not settings.on_this_machine}  # fmt: skip
+    if settings.user:
+        mail |= {"auth_username": settings.user, "auth_password_file": SECRET_FILES["email"]}
+    return mail

@@ -60,6 +60,8 @@ def platform_secrets(plan: Plan) -> dict[str, str]:
         references[f"alertmanager/{SECRET_FILES['pagerduty']}"] = notifications.pagerduty.routing_key
     if notifications.slack:
         references[f"alertmanager/{SECRET_FILES['slack']}"] = notifications.slack.webhook
+    if notifications.email and notifications.email.password:
+        references[f"alertmanager/{SECRET_FILES['email']}"] = notifications.email.password
     if plan.secrets.notices_token:
         references[f"alertmanager/{NOTICES_CREDENTIALS_FILE}"] = plan.secrets.notices_token
     return references

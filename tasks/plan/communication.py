@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
@@ -209,6 +210,15 @@ class Email(Block):
     smarthost: Annotated[str, matching(r"[^\s:]+:[0-9]{1,5}", "host:port")]
     user: Sentence | None = None
     password: SecretRef | None = None
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the smarthost is where the mail is sent from: nobody is in between."""
+        host = self.smarthost.rpartition(":")[0]
+        try:
+            return host == "localhost" or ip_address(host).is_loopback
+        except ValueError:
+            return False
 
     @model_validator(mode="after")
     def _whole_login(self) -> Self:

@@ -16,6 +16,7 @@ from tasks.clients.channels import mail, pagerduty, slack
 from tasks.clients.channels.failures import TIMEOUT_S, Busy
 from tasks.clients.channels.message import Message
 from tasks.errors import DrError, Permanent, Transient
+from tasks.plan.communication import Email
 
 OPENED = Message("opened", "critical", "inc-1", "Disruption - naas & co", "It <broke>.\nSorry.", "inc-1")
 OVER = Message("recovered", "info", "inc-1", "Restored - naas", "It works.", "inc-1")
@@ -99,14 +100,14 @@ def test_mail_without_tls_stays_on_this_machine(plans, box, monkeypatch):
     with mail_server(box) as port:
         plan = plans.leading(email=port)
         mail.send(plan, OPENED)
-        monkeypatch.setattr(mail, "_on_this_machine", lambda _host: False)
+        monkeypatch.setattr(Email, "on_this_machine", False)
         assert isinstance(failure(mail.send, plan), Permanent)
     [message] = messages(box)
     assert not message["encrypted"]
 
 
 def test_a_smarthost_elsewhere_must_prove_who_it_is(plans, box, monkeypatch, tmp_path):
-    monkeypatch.setattr(mail, "_on_this_machine", lambda _host: False)
+    monkeypatch.setattr(Email, "on_this_machine", False)
     with mail_server(box, plans.tls) as port:
         mail.send(plans.leading(email=port), OPENED)
     stranger = Plans(tmp_path)

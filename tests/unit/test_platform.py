@@ -243,6 +243,30 @@ def test_receivers_use_the_channels_that_carry_their_severity(rendered):
             assert kinds == {f"{channel}_configs" for channel in plan.alerting.carrying("critical")}
 
 
+def test_alerts_go_where_the_plan_says_and_as_it_says(tmp_path):
+    document = yaml.safe_load(PLANS["shipped"].read_text())
+    document["notifications"]["pagerduty"]["endpoint"] = "https://proxy.example:8443"
+    document["notifications"]["email"] |= {
+        "smarthost": "mail.example:587", "user": "dr", "password": "env:MAIL"
+    }  # fmt: skip
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(document))
+    plan = load_plan(tmp_path / "plan.yaml")
+    config = read(platform_files(plan), "alertmanager/alertmanager.yml")
+    named = {receiver["name"]: receiver for receiver in config["receivers"]}
+    [page] = named["critical-2-engineering_manager"]["pagerduty_configs"]
+    assert (page["url"], page["severity"]) == ("https://proxy.example:8443/v2/enqueue", "critical")
+    [mail] = named["email-summary"]["email_configs"]
+    assert (mail["require_tls"], mail["auth_username"]) == (True, "dr")
+    assert platform_secrets(plan)[f"alertmanager/{mail['auth_password_file']}"] == "env:MAIL"
+
+
+def test_mail_in_clear_stays_on_this_machine(shipped):
+    config = read(shipped, "alertmanager/alertmanager.yml")
+    [mail] = next(each for each in config["receivers"] if each["name"] == "email-summary")["email_configs"]
+    assert (mail["smarthost"], mail["require_tls"]) == ("localhost:25", False)
+    assert "auth_username" not in mail
+
+
 def test_no_secret_is_rendered_and_each_is_named(shipped):
     plan = load_plan(PLANS["shipped"])
     assert platform_secrets(plan) == {

@@ -4,7 +4,6 @@ import smtplib
 import ssl
 from email.message import EmailMessage
 from email.utils import formatdate
-from ipaddress import ip_address
 
 from tasks.clients.channels.failures import TIMEOUT_S, Answered, told
 from tasks.clients.channels.message import Message
@@ -36,7 +35,7 @@ def send(plan: Plan, message: Message) -> str:
     with told("email", [password]):
         try:
             with smtplib.SMTP(host, int(port), local_hostname=greeting, timeout=TIMEOUT_S) as server:
-                _encrypt(server, plan, host)
+                _encrypt(server, plan, settings)
                 if settings.user:
                     server.login(settings.user, password)
                 server.send_message(mail)
@@ -61,21 +60,14 @@ def _domain(settings: Email) -> str:
     return settings.sender.rpartition("@")[2]
 
 
-def _encrypt(server: smtplib.SMTP, plan: Plan, host: str) -> None:
+def _encrypt(server: smtplib.SMTP, plan: Plan, settings: Email) -> None:
     server.ehlo_or_helo_if_needed()
-    local = _on_this_machine(host)
+    local = settings.on_this_machine
     if server.has_extn("starttls"):
         server.starttls(context=_unproven() if local else trusted(plan))
     elif not local:
         hint = "mail leaves this machine over TLS only: name a smarthost that offers STARTTLS"
-        raise Permanent(f"the smarthost {host} offers no TLS", hint=hint)
-
-
-def _on_this_machine(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+        raise Permanent(f"the smarthost {settings.smarthost} offers no TLS", hint=hint)
 
 
 def _unproven() -> ssl.SSLContext:
