@@ -12,6 +12,7 @@ from infra.edge.inbox import messages
 from infra.lab import lab as embedded
 from infra.lab.faults import wipe_databases, wipe_store
 from infra.lab.home import DEFAULT_PLAN, Home, default_directory
+from infra.lab.monitoring import start_monitoring
 from infra.lab.network.topology import Weather
 from infra.lab.traffic import start_load, stop_load
 from tasks.errors import Refused
@@ -120,6 +121,12 @@ def load(
     else:
         start_load(home, home.plan(), rate)
     _console.print("the load has ended" if stop else f"{rate:g} orders a second; the ledger is {home.ledger}")
+
+
+@lab.command()
+def monitoring(directory: Directory = None) -> None:
+    """Start Prometheus and Alertmanager as the plan renders them; what they tell ends in the inbox."""
+    _console.print(f"Prometheus answers at {start_monitoring(_home(directory))}")
 
 
 @lab.command()

@@ -29,12 +29,12 @@ def write_host(  # noqa: PLR0913 -- a host of a site of a plan, in a lab, in a r
         _folder(root, folder)
     files = host_files(plan, site, host, programs=programs, active=active, secrets=True)
     for path, rendered in files.items():
-        _write(root, path, rendered.text, secret=rendered.secret)
+        write_file(root, path, rendered.text, secret=rendered.secret)
     if "postgres" in programs and plan.sites[site].dcs == "own":
-        _write(root, OWN_DCS, own_dcs_file(plan, site), secret=False)
+        write_file(root, OWN_DCS, own_dcs_file(plan, site), secret=False)
     if "service" in programs:
-        _write(root, "etc/service/database_password", plan.secret("database_service"), secret=True)
-        _write(root, "etc/service/redis_password", plan.secret("redis"), secret=True)
+        write_file(root, "etc/service/database_password", plan.secret("database_service"), secret=True)
+        write_file(root, "etc/service/redis_password", plan.secret("redis"), secret=True)
     for asset in plan.protection.files.values():
         if asset.program in programs:
             protected = Path(asset.path.lstrip("/"))
@@ -47,7 +47,7 @@ def write_host(  # noqa: PLR0913 -- a host of a site of a plan, in a lab, in a r
 def write_edge(home: Home, plan: Plan, active: str) -> None:
     """Write the public endpoint's configuration and the third parties' certificate."""
     _folder(home.edge, "etc")
-    _write(home.edge, "etc/haproxy/haproxy.cfg", endpoint_config(plan, active), secret=False)
+    write_file(home.edge, "etc/haproxy/haproxy.cfg", endpoint_config(plan, active), secret=False)
     _write_certificate(home, EDGE, home.edge, "etc/")
 
 
@@ -63,14 +63,14 @@ def _write_store(home: Home, plan: Plan, site: str, root: Path) -> None:
     identities = storage_identities(
         storage.bucket, plan.credentials(storage.owner), plan.credentials(storage.reader)
     )
-    _write(root, "identities.json", identities, secret=True)
+    write_file(root, "identities.json", identities, secret=True)
     _write_certificate(home, site, root)
 
 
 def _write_certificate(home: Home, name: str, root: Path, folder: str = "") -> None:
     certificate, key = certificate_paths(home.directory, name)
-    _write(root, f"{folder}server.crt", certificate.read_text(), secret=False)
-    _write(root, f"{folder}server.key", key.read_text(), secret=True)
+    write_file(root, f"{folder}server.crt", certificate.read_text(), secret=False)
+    write_file(root, f"{folder}server.key", key.read_text(), secret=True)
 
 
 def _folder(root: Path, relative: str) -> None:
@@ -85,7 +85,8 @@ def _folder(root: Path, relative: str) -> None:
         path.chmod(0o750)
 
 
-def _write(root: Path, relative: str, text: str, *, secret: bool) -> None:
+def write_file(root: Path, relative: str, text: str, *, secret: bool) -> None:
+    """Write a file of a host, owned by the account of its programs; a secret one is for that account only."""
     _folder(root, str(Path(relative).parent))
     path = root / relative
     partial = path.with_name(path.name + ".partial")

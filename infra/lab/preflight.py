@@ -20,6 +20,8 @@ _APT = {
     "pgbouncer": "pgbouncer",
     "setpriv": "util-linux",
     "ip": "iproute2",
+    "prometheus": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
 }
 
 

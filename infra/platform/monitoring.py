@@ -60,16 +60,21 @@ def prometheus_config(plan: Plan) -> dict[str, Any]:
             ]
         },
         "scrape_configs": [
-            {"job_name": job, "static_configs": list(_targets(plan, program, port))}
+            # What the exporter says of a site is labelled with that site, not with the exporter's own.
+            {"job_name": job, "honor_labels": job == "dr", "static_configs": [*_targets(plan, program, port)]}
             for job, (program, port) in _JOBS.items()
         ],
     }
 
 
 def prometheus_arguments(plan: Plan) -> str:
-    """Retention is an argument of Prometheus, not a setting: Debian's /etc/default/prometheus."""
-    retention = seconds(plan.monitoring.metrics.prometheus.retention)
-    return f'ARGS="--storage.tsdb.retention.time={retention}"\n'
+    """Debian's /etc/default/prometheus."""
+    return f'ARGS="{storage_argument(plan)}"\n'
+
+
+def storage_argument(plan: Plan) -> str:
+    """Retention is an argument of Prometheus, not a setting."""
+    return f"--storage.tsdb.retention.time={seconds(plan.monitoring.metrics.prometheus.retention)}"
 
 
 def _targets(plan: Plan, program: Program, port: int) -> Iterator[dict[str, Any]]:

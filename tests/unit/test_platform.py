@@ -129,6 +129,9 @@ def test_prometheus_scrapes_every_exporter_of_the_plan(rendered):
         for target in part["targets"]
     ]
     assert sorted(found) == sorted(expected)
+    assert {job["job_name"]: job["honor_labels"] for job in config["scrape_configs"]} == {
+        "dr": True, "patroni": False, "etcd": False
+    }  # fmt: skip
     assert config["rule_files"] == [plan.monitoring.metrics.prometheus.alerting_rules]
     scrape = plan.monitoring.metrics.prometheus.scrape_interval.total_seconds()
     assert config["global"]["scrape_interval"] == f"{scrape:g}s"
