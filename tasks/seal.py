@@ -27,11 +27,11 @@ from tasks.retry import retried
 from tasks.sealed import (
     SEAL,
     Evidence,
+    heads_of,
     policy_of,
     read_links,
     trusted_keys,
     verify_evidence,
-    witnessed,
 )
 
 
@@ -90,7 +90,7 @@ def _require_end(chain: Chain, links: list[Link]) -> None:
     last = links[-1] if links else None
     if last and last.seal is None:
         raise Permanent(f"link {last.number} is not ours", last.flaw, "`dr report verify`")
-    for site, head in witnessed(chain.witnessed()).items():
+    for site, head in heads_of(chain.witnessed()).items():
         if head.number > (last.number if last else 0):
             raise Permanent(
                 f"the end of the chain is gone: {site} saw link {head.number}", hint="`dr report verify`"

@@ -60,7 +60,7 @@ def trusted_keys(plan: Plan) -> str:
     return "\n".join([own, *(read_secret(plan.folder, each) for each in policy.trusted)])
 
 
-def witnessed(told: Mapping[str, str | DrError | None]) -> dict[str, Head]:
+def heads_of(told: Mapping[str, str | DrError | None]) -> dict[str, Head]:
     """The newest link that each site knows, of those that could be asked."""
     return {site: Head.model_validate_json(text) for site, text in told.items() if isinstance(text, str)}
 
@@ -89,7 +89,7 @@ def evidence_of(plan: Plan, chain: Chain, links: Sequence[Link]) -> Evidence:
     told = chain.witnessed()
     silent = {site: str(answer) for site, answer in told.items() if isinstance(answer, DrError)}
     found = [
-        *flaws(links, bodies, witnessed(told), expected),
+        *flaws(links, bodies, heads_of(told), expected),
         *unwitnessed(silent, plan.sites.keys() - {chain.site}),
     ]
     return Evidence(tuple(links), tuple(found), silent)
