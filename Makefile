@@ -1,7 +1,8 @@
 # naas-dr: `make demo` runs the main job on the embedded lab, `make test` passes the tests.
 
 APT := python3-venv postgresql-15 pgbackrest etcd-server etcd-client haproxy redis-server redis-sentinel \
-       pgbouncer iproute2 chromium curl procps util-linux restic git age faketime prometheus prometheus-alertmanager
+       pgbouncer iproute2 chromium curl procps util-linux restic git age faketime prometheus prometheus-alertmanager \
+       prometheus-node-exporter prometheus-pgbouncer-exporter prometheus-postgres-exporter prometheus-redis-exporter
 BIN := .venv/bin
 
 .PHONY: setup lock demo down lint test test-long test-second bench-failover bench-loss bench-backup \
