@@ -1,0 +1,1 @@
+"""Channels that reach the public; each module is one of them."""
