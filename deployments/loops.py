@@ -1,6 +1,7 @@
 """The control plane's loops: too frequent for a schedule, too simple for a flow.
 
-`observe` writes down where the active primary stands; `pull` copies new WAL to the other sites.
+`observe` writes down where the active primary stands; `pull` copies new WAL to the other sites; `inform` sees
+whether something is to be said outside, and starts the flow that says it.
 """
 
 import logging
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from deployments.speaking import speak
 from tasks.current import current_plan
 from tasks.errors import DrError
 from tasks.observe import observe
@@ -46,6 +48,7 @@ def main() -> None:
     loops: dict[str, tuple[Callable[[Plan], object], float]] = {
         "observe": (observe, plan.recovery.observe_interval.total_seconds()),
         "pull": (pull_wal, plan.recovery.pull_interval.total_seconds()),
+        **({"inform": (speak, plan.crisis.look.total_seconds())} if plan.crisis_communication else {}),
     }
     act, interval_s = loops[sys.argv[1]]
     repeat(lambda: act(plan), interval_s)

@@ -125,6 +125,9 @@ DEPLOYMENTS = (
     # Several may wait for their commanders at once; the epoch lets one recovery act.
     Deployment("flows.respond.respond", RECOVERY_POOL, REFUSED, limit=None),
     _urgent("abort_incident"),
+    _urgent("inform", REFUSED),
+    # Many people answer at once.
+    Deployment("flows.discharge_duty.discharge_duty", RECOVERY_POOL, QUEUED, limit=None),
 )
 
 

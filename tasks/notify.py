@@ -121,7 +121,7 @@ def _patiently(send: Send, plan: Plan, message: Message, deadline: float) -> str
         pause *= 2
 
 
-def _before(plan: Plan, incident: Incident, stage: Stage, channel: ChannelName) -> Delivery | None:
+def _before(plan: Plan, incident: Incident, stage: str, channel: ChannelName) -> Delivery | None:
     """The furthest that an earlier run came."""
     names = (_name(stage, channel, outcome) for outcome in ("sent", "failed", "sending"))
     texts = (journal.read(plan, incident.id, name, incident.failed_site) for name in names)
@@ -145,7 +145,7 @@ def _record(plan: Plan, incident: Incident, delivery: Delivery) -> str:
     return ""
 
 
-def _name(stage: Stage, channel: ChannelName, outcome: str) -> str:
+def _name(stage: str, channel: ChannelName, outcome: str) -> str:
     # A name of its own for each outcome: a store that missed one does not hide it from the others.
     return f"notifications/{stage}/{channel}-{outcome}.json"
 

@@ -17,8 +17,6 @@ from infra.platform.metrics import EXPORTER_PORT, NOTICES_PORT
 from tasks.clients import command
 from tasks.plan.plan import Plan
 
-_LOOPS = ("observe", "pull")
-
 
 def control_of(home: Home, plan: Plan) -> Control:
     """The lab's control plane, as its clients see it."""
@@ -61,7 +59,7 @@ def control_servers(home: Home, plan: Plan, site: str, host: str) -> list[Server
         *(program(f"worker-{pool}", worker_command(pool), client_env) for pool in ("recovery", "routine")),
         *(
             program(f"loop-{name}", [program_path("python"), "-m", "deployments.loops", name], client_env)
-            for name in _LOOPS
+            for name in ("observe", "pull", *(["inform"] if plan.crisis_communication else []))
         ),
         *(
             program(name, [program_path("python"), "-m", f"deployments.{name}"], client_env, port)

@@ -5,11 +5,13 @@ from typing import Any, NamedTuple
 
 from pydantic import Field, PrivateAttr
 
+from tasks.errors import Permanent
 from tasks.plan.availability import HighAvailability, PatroniTimings, PostgresqlHa, SlaTier, SlaTiers
 from tasks.plan.backup import BackupStrategy
 from tasks.plan.base import Block
 from tasks.plan.business import BusinessImpact
 from tasks.plan.communication import Alerting, CommunicationTemplates, Notifications
+from tasks.plan.crisis import CrisisCommunication
 from tasks.plan.drills import DrillPolicy
 from tasks.plan.evidence import EvidencePolicy
 from tasks.plan.mesh import Mesh
@@ -69,6 +71,7 @@ class Plan(Block):
     readiness: ReadinessPolicy = Field(default_factory=ReadinessPolicy)
     business_impact: BusinessImpact = Field(default_factory=dict)
     services: dict[Name, FurtherService] = Field(default_factory=dict)
+    crisis_communication: CrisisCommunication | None = None
 
     _folder: Path = PrivateAttr(default_factory=Path)
 
@@ -86,6 +89,17 @@ class Plan(Block):
     def tier(self) -> SlaTier:
         """What the service is promised."""
         return self.sla_tiers[self.service.tier]
+
+    @property
+    def crisis(self) -> CrisisCommunication:
+        """What is said outside, and what is owed.
+
+        Raises:
+            Permanent: the plan says nothing of it.
+        """
+        if self.crisis_communication is None:
+            raise Permanent("nobody outside is told anything", "the plan has no crisis_communication")
+        return self.crisis_communication
 
     @property
     def turns(self) -> dict[str, Turn]:

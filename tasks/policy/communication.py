@@ -12,7 +12,7 @@ carry summaries only: nobody hearing of a disaster is the one wrong outcome.
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from tasks.clients.channels.message import Message, Stage
+from tasks.clients.channels.message import DutyStage, Message, Stage
 from tasks.facts.communication import Delivery
 from tasks.facts.incident import Incident
 from tasks.plan.communication import Alerting, ChannelName, Severity
@@ -32,9 +32,9 @@ _STATUS: Mapping[Stage, str] = {
 }
 
 
-def carriers(alerting: Alerting, stage: Stage) -> tuple[ChannelName, ...]:
-    """The channels that carry a stage, in the plan's order."""
-    wanted = set(alerting.carrying("critical"))
+def carriers(alerting: Alerting, stage: Stage | DutyStage) -> tuple[ChannelName, ...]:
+    """The channels that carry a stage, in the plan's order; only a reminder wakes nobody."""
+    wanted = set(alerting.carrying("critical")) if stage != "reminder" else set[ChannelName]()
     if stage != "opened":
         wanted |= set(alerting.carrying("info"))
     return tuple(channel for channel in alerting.order if channel in wanted)

@@ -6,11 +6,12 @@ from typing import Literal
 from tasks.plan.communication import Severity
 
 Stage = Literal["opened", "declared", "recovered", "failed"]
+DutyStage = Literal["reminder", "overdue", "settled"]
 
 
 @dataclass(frozen=True)
 class Message:
-    """One stage of an incident in words.
+    """One stage of an incident, or of a duty that somebody has in it, in words.
 
     Attributes:
         stage: what happened.
@@ -21,7 +22,7 @@ class Message:
         dedup_key: messages with the same key are about the same thing.
     """
 
-    stage: Stage
+    stage: Stage | DutyStage
     severity: Severity
     incident: str
     subject: str

@@ -25,7 +25,7 @@ class _OneAttempt(EventsApiV2Client):
 
 
 def send(plan: Plan, message: Message) -> str:
-    """Trigger the incident's one alert, or resolve it when the incident has recovered.
+    """Trigger the one alert of an incident or a duty, or resolve it when that is over.
 
     Returns:
         the key of the alert; the same message again changes nothing there.
@@ -54,7 +54,7 @@ def send(plan: Plan, message: Message) -> str:
 
 
 def _tell(client: EventsApiV2Client, source: str, message: Message) -> str:
-    if message.stage == "recovered":
+    if message.stage in {"recovered", "settled"}:
         return client.resolve(message.dedup_key)
     return client.trigger(
         summary=message.subject[:_LONGEST_SUMMARY],

@@ -1,0 +1,160 @@
+"""What the journal has of what is said and owed about an incident. No Prefect here: a loop looks at it."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import TypeVar
+
+from tasks.clients import journal
+from tasks.errors import Refused
+from tasks.facts.base import Fact
+from tasks.facts.crisis import Alerted, Batch, Crisis, Discharge, Ended, Telling
+from tasks.facts.incident import Incident
+from tasks.facts.report import Report
+from tasks.facts.response import Decision
+from tasks.plan.crisis import PublicChannel
+from tasks.plan.plan import Plan
+from tasks.policy.crisis import UPDATE
+from tasks.policy.duties import open_duties
+
+# What is owed longest, a review after the last filing, is over by then.
+_LOOKED_AT = timedelta(days=14)
+_TELLINGS, _DISCHARGES, _ALERTED = "public/tellings/", "public/discharges/", "public/alerted/"
+F = TypeVar("F", bound=Fact)
+
+
+def read_crisis(plan: Plan, incident: str) -> Crisis:
+    """All that is on record of one incident.
+
+    Raises:
+        Refused: there is no such incident, or it is a planned move: nobody outside is told of one.
+        Transient: no store answers.
+    """
+    text = journal.read(plan, incident, "incident.json")
+    if text is None:
+        raise Refused(f"{incident} is no declared incident", hint="`dr incident list` shows them")
+    case = Incident.model_validate_json(text)
+    if case.kind == "switchover":
+        raise Refused(f"{incident} is a planned move", hint="nobody outside is told of one")
+    return Crisis(
+        incident=case,
+        ended=_ended(plan, case),
+        discharges=tuple(sorted(_all(plan, case.id, _DISCHARGES, Discharge), key=lambda each: each.at)),
+        tellings=tuple(_furthest(_all(plan, case.id, _TELLINGS, Telling))),
+        alerted=tuple(_all(plan, case.id, _ALERTED, Alerted)),
+    )
+
+
+def recent_incidents(plan: Plan, now: datetime) -> list[str]:
+    """The ids of the disasters that were declared lately, oldest first.
+
+    Raises:
+        Transient: no store answers.
+    """
+    since = f"inc-{now - _LOOKED_AT:%Y%m%dT%H%M%SZ}"
+    known = journal.incidents(plan, having="incident.json")
+    return [name for name in known if name >= since]
+
+
+def write_telling(plan: Plan, incident: Incident, telling: Telling) -> None:
+    """Put a telling on record.
+
+    Raises:
+        Transient: no store takes it.
+    """
+    # A name of its own for each outcome: a store that missed one does not hide it from the others.
+    name = f"{_TELLINGS}{telling.notice}/{telling.audience}/{telling.channel}-{telling.outcome}.json"
+    _write(plan, incident, name, telling)
+
+
+def write_discharge(plan: Plan, incident: Incident, said: Discharge) -> None:
+    """Put on record what somebody did.
+
+    Raises:
+        Transient: no store takes it.
+    """
+    name = said.duty.replace("/", "-")
+    _write(plan, incident, f"{_DISCHARGES}{said.at:%Y%m%dT%H%M%S.%f}-{name}.json", said)
+
+
+def write_alerted(plan: Plan, incident: Incident, told: Alerted) -> None:
+    """Put on record that people were told of a duty.
+
+    Raises:
+        Transient: no store takes it.
+    """
+    _write(plan, incident, f"{_ALERTED}{told.duty.replace('/', '-')}-{told.stage}.json", told)
+
+
+def read_batches(
+    plan: Plan, incident: str, notice: str, audience: str, channel: PublicChannel
+) -> list[Batch]:
+    """The batches of one telling so far, in their order.
+
+    Raises:
+        Transient: no store answers.
+    """
+    return list(_all(plan, incident, _batches(notice, audience, channel), Batch))
+
+
+def write_batch(
+    plan: Plan, incident: Incident, place: tuple[str, str, PublicChannel], number: int, batch: Batch
+) -> None:
+    """Put a batch on record, in the place of what was there of it.
+
+    Raises:
+        Transient: no store takes it.
+    """
+    _write(plan, incident, f"{_batches(*place)}{number:06}.json", batch)
+
+
+def require_duty(plan: Plan, crisis: Crisis, said: Discharge) -> None:
+    """See that somebody may discharge a duty.
+
+    Raises:
+        Refused: it is not owed, or not by them.
+    """
+    owed = {duty.key: duty.who for duty in open_duties(plan, crisis, said.at)}
+    if crisis.ended is None:
+        owed[UPDATE] = plan.declaration.commanders
+    if said.duty not in owed:
+        hint = f"owed now: {', '.join(owed) or 'nothing'}"
+        raise Refused(f"{crisis.incident.id} does not owe {said.duty}", hint=hint)
+    may = (*owed[said.duty], *plan.declaration.commanders)
+    if said.by not in may:
+        raise Refused(f"{said.by} does not owe {said.duty}", hint=f"one of: {', '.join(dict.fromkeys(may))}")
+
+
+def person(address: str) -> str:
+    """A digest of an address: on record there is nobody's address."""
+    return sha256(address.encode()).hexdigest()[:16]
+
+
+def _batches(notice: str, audience: str, channel: PublicChannel) -> str:
+    return f"public/batches/{notice}/{audience}/{channel}/"
+
+
+def _ended(plan: Plan, case: Incident) -> Ended | None:
+    if text := journal.read(plan, case.id, "report.json"):
+        return Ended(at=Report.model_validate_json(text).recovered_at, moved=True)
+    if text := journal.read(plan, case.id, "decision.json"):
+        decision = Decision.model_validate_json(text)
+        if decision.outcome == "refused" and decision.at > case.triggered_at:
+            return Ended(at=decision.at, moved=False)
+    return None
+
+
+def _furthest(tellings: Iterable[Telling]) -> Iterator[Telling]:
+    """One for each notice, audience and channel: what settled it, or else the latest."""
+    found: dict[tuple[str, str, str], Telling] = {}
+    for each in sorted(tellings, key=lambda told: (told.settled, told.at)):
+        found[each.notice, each.audience, each.channel] = each
+    return iter(found.values())
+
+
+def _all(plan: Plan, incident: str, prefix: str, kind: type[F]) -> Iterator[F]:
+    return (kind.model_validate_json(text) for text in journal.read_all(plan, incident, prefix))
+
+
+def _write(plan: Plan, incident: Incident, name: str, fact: Fact) -> None:
+    journal.write(plan, incident.failed_site, incident.id, name, fact.model_dump_json())
