@@ -2,6 +2,7 @@
 
 import getpass
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -11,8 +12,10 @@ from rich.table import Column, Table
 
 from deployments.environment import active_plan
 from deployments.starting import start_here, start_there
+from tasks.crisis_record import read_crisis
 from tasks.evidence import read_steps
 from tasks.incidents import OnRecord, all_on_record, flow_to_resume, on_record, require_override
+from tasks.policy.crisis_page import duties_table, tellings_table
 from tasks.policy.response_words import decision_words, impact_page
 from tasks.policy.words import report_markdown, steps_markdown
 
@@ -67,6 +70,31 @@ def show(name: Id) -> None:
         _console.print(Markdown(report_markdown(record.report)))
     elif record.case:
         _console.print(Markdown(steps_markdown(read_steps(plan, record.case))))
+
+
+@incident.command()
+def duties(name: Id) -> None:
+    """Show what people owe in a disaster, and what was said outside."""
+    plan = active_plan()
+    crisis = read_crisis(plan, name)
+    _console.print(Markdown(duties_table(plan, crisis, datetime.now(UTC))))
+    _console.print(Markdown(tellings_table(crisis)))
+
+
+@incident.command("discharge")
+def discharge_duty(  # noqa: PLR0913 -- what there is to be said of a duty
+    name: Id,
+    duty: Annotated[str, typer.Argument(help="as `dr incident duties` shows it; `update` to say what is so")],
+    by: Annotated[str, typer.Option(help="you, by the plan's name for you")],
+    words: Annotated[str, typer.Option(help="an update's words, or what the review found")] = "",
+    reference: Annotated[str, typer.Option(help="what proves it, such as a regulator's number")] = "",
+    refuse: Annotated[bool, typer.Option("--refuse", help="it is not to be done")] = False,
+    here: Here = False,
+    wait: Wait = 60,
+) -> None:
+    """Say that you have done what you owe, or that it is not to be done; it cannot be taken back."""
+    said = {"incident": name, "duty": duty, "by": by, "words": words, "reference": reference}
+    _start("discharge_duty", said | {"word": "refused" if refuse else "done"}, None, here, wait)
 
 
 @incident.command()

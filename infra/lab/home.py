@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from infra.edge.addresses import HTTPS_PORT, SMTP_PORT, our_channels
+from infra.edge.addresses import HTTPS_PORT, SMTP_PORT, our_channels, our_public_channels
 from infra.lab.network.addresses import namespace_address, namespace_document
 from infra.lab.network.base import Network
 from infra.lab.network.loopback import Loopback
@@ -175,6 +175,8 @@ def lab_plan(home: Home, source: Path, kind: str) -> str:
         "operators": ["127.0.0.1" if kind == "loopback" else endpoint],
     }
     document["notifications"] = our_channels(document["notifications"], endpoint)
+    if crisis := document.get("crisis_communication"):
+        crisis["channels"] = our_public_channels(crisis.get("channels", {}), endpoint)
     # The lab's stores have more than S3 to listen with.
     security = document.setdefault("validation", {}).setdefault("security", {})
     security["listeners"] = security.get("listeners", {}) | _store_listeners(plan)

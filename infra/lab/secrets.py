@@ -21,6 +21,13 @@ from tasks.plan.plan import Plan
 EDGE = "edge"
 """whose certificate the third parties show"""
 _LIFE = dt.timedelta(days=365)
+_SUBSCRIBERS = (
+    "channel,address,language,timezone",
+    "email,ada@{}.example,en,Europe/London",
+    "email,kenji@{}.example,,Asia/Tokyo",
+    "email,lea@{}.example,de,Europe/Berlin",
+    "sms,+15550101,en,America/New_York",
+)
 
 
 def make_secrets(plan: Plan, folder: Path) -> None:
@@ -35,6 +42,7 @@ def make_secrets(plan: Plan, folder: Path) -> None:
     _make_recovery_key(plan, folder)
     _make_evidence_key(plan, folder)
     _make_certificates(plan, folder)
+    _make_subscribers(plan, folder)
     slack, edge = plan.notifications.slack, str(plan.service.endpoint.address)
     if slack and slack.webhook.startswith("file:"):
         _write_new(folder / slack.webhook.removeprefix("file:"), new_webhook(edge))
@@ -64,6 +72,15 @@ def _make_evidence_key(plan: Plan, folder: Path) -> None:
     if plan.evidence and plan.evidence.key.startswith("file:"):
         key = folder / plan.evidence.key.removeprefix("file:")
         _write_new(key, new_signing_key())
+
+
+def _make_subscribers(plan: Plan, folder: Path) -> None:
+    """A few people for each audience, in several languages and time zones; example numbers and names."""
+    crisis = plan.crisis_communication
+    for name, audience in crisis.audiences.items() if crisis else ():
+        if audience.subscribers and audience.subscribers.startswith("file:"):
+            people = "".join(f"{line.format(name)}\n" for line in _SUBSCRIBERS)
+            _write_new(folder / audience.subscribers.removeprefix("file:"), people)
 
 
 def new_signing_key() -> str:
