@@ -1,4 +1,4 @@
-"""A disaster is told outside through the lab's third parties, in order and once, and people owe what is planned."""
+"""A disaster is told outside through the lab's third parties, in order and once, and people owe what they owe."""
 
 import json
 import os
