@@ -6,7 +6,7 @@ from prefect import flow
 
 from tasks.current import current_plan
 from tasks.facts.crisis import Crisis, Telling
-from tasks.inform import pass_over, see_crisis, see_incidents, show_crisis, tell, tell_duty
+from tasks.inform import keep_page, pass_over, see_crisis, see_incidents, show_crisis, tell, tell_duty
 from tasks.plan.plan import Plan
 from tasks.policy.crisis import due, overtaken
 from tasks.policy.duties import to_tell
@@ -19,10 +19,13 @@ def inform(incident: str | None = None) -> int:
     It is started whenever something is due, and may be started at any time: nothing is told twice.
 
     Args:
-        incident: the incident; all that were declared in the last two weeks where empty.
+        incident: the incident; all that were declared in the last two weeks where empty, and the status page
+            is published as of now.
     """
     plan = current_plan()
     told = 0
+    if incident is None:
+        keep_page(plan)
     for name in see_incidents(plan, incident):
         crisis = see_crisis(plan, name)
         while crisis and (said := _say(plan, crisis)):

@@ -28,7 +28,7 @@ from tasks.crisis_record import (
 from tasks.errors import DrError, Permanent, Refused
 from tasks.evidence import read_steps
 from tasks.facts.crisis import Alerted, Crisis, Discharge, Duty, Notice, Telling
-from tasks.facts.status import PublicNotice
+from tasks.facts.status import PublicNotice, Published
 from tasks.plan.communication import ChannelName
 from tasks.plan.crisis import OWN_LANGUAGE, PERSONAL, PublicChannel
 from tasks.plan.plan import Plan
@@ -101,6 +101,18 @@ def tell(plan: Plan, crisis: Crisis, notice: Notice, audience: str, channel: Pub
     return _recorded(plan, crisis, notice, audience, channel, "sent", receipt)
 
 
+@retried("publish the status page", times=2, delay=2)
+def keep_page(plan: Plan) -> str:
+    """Publish our own status page as of now, with nothing new; a site that has none yet gets it.
+
+    Raises:
+        Transient: no store takes it.
+    """
+    if plan.crisis.status_page is None:
+        return "the plan has none"
+    return _where(publish(plan, plan.crisis.status_page, None, None))
+
+
 @retried("tell people what they owe", run_name="{told.stage}: {duty.key}", times=5, delay=0.5)
 def tell_duty(plan: Plan, crisis: Crisis, duty: Duty, told: Alerted) -> str:
     """Tell the plan's own channels of a duty, each once at most.
@@ -162,6 +174,10 @@ def _say(plan: Plan, crisis: Crisis, notice: Notice, channel: PublicChannel) -> 
         raise Permanent("the plan has no crisis_communication.status_page")
     notice_there = _public(plan, crisis, notice)
     published = publish(plan, plan.crisis.status_page, notice_there, crisis.incident.failed_site)
+    return _where(published)
+
+
+def _where(published: Published) -> str:
     without = "".join(f"; not in {site}: {why}" for site, why in published.missed.items())
     return f"in {', '.join(published.taken)}{without}"
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from tasks.plan.base import Block
 from tasks.plan.communication import Template, TemplateText
 from tasks.plan.public_channels import PublicChannels
+from tasks.plan.schedule import Schedule
 from tasks.plan.status_page import StatusPage
 from tasks.plan.values import Duration, Flag, Name, SecretRef, Sentence, matching, refusal
 
@@ -137,6 +138,7 @@ class CrisisCommunication(Block):
     Attributes:
         rehearse: nothing leaves; what would be said is on record. For a plan that is tried.
         look: how often it is looked for what is due.
+        republish: when the status page is published anew though nothing is said.
         audiences: who is told.
         channels: where the public channels lead.
         status_page: our own status page.
@@ -152,6 +154,7 @@ class CrisisCommunication(Block):
 
     rehearse: Flag = False
     look: Duration = timedelta(seconds=5)
+    republish: Schedule = Schedule.model_validate("every 2 hours")
     audiences: Annotated[dict[Name, Audience], Field(min_length=1)]
     channels: PublicChannels = Field(default_factory=PublicChannels)
     status_page: StatusPage | None = None

@@ -159,10 +159,16 @@ class Plan(Block):
             NamedSchedule("keep_long_term", "", self.protection.archive.schedule),
             NamedSchedule("expire_backups", "", self.protection.expiry),
             *self._evidence_schedules(),
+            *self._crisis_schedules(),
             *(NamedSchedule(f"drill_{name}", "", drill.frequency) for name, drill in drills),
             NamedSchedule("sweep_drills", "", self.drills.sweep),
             NamedSchedule("evaluate_readiness", "", self.readiness.schedule),
         )
+
+    def _crisis_schedules(self) -> tuple[NamedSchedule, ...]:
+        if self.crisis_communication is None:
+            return ()
+        return (NamedSchedule("inform", "", self.crisis_communication.republish),)
 
     def _evidence_schedules(self) -> tuple[NamedSchedule, ...]:
         if self.evidence is None:

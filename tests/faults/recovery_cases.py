@@ -53,6 +53,7 @@ class Result:
         promotions: timelines that were begun at the site that took over.
         seconds: for how long the case ran.
         stop: the last words of a run that stopped.
+        told: what people outside were told otherwise than once each; empty where all is well.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Result:
     promotions: int
     seconds: float
     stop: str = ""
+    told: str = ""
 
     @property
     def good(self) -> bool:
@@ -72,6 +74,7 @@ class Result:
             and self.split_brain_writes == 0
             and self.lost <= (self.reported or 0)
             and self.promotions == 1
+            and not self.told
         )
 
 

@@ -1,21 +1,30 @@
 """The ground of the recovery matrix: the service at home and whole before each case, looked at after."""
 
 import time
+from collections import Counter
+from datetime import UTC, datetime
 
 from campaign import Campaign
 from recovery_cases import FLOW_OF, Case
 
+from infra.edge.inbox import messages
 from tasks.clients import ledger, orders, patroni, postgres
+from tasks.clients.public.mail import mail_id
+from tasks.clients.public.subscribers import subscribers
 from tasks.clients.truth import read_truth
+from tasks.crisis_record import read_crisis
 from tasks.declare import finished_incident
 from tasks.errors import DrError
 from tasks.evidence import read_report
 from tasks.incidents import on_record
+from tasks.policy.crisis import due
 
 _PATIENCE_S = 90
 _SOON_S = 10
 _ATTEMPTS = 3
 _ARCHIVED_S = 8
+# The loop's look, a run, and the minute for which whoever was killed while telling is waited for.
+_TOLD_S = 120
 
 
 class Ground:
@@ -79,6 +88,39 @@ class Ground:
         incident = read_truth(self.plan)[0].incident
         record = on_record(self.plan, incident)
         return read_report(self.plan, incident).rpo.lost_transactions if record.report else None
+
+    def told_wrongly(self) -> str:
+        """What people outside were told of the last incident otherwise than once each; empty where all is well.
+
+        What waits for a commander's approval is not told.
+        """
+        incident, deadline = read_truth(self.plan)[0].incident, time.monotonic() + _TOLD_S
+        while True:
+            crisis = read_crisis(self.plan, incident)
+            untold = [
+                f"{n.key} to {a} by {c}" for n, a, c in due(self.plan.crisis, crisis, datetime.now(UTC))
+            ]
+            untold += [f"{each.notice}: {each.outcome}" for each in crisis.tellings if not each.settled]
+            if crisis.ended and not untold:
+                break
+            if time.monotonic() > deadline:
+                return f"not told: {untold}"
+            time.sleep(1)
+        heard = Counter(line["id"] for line in messages(self.lab.home.inbox) if line["channel"] == "email")
+        counts = {
+            f"{notice} to {who}": heard[mail_id(self.plan.crisis.channels.email, f"{incident}/{notice}", who)]
+            for notice in ("disrupted", "restored")
+            for who in self._subscribers()
+        }
+        return "; ".join(f"{what} {count} times" for what, count in counts.items() if count != 1)
+
+    def _subscribers(self) -> list[str]:
+        return [
+            each.address
+            for audience in self.plan.crisis.audiences.values()
+            if audience.subscribers
+            for each in subscribers(self.plan, audience.subscribers, "email")
+        ]
 
     def resumed(self, incident: str) -> None:
         """Finish an incident; what stands in its way may pass."""

@@ -71,6 +71,7 @@ class Matrix:
             reported=self.ground.reported(),
             promotions=self.ground.promotions(target) - IN_PRIVATE.get(case.strategy, 0),
             seconds=round(time.monotonic() - began, 1),
+            told=self.ground.told_wrongly() if case.strategy in {"hot", "cold"} else "",
         )
 
     def _met(self, case: Case) -> str | None:

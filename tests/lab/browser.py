@@ -38,6 +38,18 @@ def signed_in(home: Home) -> Iterator[Page]:
         browser.close()
 
 
+def picture(url: str, path: Path) -> None:
+    """What a reader of a public page sees; its certificate is the lab's own."""
+    with sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path="/usr/bin/chromium", args=_QUIET)
+        page = browser.new_page(viewport={"width": 900, "height": 900}, ignore_https_errors=True)
+        answer = page.goto(url)
+        assert answer
+        assert answer.ok
+        page.screenshot(path=path, full_page=True)
+        browser.close()
+
+
 def reload_until(page: Page, wanted: Locator, seconds: float) -> None:
     """Load the page again and again, as a person does, until it shows something."""
     deadline = time.monotonic() + seconds
