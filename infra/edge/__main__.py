@@ -21,7 +21,7 @@ def main(
     key: Annotated[Path, typer.Option(help="its key (PEM)")],
     box: Annotated[Path, typer.Option(help="the file that takes the messages")],
 ) -> None:
-    """Answer as PagerDuty, Slack and a mail server do, and keep what was sent."""
+    """Answer as the third parties and a mail server do, and keep what was sent."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
     with serving(address, (HTTPS_PORT, SMTP_PORT), tls, box):

@@ -8,6 +8,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from socketserver import BaseServer, TCPServer, ThreadingTCPServer
 
+from infra.edge.faults import Faults
 from infra.edge.smtp import Session
 from infra.edge.web import Handler
 
@@ -28,7 +29,7 @@ class _Web(ThreadingHTTPServer):
 
 @contextmanager
 def serving(
-    address: str, ports: tuple[int, int], tls: ssl.SSLContext, box: Path
+    address: str, ports: tuple[int, int], tls: ssl.SSLContext, box: Path, faults: Faults | None = None
 ) -> Iterator[tuple[int, int]]:
     """Take messages into a file while the block runs.
 
@@ -37,12 +38,14 @@ def serving(
         ports: for HTTPS and for SMTP; 0 for any that is free.
         tls: the certificate, for HTTPS and for STARTTLS.
         box: the inbox's file.
+        faults: how the third parties fail; not at all where None.
 
     Yields:
         the ports.
     """
-    handler = type("BoxHandler", (Handler,), {"box": box})
-    session = type("BoxSession", (Session,), {"box": box, "tls": tls})
+    about = {"box": box, "faults": faults or Faults()}
+    handler = type("BoxHandler", (Handler,), about)
+    session = type("BoxSession", (Session,), {**about, "tls": tls})
     # Mail first: who sees the web answer may count on both.
     with _Mail((address, ports[1]), session) as mail, _Web((address, ports[0]), handler) as web:
         # The handshake is the handler's, in its own thread: nobody who is slow with it holds the others up.

@@ -26,5 +26,6 @@ def put(path: Path, channel: str, subject: str, text: str, **details: Any) -> No
 def messages(path: Path) -> Iterator[dict[str, Any]]:
     """Every message, the oldest first; none where nothing was ever taken."""
     if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            yield json.loads(line)
+        # What follows the last newline is still being written.
+        *lines, _ = path.read_text(encoding="utf-8").split("\n")
+        yield from map(json.loads, lines)

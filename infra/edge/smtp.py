@@ -1,5 +1,6 @@
 """A mail server that takes everything: the commands of RFC 5321 that a sender uses, and STARTTLS."""
 
+import socket
 import ssl
 from email import message_from_bytes
 from email.policy import default
@@ -8,6 +9,7 @@ from socketserver import StreamRequestHandler
 from typing import ClassVar
 
 from infra.edge import inbox
+from infra.edge.faults import Faults
 
 _LONGEST_LINE = 4096
 
@@ -18,6 +20,7 @@ class Session(StreamRequestHandler):
     timeout = 10
     box: ClassVar[Path]
     tls: ClassVar[ssl.SSLContext | None] = None
+    faults: ClassVar[Faults] = Faults()
 
     def setup(self) -> None:
         """A new session knows no sender and no recipient."""
@@ -80,12 +83,13 @@ class Session(StreamRequestHandler):
         lines = []
         while (line := self.rfile.readline()) not in {b".\r\n", b""}:
             lines.append(line.removeprefix(b".") if line.startswith(b"..") else line)
-        mail = message_from_bytes(b"".join(lines), policy=default)
-        body = mail.get_body(("plain",))
-        text = body.get_content().replace("\r\n", "\n") if body else ""
-        about = {"to": self.recipients, "id": mail["Message-ID"], "encrypted": self.encrypted}
-        inbox.put(self.box, "email", mail["Subject"] or "", text, **about)
-        self.say("250 taken")
+        fault = self.faults.next("email")
+        if fault in {None, "mute"}:
+            keep(self.box, b"".join(lines), self.recipients, encrypted=self.encrypted)
+        if fault in {"gone", "mute"}:
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        self.say("451 not now" if fault else "250 taken")
 
     def on_noop(self, _nothing: str) -> None:
         """Still there."""
@@ -99,6 +103,17 @@ class Session(StreamRequestHandler):
     def on_quit(self, _nothing: str) -> None:
         """The end."""
         self.say("221 bye")
+
+
+def keep(box: Path, raw: bytes, to: list[str], *, encrypted: bool) -> None:
+    """Put a mail into the inbox: its plain text, and of its headers what says to whom and what it is."""
+    mail = message_from_bytes(raw, policy=default)
+    body = mail.get_body(("plain",))
+    text = body.get_content().replace("\r\n", "\n") if body else ""
+    about = {"to": to, "id": mail["Message-ID"], "encrypted": encrypted}
+    if "List-Unsubscribe" in mail:
+        about["unsubscribe"] = mail["List-Unsubscribe"]
+    inbox.put(box, "email", mail["Subject"] or "", text, **about)
 
 
 def _address(command: str) -> str:

@@ -1,107 +1,96 @@
-"""PagerDuty's Events API v2 and Slack's webhook and Web API, as much of them as a sender can notice.
-
-No routing key, webhook or token is kept.
-"""
+"""The edge's web server: the method and the path say who is spoken to."""
 
 import json
-from collections.abc import Callable, Mapping
-from functools import partial
+import re
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
-from infra.edge import inbox
+from infra.edge import alerts, amazon, social, statuspage
+from infra.edge.asked import Answer, Asked
+from infra.edge.faults import Faults
 
-_SEVERITIES = frozenset({"critical", "error", "warning", "info"})
-_ACTIONS = frozenset({"trigger", "acknowledge", "resolve"})
 _LONGEST = 512 * 1024
-Answer = tuple[int, Any]
+_PAGE = r"/v1/pages/[^/]+/incidents"
+_SPEAKERS: tuple[tuple[str, re.Pattern[str], Callable[[Asked], Answer]], ...] = tuple(
+    (channel, re.compile(path), answer)
+    for channel, path, answer in (
+        ("pagerduty", r"POST /v2/enqueue.*", alerts.pagerduty),
+        ("slack", r"POST /services.*", alerts.webhook),
+        ("slack", r"POST /api/chat\.postMessage.*", alerts.web_api),
+        ("statuspage", rf"GET {_PAGE}", statuspage.listed),
+        ("statuspage", rf"POST {_PAGE}", statuspage.created),
+        ("statuspage", rf"PATCH {_PAGE}/[^/]+", statuspage.updated),
+        ("x", r"POST /2/tweets", social.x),
+        ("linkedin", r"POST /rest/posts", social.linkedin),
+        ("email", r"POST /v2/email/outbound-emails", amazon.ses),
+        ("sms", r"POST /", amazon.sns),
+    )
+)
+
+
+def _busy() -> Answer:
+    return Answer(429, "too many requests")
+
+
+_BUSY: dict[str, Callable[[], Answer]] = {"email": amazon.ses_busy, "sms": amazon.sns_busy}
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request: the path says who is spoken to."""
+    """One request."""
 
     timeout = 10
     box: ClassVar[Path]
+    faults: ClassVar[Faults] = Faults()
+
+    def do_GET(self) -> None:
+        """Tell what is asked for."""
+        self._answer()
 
     def do_POST(self) -> None:
         """Take a message, or say why not."""
-        length = int(self.headers.get("Content-Length", 0))
-        body = self._body() if length <= _LONGEST else None
-        status, answer = self._of(body) if body is not None else (400, "no JSON object")
-        content = answer if isinstance(answer, str) else json.dumps(answer)
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content.encode())))
+        self._answer()
+
+    def do_PATCH(self) -> None:
+        """Change what was taken, or say why not."""
+        self._answer()
+
+    def _answer(self) -> None:
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdecimal() or int(length) > _LONGEST:
+            self._say(Answer(413, "too much"))
+            return
+        path = self.path.partition("?")[0]
+        url = f"https://{self.headers.get('Host', '')}{self.path}"
+        asked = Asked(url, path, self.headers, self.rfile.read(int(length)), self.box)
+        spoken = f"{self.command} {path}"
+        for channel, pattern, speaker in _SPEAKERS:
+            if pattern.fullmatch(spoken):
+                self._maybe(channel, speaker, asked)
+                return
+        self._say(Answer(404, "no such path"))
+
+    def _maybe(self, channel: str, speaker: Callable[[Asked], Answer], asked: Asked) -> None:
+        """Answer, unless chance has it that this one fails."""
+        match self.faults.next(channel):
+            case "busy":
+                busy = _BUSY.get(channel, _busy)()
+                self._say(busy._replace(headers={**busy.headers, "Retry-After": str(self.faults.wait_s)}))
+            case "broken":
+                self._say(Answer(500, "it broke"))
+            case "mute":
+                speaker(asked)
+            case None:
+                self._say(speaker(asked))
+
+    def _say(self, answer: Answer) -> None:
+        content = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
+        self.send_response(answer.status)
+        for name, value in {**answer.headers, "Content-Length": str(len(content.encode()))}.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content.encode())
 
-    def _body(self) -> dict[str, Any] | None:
-        try:
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-        except ValueError:
-            return None
-        return body if isinstance(body, dict) else None
-
-    def _of(self, body: Mapping[str, Any]) -> Answer:
-        speakers: dict[str, Callable[[], Answer]] = {
-            "/v2/enqueue": partial(_pagerduty, self.box, body),
-            "/services": partial(_webhook, self.box, body),
-            "/api/chat.postMessage": partial(_web_api, self.box, body, self.headers.get("Authorization", "")),
-        }
-        found = next((take for path, take in speakers.items() if self.path.startswith(path)), None)
-        return found() if found else (404, "no such path")
-
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the library's name
         """Nothing: a webhook's path is its secret."""
-
-
-def _pagerduty(box: Path, event: Mapping[str, Any]) -> Answer:
-    payload, action = event.get("payload") or {}, event.get("event_action")
-    errors = [
-        problem
-        for problem, wrong in {
-            "'routing_key' is missing or blank": not event.get("routing_key"),
-            "'event_action' is not trigger, acknowledge or resolve": action not in _ACTIONS,
-            "'dedup_key' is missing": action != "trigger" and not event.get("dedup_key"),
-            "'payload.summary' is missing, blank or too long": action == "trigger"
-            and not 0 < len(payload.get("summary", "")) <= 1024,
-            "'payload.source' is missing or blank": action == "trigger" and not payload.get("source"),
-            "'payload.severity' is invalid": action == "trigger"
-            and payload.get("severity") not in _SEVERITIES,
-        }.items()
-        if wrong
-    ]
-    if errors:
-        return 400, {"status": "invalid event", "message": "Event object is invalid", "errors": errors}
-    key = event.get("dedup_key") or "made-here"
-    text = (payload.get("custom_details") or {}).get("text", "")
-    about = {"action": action, "key": key, "severity": payload.get("severity")}
-    inbox.put(box, "pagerduty", payload.get("summary", ""), text, **about)
-    return 202, {"status": "success", "message": "Event processed", "dedup_key": key}
-
-
-def _webhook(box: Path, body: Mapping[str, Any]) -> Answer:
-    text = _words(body)
-    if not text:
-        return 400, "no_text"
-    inbox.put(box, "slack", text.partition("\n")[0], text)
-    return 200, "ok"
-
-
-def _words(body: Mapping[str, Any]) -> str:
-    """A message's text; attachments, which Alertmanager sends, make up for one."""
-    parts = [body, *(body.get("attachments") or ())]
-    found = (part.get(name) for part in parts for name in ("title", "text"))
-    return "\n".join(words for words in found if isinstance(words, str) and words)
-
-
-def _web_api(box: Path, body: Mapping[str, Any], authorization: str) -> Answer:
-    text = _words(body)
-    if not authorization.startswith("Bearer "):
-        return 200, {"ok": False, "error": "not_authed"}
-    if not body.get("channel"):
-        return 200, {"ok": False, "error": "channel_not_found"}
-    if not text:
-        return 200, {"ok": False, "error": "no_text"}
-    inbox.put(box, "slack", text.partition("\n")[0], text, to=body["channel"])
-    return 200, {"ok": True, "channel": body["channel"], "ts": "1700000000.000100"}

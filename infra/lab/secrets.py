@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pyrage import x25519
 
-from infra.edge.addresses import new_webhook
+from infra.edge.addresses import new_webhook, public_secrets
 from tasks.clients.secret_sources import references
 from tasks.plan.plan import Plan
 
@@ -43,19 +43,23 @@ def make_secrets(plan: Plan, folder: Path) -> None:
     _make_evidence_key(plan, folder)
     _make_certificates(plan, folder)
     _make_subscribers(plan, folder)
-    slack, edge = plan.notifications.slack, str(plan.service.endpoint.address)
-    if slack and slack.webhook.startswith("file:"):
-        _write_new(folder / slack.webhook.removeprefix("file:"), new_webhook(edge))
-    # What remains are keys of which the third parties ask only that there is one.
-    for reference in references(plan):
-        if reference.startswith("file:"):
-            _write_new(folder / reference.removeprefix("file:"), Fernet.generate_key().decode())
+    _make_keys_of_third_parties(plan, folder)
 
 
 def certificate_paths(plan_folder: Path, site: str) -> tuple[Path, Path]:
     """The certificate and key of a site's store, or of the edge."""
     folder = plan_folder / "secrets" / site
     return folder / "server.crt", folder / "server.key"
+
+
+def _make_keys_of_third_parties(plan: Plan, folder: Path) -> None:
+    """Those of which the edge asks more than that there is one, then all others."""
+    slack, edge = plan.notifications.slack, str(plan.service.endpoint.address)
+    known = public_secrets() | ({slack.webhook: new_webhook(edge)} if slack else {})
+    for reference in references(plan):
+        if reference.startswith("file:"):
+            text = known.get(reference) or Fernet.generate_key().decode()
+            _write_new(folder / reference.removeprefix("file:"), text)
 
 
 def _make_recovery_key(plan: Plan, folder: Path) -> None:

@@ -202,11 +202,9 @@ class Slack(Block):
     endpoint: HttpsServer = "https://slack.com"
 
 
-class Email(Block):
-    """Where mail goes, through which host:port, and as whom where the smarthost wants a login."""
+class Smtp(Block):
+    """Through which host:port mail leaves, and as whom where that smarthost wants a login."""
 
-    to: EmailAddress
-    sender: EmailAddress
     smarthost: Annotated[str, matching(r"[^\s:]+:[0-9]{1,5}", "host:port")]
     user: Sentence | None = None
     password: SecretRef | None = None
@@ -225,6 +223,13 @@ class Email(Block):
         if (self.user is None) != (self.password is None):
             raise refusal("half a login", "user and password, or neither")
         return self
+
+
+class Email(Smtp):
+    """Where mail goes, and from whom."""
+
+    to: EmailAddress
+    sender: EmailAddress
 
 
 class Notifications(Block):

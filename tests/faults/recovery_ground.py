@@ -90,7 +90,7 @@ class Ground:
         return read_report(self.plan, incident).rpo.lost_transactions if record.report else None
 
     def told_wrongly(self) -> str:
-        """What people outside were told of the last incident otherwise than once each; empty where all is well.
+        """What people outside were not told of the last incident once each; empty where all is well.
 
         What waits for a commander's approval is not told.
         """

@@ -1,4 +1,4 @@
-"""A disaster is told outside through the lab's third parties, in order and once, and people owe what they owe."""
+"""A disaster is told outside through the lab's third parties, in order and once; what people owe is kept."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A region is lost, its response is killed and resumed: everybody outside is told once, and can read where it stands."""
+"""A region is lost, its response killed and resumed: everybody outside is told once, and reads how it is."""
 
 import os
 import subprocess

@@ -64,7 +64,7 @@ def crowd(lab):
 
 
 def tell_all(lab, tmp_path, crowd, count):
-    """Run the flow until all are told; who was told how often, and the most memory that a run took, in KiB."""
+    """Run the flow until all are told; who was told how often, and the most memory of a run, in KiB."""
     tls, box = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tmp_path / f"box-{count}.jsonl"
     tls.load_cert_chain(*certificate_paths(lab.home.directory, EDGE))
     case, most = begun(lab), 0

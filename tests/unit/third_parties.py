@@ -85,13 +85,19 @@ def answering(tls, *answers):
         timeout = 5
 
         def do_POST(self):
-            asked.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            asked.append(self.rfile.read(int(self.headers["Content-Length"] or 0)).decode())
             status, body, headers = left.pop(0) if len(left) > 1 else left[0]
             self.send_response(status)
             for name, value in {**headers, "Content-Length": len(body.encode())}.items():
                 self.send_header(name, str(value))
             self.end_headers()
             self.wfile.write(body.encode())
+
+        def do_GET(self):
+            self.do_POST()
+
+        def do_PATCH(self):
+            self.do_POST()
 
         def log_message(self, *args):
             pass

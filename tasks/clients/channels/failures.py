@@ -46,31 +46,36 @@ def of_http(status: int, said: str, retry_after: str | None) -> Answered:
 
 
 @contextmanager
-def told(channel: str, secrets: Iterable[str]) -> Iterator[None]:
+def told(channel: str, secrets: Iterable[str], block: str = "notifications") -> Iterator[None]:
     """Turn what a library raises into our errors; what it raised is not kept, for it may hold a secret.
+
+    Args:
+        channel: its name.
+        secrets: what no error repeats.
+        block: the plan's block in which the channel's settings are.
 
     Raises:
         Busy: the channel asks for time.
         Transient: it does not answer, or says that it failed.
         Permanent: it refuses the message.
     """
+    hint = f"check {block}.{channel} and its secret"
     try:
         yield
     except DrError:
         raise
     except Answered as error:
-        raise _refusal(channel, error, hiding(secrets)(error.said)[:_LONGEST]) from None
+        raise _refusal(channel, error, hiding(secrets)(error.said)[:_LONGEST], hint) from None
     except (OSError, HTTPException) as error:
         words = f"{type(error).__name__}: {error}"
         raise Transient(f"{channel} does not answer", hiding(secrets)(words)[:_LONGEST]) from None
     except Exception as error:  # noqa: BLE001 -- whatever else a library raises may show what it was given
-        hint = f"check notifications.{channel} and its secret"
         raise Permanent(f"{channel} cannot be told", type(error).__name__, hint) from None
 
 
-def _refusal(channel: str, error: Answered, said: str) -> DrError:
+def _refusal(channel: str, error: Answered, said: str, hint: str) -> DrError:
     if error.wait_s is not None:
         return Busy(f"{channel} asks for time", said, seconds=error.wait_s)
     if error.passing:
         return Transient(f"{channel} failed", said)
-    return Permanent(f"{channel} refuses the message", said, f"check notifications.{channel} and its secret")
+    return Permanent(f"{channel} refuses the message", said, hint)

@@ -2,16 +2,21 @@
 
 import smtplib
 import ssl
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from email.message import EmailMessage
 from email.utils import formatdate
+from functools import partial
 
 from tasks.clients.channels.failures import TIMEOUT_S, Answered, told
 from tasks.clients.channels.message import Message
 from tasks.clients.channels.trust import trusted
 from tasks.errors import Permanent
-from tasks.plan.communication import Email
+from tasks.plan.communication import Email, Smtp
 from tasks.plan.plan import Plan
 from tasks.plan.references import read_secret
+
+Telling = Callable[[Iterable[str]], AbstractContextManager[None]]
 
 
 def send(plan: Plan, message: Message) -> str:
@@ -27,40 +32,60 @@ def send(plan: Plan, message: Message) -> str:
     settings = plan.notifications.email
     if settings is None:
         raise Permanent("the plan has no notifications.email")
-    host, _, port = settings.smarthost.rpartition(":")
-    password = read_secret(plan.folder, settings.password) if settings.password else ""
     mail = _mail(settings, message)
+    return hand_over(plan, settings, mail, told_by=partial(told, "email"))
+
+
+def hand_over(plan: Plan, smtp: Smtp, mail: EmailMessage, told_by: Telling) -> str:
+    """Give a mail to the smarthost for all whom its headers name.
+
+    Args:
+        plan: the plan.
+        smtp: the smarthost.
+        mail: the whole mail.
+        told_by: what turns failures into our errors, given the secrets that none repeats.
+
+    Returns:
+        its Message-ID.
+
+    Raises:
+        Transient: no answer in time, or 4yz.
+        Permanent: 5yz, or no TLS to a smarthost elsewhere.
+    """
+    host, _, port = smtp.smarthost.rpartition(":")
+    password = read_secret(plan.folder, smtp.password) if smtp.password else ""
     # The name to greet with is given: by default it would be asked of a DNS that may be gone.
-    greeting = _domain(settings)
-    with told("email", [password]):
+    greeting = domain_of(str(mail["From"]))
+    with told_by([password]):
         try:
             with smtplib.SMTP(host, int(port), local_hostname=greeting, timeout=TIMEOUT_S) as server:
-                _encrypt(server, plan, settings)
-                if settings.user:
-                    server.login(settings.user, password)
+                _encrypt(server, plan, smtp)
+                if smtp.user:
+                    server.login(smtp.user, password)
                 server.send_message(mail)
         except smtplib.SMTPException as error:
             raise _answered(error) from None
     return str(mail["Message-ID"])
 
 
+def domain_of(address: str) -> str:
+    """What is behind the @."""
+    return address.rpartition("@")[2]
+
+
 def _mail(settings: Email, message: Message) -> EmailMessage:
-    mail, domain = EmailMessage(), _domain(settings)
+    mail, domain = EmailMessage(), domain_of(settings.sender)
     mail["From"], mail["To"], mail["Subject"] = settings.sender, settings.to, message.subject
     mail["Date"] = formatdate()
-    mail["Message-ID"] = f"<{message.incident}.{message.stage}@{domain}>"
+    mail["Message-ID"] = f"<{message.dedup_key}.{message.stage}@{domain}>"
     # What shows all mails of one incident as one thread.
-    mail["References"] = f"<{message.dedup_key}@{domain}>"
+    mail["References"] = f"<{message.incident}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(message.text)
     return mail
 
 
-def _domain(settings: Email) -> str:
-    return settings.sender.rpartition("@")[2]
-
-
-def _encrypt(server: smtplib.SMTP, plan: Plan, settings: Email) -> None:
+def _encrypt(server: smtplib.SMTP, plan: Plan, settings: Smtp) -> None:
     server.ehlo_or_helo_if_needed()
     local = settings.on_this_machine
     if server.has_extn("starttls"):
