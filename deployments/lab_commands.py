@@ -134,7 +134,7 @@ def inbox(
     directory: Directory = None,
     as_json: Annotated[bool, typer.Option("--json", help="as JSON, one message a line, whole")] = False,
 ) -> None:
-    """Show what was told through PagerDuty, Slack and mail, which all end in the lab."""
+    """Show what was told through PagerDuty, Slack, mail and the public channels, which all end in the lab."""
     home = _home(directory)
     home.plan()
     told = list(messages(home.inbox))
@@ -144,7 +144,7 @@ def inbox(
         return
     table = Table("at", "channel", "what", "subject")
     for message in told:
-        what = message.get("action") or "message"
+        what = message.get("action") or message.get("status") or "message"
         table.add_row(message["at"], message["channel"], what, message["subject"])
     _console.print(table)
 
