@@ -1,8 +1,8 @@
 """The public status page in the sites' stores: read from all, written to all, never seen half.
 
 Each object is replaced whole. status.json is the state that the others are drawn from: it is replaced only as
-the version that was read (If-Match), before the others, and looked at again after them. So of two publishers at
-once none takes anything away from the other, and what the last of them leaves is drawn from all that both said.
+the version that was read (If-Match), before the others, and looked at again after them. So two publishers at
+once take nothing away from each other, and what the last of them leaves is drawn from all that both said.
 """
 
 from collections.abc import Callable, Mapping, Sequence

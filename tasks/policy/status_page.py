@@ -7,7 +7,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from markupsafe import Markup
 
@@ -20,6 +20,8 @@ from tasks.policy.picture import PAGES
 
 State = Literal["operational", "disrupted", "recovering"]
 SHOWN = timedelta(days=90)
+# What has just ended is read without another click.
+_FRESH = timedelta(days=1)
 _HEADLINES: Mapping[State, str] = {
     "operational": "No disruption is reported",
     "disrupted": "The service is disrupted",
@@ -45,7 +47,7 @@ def promised(status: PublicStatus) -> datetime | None:
 def merged(statuses: Sequence[PublicStatus]) -> PublicStatus:
     """All that several stores, at least one, know between them.
 
-    In whatever order and however often it is done, it is the same: of notices with one key the earliest stands.
+    In any order and however often it is done, it is the same: of notices with one key the earliest stands.
     """
     notices: dict[str, PublicNotice] = {}
     for notice in sorted((each for status in statuses for each in status.notices), key=_precedence):
@@ -55,7 +57,7 @@ def merged(statuses: Sequence[PublicStatus]) -> PublicStatus:
 
 
 def said(known: PublicStatus | None, notice: PublicNotice | None, now: datetime) -> PublicStatus:
-    """What is to be published. A notice that is known already changes nothing, nor does the time of its repetition.
+    """What is to be published; a notice that is known already changes nothing, not even the time.
 
     Args:
         known: what the stores know.
@@ -91,20 +93,21 @@ def components(plan: Plan, settings: StatusPage) -> Mapping[str, str]:
 class _Shown(NamedTuple):
     """An incident as the page shows it."""
 
-    id: str
     notices: tuple[PublicNotice, ...]
     goes_on: bool
+    is_fresh: bool
     lasted: str
 
     @classmethod
-    def of(cls, incident: str, notices: tuple[PublicNotice, ...]) -> "_Shown":
+    def of(cls, notices: tuple[PublicNotice, ...], as_of: datetime) -> Self:
         minutes = round((notices[0].at - notices[-1].at).total_seconds() / 60)
-        return cls(incident, notices, _goes_on(notices), in_words(timedelta(minutes=max(1, minutes))))
+        lasted = in_words(timedelta(minutes=max(1, minutes)))
+        return cls(notices, _goes_on(notices), notices[0].at >= as_of - _FRESH, lasted)
 
 
 def page(plan: Plan, settings: StatusPage, status: PublicStatus) -> str:
     """The page itself: no script, and nothing that is loaded from anywhere."""
-    shown = [_Shown.of(incident, notices) for incident, notices in recent(status).items()]
+    shown = [_Shown.of(notices, status.as_of) for notices in recent(status).values()]
     state, style = current(status), PAGES.get_template("status.css.j2").render()
     return PAGES.get_template("status.html.j2").render(
         settings=settings,

@@ -68,8 +68,13 @@ class Authority:
 
 
 @contextmanager
-def running(  # noqa: PLR0913, PLR0917 -- a store of an authority at an address, and its buckets
-    directory: Path, authority: Authority, address: str, port: int, bucket: str, status_bucket: str | None = None
+def running(  # noqa: PLR0913 -- a store of an authority at an address, and its buckets
+    directory: Path,
+    authority: Authority,
+    address: str,
+    port: int,
+    bucket: str,
+    status_bucket: str | None = None,
 ):
     """A store that serves, and leaves no process and no socket behind; again one with what it held before."""
     (directory / "data").mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 import json
 import os
-import random
+import secrets
 import socket
 import ssl
 import subprocess
@@ -35,7 +35,9 @@ class StatusStores:
         self._folder, self._authority = folder, Authority(folder)
         document = yaml.safe_load((ROOT / "deployments/plan.yaml").read_text())
         first = _free_ports(len(document["sites"]))
-        self._places = {site: (f"127.79.{n}.51", first + n * PORT_SPAN) for n, site in enumerate(document["sites"])}
+        self._places = {
+            site: (f"127.79.{n}.51", first + n * PORT_SPAN) for n, site in enumerate(document["sites"])
+        }
         self._running, self.stores = {}, {}
         for site, (address, port) in self._places.items():
             document["sites"][site]["storage"]["endpoint"] = f"https://{address}:{port}"
@@ -100,7 +102,7 @@ def status_stores(folder):
 def _free_ports(count):
     """The first of so many stores' ports that are all free: a store binds them on 127.0.0.1 too."""
     while True:
-        first = random.randrange(20_000, 30_000, PORT_SPAN)
+        first = secrets.choice(range(20_000, 30_000, PORT_SPAN))
         endpoints = [f"https://127.0.0.1:{first + n * PORT_SPAN}" for n in range(count)]
         ports = [port for endpoint in endpoints for port in storage_ports(endpoint).values()]
         left = [path for endpoint in endpoints for path in storage_sockets(endpoint) if path.exists()]

@@ -41,15 +41,19 @@ MENDED = notice(
     text={"en": "The issue with naas-api has been resolved as of 2026-11-27 12:41 UTC."},
 )  # fmt: skip
 PAST = [
-    notice(f"inc-{days}/{phase}", at=NOON - timedelta(days=days, minutes=-later), subject={"en": "Slow answers"})
+    notice(
+        f"inc-{days}/{phase}", at=NOON - timedelta(days=days, minutes=-later), subject={"en": "Slow answers"}
+    )
     for days in (12, 30, 400)
     for phase, later in (("disrupted", 0), ("restored", 75))
 ]
+TAKES = "</style><script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">"
 WILD = notice(
-    "inc-9/disrupted", at=minutes(1), subject={"en": "W" * 400, "ar": "\u202eمرحبا " + "x" * 300},
-    text={"en": "</style><script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">",
-          "ar": "ا" * 500},
-)  # fmt: skip
+    "inc-9/disrupted",
+    at=minutes(1),
+    subject={"en": "W" * 400, "ar": "\u202e" + ARABIC["subject"] + "x" * 300},
+    text={"en": TAKES, "ar": "\u0628" * 500},
+)
 STATES = {
     "before": status(*PAST, as_of=NOON),
     "empty": status(as_of=NOON),
@@ -105,7 +109,7 @@ def test_the_page_is_seen_whole_asks_for_nothing_and_runs_nothing(browser, tmp_p
     "planted",
     [
         "<script>document.title = 'taken'</script>",
-        "<img src=x onerror=\"document.title = 'taken'\">",
+        TAKES,
         "<style>h1 { display: none }</style>",
         "<h2 style='display: none'>a</h2>",
         "<script src='http://127.0.0.1:9/x.js'></script>",

@@ -1,4 +1,4 @@
-"""The status page in real stores: anybody reads it, nobody else writes it, and nothing that was said is lost."""
+"""The status page in real stores: anybody reads it, its owner alone writes it, and nothing said is lost."""
 
 import json
 import time
@@ -18,10 +18,12 @@ from tasks.clients import intruder
 from tasks.clients.buckets import anybody_reads, control_plane, ensure_status_bucket
 from tasks.clients.objects import Bucket
 from tasks.clients.status_store import FEED, PAGE, STATE
-from tasks.errors import Refused, Transient
+from tasks.errors import Permanent, Refused, Transient
+from tasks.facts.validation import Subject
 from tasks.policy.exposure import let_in
 from tasks.policy.status_documents import documents, held
 from tasks.status_page import publish
+from tasks.validate_security import _stores
 
 pytestmark = [pytest.mark.lab, pytest.mark.fault]
 EAST, WEST, ARCHIVE = "us-east-1", "us-west-2", "eu-west-1"
@@ -128,6 +130,27 @@ def test_the_security_suite_passes_the_bucket_as_it_is_and_finds_it_too_open_or_
         assert intruder.reads_status_page(plan, WEST) is False
     with policy_of(plan, storage.bucket, "s3:GetObject"):
         assert let_in(intruder.at_store(plan, WEST)) == ["no key, reading"]
+
+
+def test_the_security_suite_asks_at_every_store_but_the_failed_sites(plan):
+    publish(plan, SETTINGS, notice(), None)
+    jobs = _stores(plan, Subject(site=WEST, failed_site=EAST))
+    told = {name: jobs[name]() for name in jobs if "status" in name}
+    assert told == {
+        f"{what} of {site}": said
+        for site in (WEST, ARCHIVE)
+        for what, said in (
+            (
+                "strangers at the status bucket",
+                f"refused: {', '.join(intruder.at_status_bucket(plan, site))}",
+            ),
+            ("readers of the status page", "anybody reads it"),
+        )
+    }
+    with policy_of(plan, plan.sites[WEST].storage.status_bucket, "s3:ListBucket"):
+        for name in (f"strangers at the status bucket of {WEST}", f"readers of the status page of {WEST}"):
+            with pytest.raises(Permanent):
+                jobs[name]()
 
 
 @pytest.mark.long
@@ -272,7 +295,9 @@ def test_many_publishers_at_once_lose_nothing(plan):
         assert at(plan, site) == drawn(plan, site)
 
 
-@pytest.mark.parametrize("dies_at", [5, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 10) if n != 5)])
+@pytest.mark.parametrize(
+    "dies_at", [5, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 10) if n != 5)]
+)
 def test_a_publication_that_was_killed_is_completed_by_the_next(stores, plan, dies_at):
     publish(plan, SETTINGS, notice(), None)
     update = notice("inc-1/update")

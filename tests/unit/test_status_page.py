@@ -86,6 +86,14 @@ def test_what_goes_on_stands_before_what_has_ended():
     assert "restored after 30 minutes" in text
 
 
+def test_what_has_just_ended_lies_open():
+    fresh = [each for each in shown(BROKEN, MENDED).elements if each[0] == "details"]
+    old = [
+        each for each in shown(BROKEN, MENDED, as_of=minutes(60 * 24 * 2)).elements if each[0] == "details"
+    ]
+    assert ["open" in attributes for _, attributes in fresh + old] == [True, False]
+
+
 def test_the_page_keeps_ninety_days_and_what_goes_on_and_the_json_keeps_all():
     old = [
         notice(f"inc-{day}/{phase}", at=NOON - timedelta(days=day), subject={"en": f"Day {day} ago"})
@@ -119,13 +127,23 @@ def test_hostile_words_are_shown_and_do_nothing(field):
 
 def test_hostile_settings_are_shown_and_do_nothing():
     settings = StatusPage(
-        title=HOSTILE, address="https://x.example/\"><script>1</script>", contact=HOSTILE, components={"a": HOSTILE}
-    )  # fmt: skip
+        title=HOSTILE,
+        address='https://x.example/"><script>1</script>',
+        contact=HOSTILE,
+        components={"a": HOSTILE},
+    )
     assert shown(settings=settings).elements[-1][0] == "a"
 
 
 def test_the_strict_reader_finds_what_it_is_for():
-    for fault in ("<script></script>", "<p onclick=1></p>", "<p>", "</p>", "<img src=x>", "<p style='a'></p>"):
+    for fault in (
+        "<script></script>",
+        "<p onclick=1></p>",
+        "<p>",
+        "</p>",
+        "<img src=x>",
+        "<p style='a'></p>",
+    ):
         assert Markup(f"<main>{fault}</main>").faults
 
 
@@ -230,8 +248,17 @@ def test_the_json_has_the_documented_fields_and_gives_back_what_was_said():
 
 @pytest.mark.parametrize(
     "content",
-    [None, b"", b"{", b"[]", b"null", b"\xff", b'{"version": 1}', b'{"version": 2, "as_of": "2026-11-27T12:00:00Z"}'],
-)  # fmt: skip
+    [
+        None,
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff",
+        b'{"version": 1}',
+        b'{"version": 2, "as_of": "2026-11-27T12:00Z"}',
+    ],
+)
 def test_what_is_not_ours_is_not_believed(content):
     assert held(content) is None
 
