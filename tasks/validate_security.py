@@ -13,6 +13,7 @@ from tasks.clients import fingerprints, intruder, patroni, role_grants
 from tasks.clients.certificates import answers_in_clear, verified
 from tasks.clients.layout import REPLICATION_ROLE, SERVICE_ROLE
 from tasks.clients.listeners import listening
+from tasks.clients.status_store import surviving, url_of
 from tasks.errors import Permanent, Transient
 from tasks.facts.validation import CheckResult, Subject
 from tasks.plan.plan import Plan
@@ -52,6 +53,11 @@ def _stores(plan: Plan, subject: Subject) -> dict[str, Job]:
             jobs[f"certificate of the store of {site}"] = partial(_certificate, plan, site)
             jobs[f"no plaintext at the store of {site}"] = partial(_no_plaintext, plan, site)
             jobs[f"keys at the store of {site}"] = partial(_refusing, intruder.at_store, plan, site)
+    for site in surviving(plan, subject.failed_site):
+        jobs[f"strangers at the status bucket of {site}"] = partial(
+            _refusing, intruder.at_status_bucket, plan, site
+        )
+        jobs[f"readers of the status page of {site}"] = partial(_readable, plan, site)
     return jobs
 
 
@@ -114,6 +120,15 @@ def _refusing(door: Callable[[Plan, str], intruder.Attempts], plan: Plan, where:
     if accepted := let_in(attempts):
         raise Permanent("let in", ", ".join(accepted))
     return f"refused: {', '.join(attempts)}"
+
+
+def _readable(plan: Plan, site: str) -> str:
+    readable = intruder.reads_status_page(plan, site)
+    if readable is None:
+        return "none was published yet"
+    if not readable:
+        raise Permanent(f"the status page of {site} is closed to its readers", url_of(plan, site))
+    return "anybody reads it"
 
 
 def _judged_roles(plan: Plan, site: str) -> str:

@@ -60,9 +60,8 @@ def remove_sockets(endpoint: str) -> None:
 def _write_store(home: Home, plan: Plan, site: str, root: Path) -> None:
     storage = plan.sites[site].storage
     remove_sockets(storage.endpoint)
-    identities = storage_identities(
-        storage.bucket, plan.credentials(storage.owner), plan.credentials(storage.reader)
-    )
+    owner, reader = plan.credentials(storage.owner), plan.credentials(storage.reader)
+    identities = storage_identities(storage.bucket, owner, reader, storage.status_bucket)
     write_file(root, "identities.json", identities, secret=True)
     _write_certificate(home, site, root)
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from psycopg import sql
 
 from tasks.clients import patroni, pgbackrest, postgres
-from tasks.clients.buckets import ensure_bucket
+from tasks.clients.buckets import ensure_bucket, ensure_status_bucket
 from tasks.clients.truth import read_truth
 from tasks.errors import Transient
 from tasks.plan.plan import Plan
@@ -27,9 +27,10 @@ create table if not exists naas_dr.heartbeat
 
 
 def stores(plan: Plan) -> None:
-    """Make each site's bucket, once its store answers."""
+    """Make each site's buckets, once its store answers."""
     for site in plan.sites:
         _until(partial(ensure_bucket, plan, site), f"the store of {site}")
+        _until(partial(ensure_status_bucket, plan, site), f"the store of {site}")
 
 
 def truth(plan: Plan) -> str:

@@ -85,17 +85,20 @@ def storage_argv(endpoint: str, directory: Path, program: str) -> list[str]:
     return [program, "-logtostderr", "server", *(f"-{name}={value}" for name, value in flags.items())]
 
 
-def storage_identities(bucket: str, owner: KeyPair, reader: KeyPair) -> str:
+def storage_identities(bucket: str, owner: KeyPair, reader: KeyPair, status_bucket: str | None = None) -> str:
     """The JSON of `-s3.config`: an owner of one bucket and a reader of it, and nobody else.
 
-    SeaweedFS lets only `Admin:BUCKET` create the bucket; a retained version resists even that identity.
+    SeaweedFS lets only `Admin:BUCKET` create the bucket; a retained version resists even that identity. The
+    status bucket is the owner's too. Its own policy lets anybody read it: an `anonymous` identity's `Read` would
+    list unfinished uploads as well.
     """
-    granted = {"owner": (owner, ["Admin"]), "reader": (reader, ["Read", "List"])}
+    owned = [f"Admin:{each}" for each in (bucket, status_bucket) if each]
+    granted = {"owner": (owner, owned), "reader": (reader, [f"Read:{bucket}", f"List:{bucket}"])}
     identities = [
         {
             "name": name,
             "credentials": [{"accessKey": pair.access_key, "secretKey": pair.secret_key}],
-            "actions": [f"{action}:{bucket}" for action in actions],
+            "actions": actions,
         }
         for name, (pair, actions) in granted.items()
     ]

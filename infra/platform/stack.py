@@ -1,15 +1,16 @@
-"""The CloudFormation stack that is a standby site's hosts: instances, their one group, role and bucket.
+"""The CloudFormation stack that is a standby site's hosts: instances, their one group, role and buckets.
 
 Source: AWS CloudFormation template reference; Amazon VPC user guide, "Amazon VPC quotas".
 """
 
 from typing import Any
 
+from tasks.clients.buckets import anybody_reads
 from tasks.plan.infrastructure import CloudFormation
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Site
 
-_BUCKET = "Bucket"
+_BUCKET, _STATUS_BUCKET = "Bucket", "StatusBucket"
 
 
 def recovery_stacks(plan: Plan) -> dict[str, dict[str, Any]]:
@@ -45,19 +46,24 @@ def recovery_stack(plan: Plan, name: str, wanted: CloudFormation) -> dict[str, A
         }
         for host, each in hosts.items()
     }
+    buckets = {_BUCKET: _bucket(plan, site)}
+    if site.storage.status_bucket:
+        buckets[_STATUS_BUCKET] = _status_bucket(plan, site.storage.status_bucket)
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"{plan.service.name}: the hosts of {name}",
         "Parameters": {
-            "MakeBucket": {"Type": "String", "AllowedValues": ["yes", "no"], "Default": "no"},
+            f"Make{each}": {"Type": "String", "AllowedValues": ["yes", "no"], "Default": "no"}
+            for each in buckets
         },
-        "Conditions": {"MakesBucket": {"Fn::Equals": [_ref("MakeBucket"), "yes"]}},
+        "Conditions": {f"Makes{each}": {"Fn::Equals": [_ref(f"Make{each}"), "yes"]} for each in buckets},
         "Resources": {
             "Group": _group(plan, site, wanted),
             "Inside": _inside(),
             "Role": _role(plan, site),
             "Profile": {"Type": "AWS::IAM::InstanceProfile", "Properties": {"Roles": [_ref("Role")]}},
-            _BUCKET: _bucket(plan, site),
+            **buckets,
+            **({f"{_STATUS_BUCKET}Policy": _public()} if _STATUS_BUCKET in buckets else {}),
             **instances,
         },
         "Outputs": {_logical(host): {"Value": _ref(_logical(host))} for host in hosts},
@@ -100,10 +106,11 @@ def _inside() -> dict[str, Any]:
 
 
 def _role(plan: Plan, site: Site) -> dict[str, Any]:
+    own = [bucket for bucket in (site.storage.bucket, site.storage.status_bucket) if bucket]
     others = [each.storage.bucket for each in plan.sites.values() if each is not site]
     read = ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"]
     allowed = [
-        _allow([*read, "s3:PutObject", "s3:DeleteObject"], [site.storage.bucket]),
+        _allow([*read, "s3:PutObject", "s3:DeleteObject"], own),
         _allow(read, others),
     ]
     properties = {
@@ -129,30 +136,56 @@ def _allow(actions: list[str], buckets: list[str]) -> dict[str, Any]:
 
 def _bucket(plan: Plan, site: Site) -> dict[str, Any]:
     lock = site.storage.object_lock
-    properties: dict[str, Any] = {
-        "BucketName": site.storage.bucket,
-        "VersioningConfiguration": {"Status": "Enabled"},
-        "PublicAccessBlockConfiguration": dict.fromkeys(
-            ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True
-        ),
-        "BucketEncryption": {
-            "ServerSideEncryptionConfiguration": [
-                {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-            ]
-        },
+    found = _kept_bucket(plan, site.storage.bucket, _BUCKET)
+    found["Properties"] |= {
+        "PublicAccessBlockConfiguration": _blocked(policies=True),
         "ObjectLockEnabled": True,
-        "Tags": _tags(plan, site.storage.bucket),
     }
     if lock is not None:
         rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": lock.days}}
-        properties["ObjectLockConfiguration"] = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+        lock_configuration = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+        found["Properties"]["ObjectLockConfiguration"] = lock_configuration
+    return found
+
+
+def _status_bucket(plan: Plan, name: str) -> dict[str, Any]:
+    """Where the status page lies: public through its policy, and through nothing else."""
+    found = _kept_bucket(plan, name, _STATUS_BUCKET)
+    found["Properties"]["PublicAccessBlockConfiguration"] = _blocked(policies=False)
+    return found
+
+
+def _public() -> dict[str, Any]:
+    objects = {"Fn::Sub": f"${{{_STATUS_BUCKET}.Arn}}/*"}
+    properties = {"Bucket": _ref(_STATUS_BUCKET), "PolicyDocument": anybody_reads(objects)}
+    return {"Type": "AWS::S3::BucketPolicy", "Condition": f"Makes{_STATUS_BUCKET}", "Properties": properties}
+
+
+def _kept_bucket(plan: Plan, name: str, logical: str) -> dict[str, Any]:
+    """A bucket that is encrypted and versioned."""
+    encryption = [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
     return {
         "Type": "AWS::S3::Bucket",
-        "Condition": "MakesBucket",
-        # A stack that goes takes no backup along.
+        "Condition": f"Makes{logical}",
+        # A stack that goes takes nothing along.
         "DeletionPolicy": "Retain",
         "UpdateReplacePolicy": "Retain",
-        "Properties": properties,
+        "Properties": {
+            "BucketName": name,
+            "VersioningConfiguration": {"Status": "Enabled"},
+            "BucketEncryption": {"ServerSideEncryptionConfiguration": encryption},
+            "Tags": _tags(plan, name),
+        },
+    }
+
+
+def _blocked(*, policies: bool) -> dict[str, bool]:
+    """No access list makes a bucket public, and no policy where those are blocked too."""
+    return {
+        "BlockPublicAcls": True,
+        "IgnorePublicAcls": True,
+        "BlockPublicPolicy": policies,
+        "RestrictPublicBuckets": policies,
     }
 
 

@@ -1,5 +1,6 @@
 """The object store's control plane: make a site's bucket, check it, never destroy it."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -31,14 +32,42 @@ def ensure_bucket(plan: Plan, site: str) -> None:
     check_bucket(plan, site)
 
 
-def bucket_exists(plan: Plan, site: str) -> bool:
-    """Whether a site's bucket is there.
+def ensure_status_bucket(plan: Plan, site: str) -> None:
+    """Make a site's status bucket where there is none, and let anybody read what lies in it.
+
+    Nobody but its owner may do more. Where the plan gives the site none, nothing is done.
+
+    Raises:
+        Permanent: the store refuses.
+        Transient: the store does not answer.
+    """
+    bucket = plan.sites[site].storage.status_bucket
+    if bucket is None:
+        return
+    client = control_plane(plan, site)
+    with told(f"bucket {bucket}"):
+        if not _exists(client, bucket):
+            _create(client, bucket, site, None)
+        client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(anybody_reads(f"arn:aws:s3:::{bucket}/*")))
+
+
+def anybody_reads(objects: str | dict[str, str]) -> dict[str, Any]:
+    """The policy of a public bucket.
+
+    Args:
+        objects: the ARN of its objects.
+    """
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": objects}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def bucket_exists(plan: Plan, site: str, bucket: str) -> bool:
+    """Whether one of a site's buckets is there.
 
     Raises:
         Permanent: the store refuses.
         Transient: it does not answer.
     """
-    bucket = plan.sites[site].storage.bucket
     with told(f"bucket {bucket}"):
         return _exists(control_plane(plan, site), bucket)
 

@@ -4,7 +4,7 @@ Source: AWS CloudFormation API reference, CreateStack, UpdateStack, DescribeStac
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,11 +53,10 @@ def activate(plan: Plan, site: str, *, timeout: float) -> dict[str, str]:
             delete(plan, site, timeout=deadline - time.monotonic())
             stack = None
         known = {each["ParameterKey"]: each["ParameterValue"] for each in (stack or {}).get("Parameters", ())}
-        makes = known.get("MakeBucket") or ("no" if _has_bucket(plan, site) else "yes")
         wanted = {
             "StackName": name,
             "TemplateBody": _template(plan, site),
-            "Parameters": [{"ParameterKey": "MakeBucket", "ParameterValue": makes}],
+            "Parameters": _parameters(plan, site, known),
             "Capabilities": ["CAPABILITY_IAM"],
         }
         if stack is None:
@@ -131,9 +130,23 @@ def _template(plan: Plan, site: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _has_bucket(plan: Plan, site: str) -> bool:
+def _parameters(plan: Plan, site: str, known: Mapping[str, str]) -> list[dict[str, str]]:
+    """Whether the stack makes each of the site's buckets: those that were not there before it."""
+    storage = plan.sites[site].storage
+    buckets = {"MakeBucket": storage.bucket, "MakeStatusBucket": storage.status_bucket}
+    return [
+        {
+            "ParameterKey": key,
+            "ParameterValue": known.get(key) or ("no" if _has_bucket(plan, site, bucket) else "yes"),
+        }
+        for key, bucket in buckets.items()
+        if bucket
+    ]
+
+
+def _has_bucket(plan: Plan, site: str, bucket: str) -> bool:
     try:
-        return bucket_exists(plan, site)
+        return bucket_exists(plan, site, bucket)
     except DrError:
         return False
 

@@ -6,7 +6,6 @@ beyond that, and what is asked for changes nothing even where it is granted.
 
 import secrets
 import socket
-import ssl
 from collections.abc import Mapping
 
 import httpx
@@ -14,7 +13,8 @@ import psycopg
 
 from tasks.clients.http import request
 from tasks.clients.layout import SERVICE_ROLE, SUPERUSER
-from tasks.clients.objects import Bucket, Location, location_of
+from tasks.clients.objects import Bucket, Location, Missing, location_of, public_location
+from tasks.clients.status_store import PAGE
 from tasks.errors import Permanent, Transient
 from tasks.plan.plan import Plan
 from tasks.plan.references import Credentials
@@ -28,7 +28,7 @@ _DENIED = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
 _NO_CHANGE = {"naas_dr_no_such_setting": None}
 # Otherwise libpq would look for a password of its own.
 _NO_FILE = "/dev/null/none"
-_INTRUSION = "validation/written-by-a-reader"
+_INTRUSION = "validation/written-by-an-intruder"
 
 
 def at_postgres(plan: Plan, address: str) -> Attempts:
@@ -100,9 +100,42 @@ def at_store(plan: Plan, site: str) -> Attempts:
     }
     return {
         "no key": _lists_anonymously(own),
+        "no key, reading": _anybody_may(own, "GET", _INTRUSION),
         **{label: _lists(own, pair) for label, pair in wrong.items()},
         "its reader, writing": _reader_writes(plan, site),
     }
+
+
+def at_status_bucket(plan: Plan, site: str) -> Attempts:
+    """A site's status bucket, which anybody reads: what more a stranger may do, and the backups' reader.
+
+    Raises:
+        Transient: it does not answer, or does not take the right key.
+    """
+    own = public_location(plan, site)
+    if not _lists(own, own.credentials):
+        raise Transient(f"the store of {site} does not take the plan's key")
+    return {
+        "no key, listing": _lists_anonymously(own),
+        "no key, writing": _writes_anonymously(own),
+        # S3 takes the deletion of what is not there for done.
+        "no key, deleting": _anybody_may(own, "DELETE", _INTRUSION),
+        "the backups' reader": _lists(own, plan.credentials(plan.sites[site].storage.reader)),
+    }
+
+
+def reads_status_page(plan: Plan, site: str) -> bool | None:
+    """Whether anybody can read a site's status page; None where none was published yet.
+
+    Raises:
+        Transient: the store does not answer.
+    """
+    own = public_location(plan, site)
+    try:
+        Bucket(own, _TIMEOUT_S).head(PAGE)
+    except Missing:
+        return None
+    return _ask_anonymously(own, "GET", PAGE).is_success
 
 
 def _at_database(plan: Plan, where: tuple[str, int], user: str, secret: str) -> Attempts:
@@ -163,13 +196,32 @@ def _lists(location: Location, credentials: Credentials) -> bool:
 
 
 def _lists_anonymously(location: Location) -> bool:
-    url = f"{location.endpoint}/{location.bucket}?list-type=2&max-keys=1"
-    trust = ssl.create_default_context(cadata=location.ca_certificate)
+    answer = _ask_anonymously(location, "GET", "?list-type=2&max-keys=1")
+    return _lets_in(answer, f"{location.endpoint} neither lists nor refuses")
+
+
+def _ask_anonymously(location: Location, method: str, what: str) -> httpx.Response:
+    trust = location.ca_certificate or None
+    url = f"{location.endpoint}/{location.bucket}/{what}"
     try:
-        answer = httpx.get(url, timeout=_TIMEOUT, verify=trust, trust_env=False)
+        return request(method, url, timeout=_TIMEOUT, authority=trust)
     except httpx.HTTPError as error:
         raise Transient(f"{location.endpoint} does not answer", type(error).__name__) from error
-    return _lets_in(answer, f"{location.endpoint} neither lists nor refuses")
+
+
+def _anybody_may(location: Location, method: str, key: str) -> bool:
+    """Whether the store does something with a key for a stranger; what is not there is an answer as well."""
+    answer = _ask_anonymously(location, method, key)
+    return answer.status_code == httpx.codes.NOT_FOUND or _lets_in(
+        answer, f"{location.endpoint} neither takes nor refuses {method}"
+    )
+
+
+def _writes_anonymously(location: Location) -> bool:
+    taken = _anybody_may(location, "PUT", _INTRUSION)
+    if taken:
+        Bucket(location, _TIMEOUT_S).delete(_INTRUSION)
+    return taken
 
 
 def _reader_writes(plan: Plan, site: str) -> bool:

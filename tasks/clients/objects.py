@@ -5,9 +5,9 @@ objects and for a pass that changes nothing.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
@@ -20,7 +20,8 @@ from tasks.errors import Permanent, Transient
 from tasks.plan.references import Credentials
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig  # in its stubs only
+    from obstore import PutMode  # in its stubs only, as is
+    from obstore.store import ClientConfig
 
     # Its models take as long to be made as twenty thousand objects to be listed; a pull needs none of them.
     from tasks.plan.plan import Plan
@@ -80,6 +81,15 @@ class Bucket:
         """A site's bucket as its reader: what another site pulls with."""
         return cls(location_of(plan, site, plan.sites[site].storage.reader), timeout)
 
+    @classmethod
+    def public(cls, plan: "Plan", site: str, timeout: float = 10) -> Self:
+        """A site's status bucket as its owner, who alone writes it.
+
+        Raises:
+            Permanent: the plan gives the site none.
+        """
+        return cls(public_location(plan, site), timeout)
+
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Everything below a prefix of whole path segments, a page at a time."""
         with self.told("list", prefix):
@@ -113,10 +123,24 @@ class Bucket:
         with self.told("look at", key):
             return entry_of(obstore.head(self.store, checked(key)))
 
-    def put(self, key: str, data: bytes) -> None:
-        """Write an object, whatever was there."""
+    def put(self, key: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Write an object, whatever was there; `headers` such as Content-Type go with it to its readers."""
         with self.told("write", key):
-            obstore.put(self.store, checked(key), data, use_multipart=False)
+            obstore.put(self.store, checked(key), data, attributes=dict(headers or {}), use_multipart=False)
+
+    def replace(self, key: str, data: bytes, seen: str | None, headers: Mapping[str, str]) -> bool:
+        """Write an object only over the version of that ETag (If-Match), or where there is none for None.
+
+        Returns:
+            False if it is another version by now.
+        """
+        mode: PutMode = "create" if seen is None else {"e_tag": f'"{seen}"'}
+        with self.told("replace", key):
+            try:
+                obstore.put(self.store, checked(key), data, attributes=dict(headers), mode=mode)
+            except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
+                return False
+            return True
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object only where there is none (If-None-Match); False if there is one."""
@@ -160,6 +184,18 @@ def location_of(plan: "Plan", site: str, reference: str) -> Location:
         credentials=plan.credentials(reference),
         ca_certificate=plan.secret("ca_certificate"),
     )
+
+
+def public_location(plan: "Plan", site: str) -> Location:
+    """A site's status bucket as its owner sees it.
+
+    Raises:
+        Permanent: the plan gives the site none, or its credentials or the CA certificate cannot be read.
+    """
+    storage = plan.sites[site].storage
+    if storage.status_bucket is None:
+        raise Permanent(f"{site} has no status bucket", hint=f"see sites.{site}.storage.status_bucket")
+    return replace(location_of(plan, site, storage.owner), bucket=storage.status_bucket)
 
 
 @lru_cache(maxsize=32)

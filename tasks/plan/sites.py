@@ -82,7 +82,8 @@ class Storage(Block):
 
     `owner` reads and writes this site's bucket; `reader` only reads it and is what the next site
     pulls with. Where `native_replication` names an IAM role, S3 itself replicates this bucket to the next
-    site's with it, and the pull heals what is missing.
+    site's with it, and the pull heals what is missing. `status_bucket` holds the public status page and
+    nothing else: anybody reads it, and `owner` alone writes it.
     """
 
     endpoint: StorageUrl
@@ -91,6 +92,7 @@ class Storage(Block):
     reader: SecretRef
     object_lock: Duration | None = None
     native_replication: RoleArn | None = None
+    status_bucket: Bucket | None = None
 
 
 class Site(Block):

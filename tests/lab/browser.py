@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from playwright.sync_api import TimeoutError as NotShown
 
 from infra.lab.control import client_settings
@@ -22,12 +22,20 @@ _LOOK_MS = 8_000
 
 
 @contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser without a window."""
+    with sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path="/usr/bin/chromium", args=_QUIET)
+        yield browser
+        browser.close()
+
+
+@contextmanager
 def signed_in(home: Home) -> Iterator[Page]:
     """The lab's UI after its password was given; paths are below its `/v2`."""
     settings = client_settings(home, home.plan())
     ui = settings["PREFECT_API_URL"].removesuffix("/api") + "/v2/"
-    with sync_playwright() as browsers:
-        browser = browsers.chromium.launch(executable_path="/usr/bin/chromium", args=_QUIET)
+    with chromium() as browser:
         page = browser.new_page(base_url=ui, viewport={"width": 1400, "height": 1100})
         page.set_default_timeout(40_000)
         page.goto("login")
@@ -35,19 +43,16 @@ def signed_in(home: Home) -> Iterator[Page]:
         page.get_by_role("button", name="Login").click()
         page.wait_for_url("**/dashboard**")
         yield page
-        browser.close()
 
 
 def picture(url: str, path: Path) -> None:
     """What a reader of a public page sees; its certificate is the lab's own."""
-    with sync_playwright() as browsers:
-        browser = browsers.chromium.launch(executable_path="/usr/bin/chromium", args=_QUIET)
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 900, "height": 900}, ignore_https_errors=True)
         answer = page.goto(url)
         assert answer
         assert answer.ok
         page.screenshot(path=path, full_page=True)
-        browser.close()
 
 
 def reload_until(page: Page, wanted: Locator, seconds: float) -> None:

@@ -68,12 +68,19 @@ class Authority:
 
 
 @contextmanager
-def running(directory: Path, authority: Authority, address: str, port: int, bucket: str):
-    """A store that serves, and leaves no process and no socket behind."""
-    (directory / "data").mkdir(parents=True)
+def running(  # noqa: PLR0913 -- a store of an authority at an address, and its buckets
+    directory: Path,
+    authority: Authority,
+    address: str,
+    port: int,
+    bucket: str,
+    status_bucket: str | None = None,
+):
+    """A store that serves, and leaves no process and no socket behind; again one with what it held before."""
+    (directory / "data").mkdir(parents=True, exist_ok=True)
     endpoint = f"https://{address}:{port}"
     owner, reader = Pair(f"OWNER{port}", "owner-secret"), Pair(f"READER{port}", "reader-secret")
-    (directory / "identities.json").write_text(storage_identities(bucket, owner, reader))
+    (directory / "identities.json").write_text(storage_identities(bucket, owner, reader, status_bucket))
     authority.issue(address, directory)
     with (directory / "weed.log").open("wb") as log:
         process = subprocess.Popen(storage_argv(endpoint, directory, program("weed")), stdout=log, stderr=log)

@@ -13,10 +13,10 @@ from uuid import uuid4
 import httpx
 import pytest
 import reports
-from tasks.clients.status_store import url_of
 
 from infra.lab.control import client_settings
 from tasks.clients import journal
+from tasks.clients.status_store import url_of
 from tasks.crisis_record import read_crisis, write_discharge
 from tasks.facts.crisis import Discharge
 from tasks.facts.incident import Incident

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from browser import BUILD, picture
-from tasks.clients.status_store import url_of
 from test_crisis import assert_in_order, told
 from waiting import until
 
 from infra.edge.inbox import messages
 from infra.lab.control import client_settings
+from tasks.clients.status_store import url_of
 from tasks.clients.truth import read_truth
 from tasks.crisis_record import read_crisis
 

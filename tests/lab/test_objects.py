@@ -35,6 +35,16 @@ def test_create_writes_only_where_there_is_nothing(north):
     assert north.get("epoch") == b"1"
 
 
+def test_replace_writes_only_over_the_version_that_was_seen(north):
+    headers = {"Content-Type": "text/plain"}
+    assert north.replace("page", b"1", None, headers) is True
+    assert north.replace("page", b"2", None, headers) is False
+    seen = north.head("page").etag
+    assert north.replace("page", b"2", seen, headers) is True
+    assert north.replace("page", b"3", seen, headers) is False
+    assert north.get("page") == b"2"
+
+
 @pytest.mark.parametrize("key", ["a//b", "a/../b", "a/./b", "a/", "/a", ""])
 def test_keys_that_a_store_would_alter_are_refused(north, key):
     with pytest.raises(Permanent, match="not a safe key"):

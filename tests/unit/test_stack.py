@@ -88,6 +88,31 @@ def test_the_bucket_is_made_where_asked_for_locked_and_never_taken_along(stack):
     assert bucket["Properties"]["ObjectLockEnabled"] is True
 
 
+def test_the_status_bucket_is_read_by_anybody_through_its_policy_alone(stack):
+    found = stack["Resources"]["StatusBucket"]
+    assert (found["Condition"], found["DeletionPolicy"]) == ("MakesStatusBucket", "Retain")
+    assert found["Properties"]["BucketName"] == "naas-us-west-2-status"
+    (policy,) = of_type(stack, "S3::BucketPolicy")
+    assert policy["Bucket"] == {"Ref": "StatusBucket"}
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert (statement["Action"], statement["Principal"]) == ("s3:GetObject", "*")
+    assert statement["Resource"] == {"Fn::Sub": "${StatusBucket.Arn}/*"}
+    blocked = found["Properties"]["PublicAccessBlockConfiguration"]
+    assert {name for name, is_so in blocked.items() if is_so} == {"BlockPublicAcls", "IgnorePublicAcls"}
+    private = stack["Resources"]["Bucket"]["Properties"]["PublicAccessBlockConfiguration"]
+    assert set(private.values()) == {True}
+
+
+def test_without_a_status_bucket_there_is_none_and_nothing_is_public(plan):
+    site = plan.sites["us-west-2"]
+    site = site.model_copy(update={"storage": site.storage.model_copy(update={"status_bucket": None})})
+    changed = plan.model_copy(update={"sites": {**plan.sites, "us-west-2": site}})
+    stack = yaml.safe_load(platform_files(changed)["cloudformation/recovery-us-west-2.yaml"])
+    assert list(stack["Parameters"]) == ["MakeBucket"]
+    assert [each["BucketName"] for each in of_type(stack, "S3::Bucket")] == ["naas-us-west-2"]
+    assert of_type(stack, "S3::BucketPolicy") == []
+
+
 def test_only_a_site_that_can_take_over_has_a_stack_and_only_where_the_plan_asks(plan):
     stacks = [path for path in platform_files(plan) if "recovery-" in path]
     assert stacks == ["cloudformation/recovery-us-east-1.yaml", "cloudformation/recovery-us-west-2.yaml"]

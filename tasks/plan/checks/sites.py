@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address
+from itertools import product
 from typing import get_args
 from urllib.parse import urlsplit
 
@@ -108,14 +109,15 @@ def endpoint_ports(service: Service) -> Iterator[Mistake]:
 
 
 def stores(sites: Sites) -> Iterator[Mistake]:
-    """No two sites share an object store or a bucket's name."""
-    for field in ("endpoint", "bucket"):
-        holders: dict[str, str] = {}
-        for name, site in sites.items():
-            holder = holders.setdefault(getattr(site.storage, field), name)
-            if holder != name:
+    """No two sites share an object store, and no two buckets a name: what is public lies apart."""
+    for fields in (("endpoint",), ("bucket", "status_bucket")):
+        holders: dict[str, tuple[str, str]] = {}
+        for name, field in product(sites, fields):
+            value = getattr(sites[name].storage, field)
+            holder = holders.setdefault(value, (name, field))
+            if value is not None and holder != (name, field):
                 yield Mistake(
-                    f"sites.{name}.storage.{field}", f"{holder} uses it too", f"a {field} of its own"
+                    f"sites.{name}.storage.{field}", f"{holder[0]} uses it too", f"a {field} of its own"
                 )
 
 

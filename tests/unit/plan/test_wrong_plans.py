@@ -151,6 +151,7 @@ def _required(data, path=""):
     optional = {
         "full_failover",
         "object_lock",
+        "status_bucket",
         "exceptions",
         "approvals",
         "notices_token",
