@@ -9,12 +9,13 @@ from tasks.plan.sites import Site
 
 _PATH = "crisis_communication"
 Sites = Mapping[str, Site]
+Crisis = CrisisCommunication | None
 
 
-def addresses(crisis_communication: CrisisCommunication) -> Iterator[Mistake]:
+def addresses(crisis_communication: Crisis) -> Iterator[Mistake]:
     """Each channel of each audience leads somewhere."""
     crisis = crisis_communication
-    for name, audience in crisis.audiences.items():
+    for name, audience in crisis.audiences.items() if crisis else ():
         for channel in (*audience.channels, *audience.otherwise):
             place = crisis.status_page if channel == "status_page" else getattr(crisis.channels, channel)
             if place is None:
@@ -22,16 +23,18 @@ def addresses(crisis_communication: CrisisCommunication) -> Iterator[Mistake]:
                 yield Mistake(f"{_PATH}.{where}", f"missing, and {name} is told through it", "its settings")
 
 
-def status_buckets(crisis_communication: CrisisCommunication, sites: Sites) -> Iterator[Mistake]:
+def status_buckets(crisis_communication: Crisis, sites: Sites) -> Iterator[Mistake]:
     """Whichever site is lost, a status page is left."""
     holding = [name for name, site in sites.items() if site.storage.status_bucket]
-    if crisis_communication.status_page and len(holding) < 2:
+    if crisis_communication and crisis_communication.status_page and len(holding) < 2:
         allowed = "`storage.status_bucket` of two sites at least: one may be lost"
         yield Mistake(f"{_PATH}.status_page", f"{len(holding)} sites hold it", allowed)
 
 
-def words(crisis_communication: CrisisCommunication) -> Iterator[Mistake]:
+def words(crisis_communication: Crisis) -> Iterator[Mistake]:
     """A text asks for nothing that is not known when it is said."""
+    if crisis_communication is None:
+        return
     for path, template, unknown in _templates(crisis_communication):
         for asked in sorted(template.placeholders & unknown):
             yield Mistake(f"{_PATH}.{path}", f"[{asked}] is not known at that moment", "another placeholder")
@@ -43,9 +46,9 @@ def words(crisis_communication: CrisisCommunication) -> Iterator[Mistake]:
             )
 
 
-def own_language(crisis_communication: CrisisCommunication) -> Iterator[Mistake]:
+def own_language(crisis_communication: Crisis) -> Iterator[Mistake]:
     """English is the seed's templates' language."""
-    if OWN_LANGUAGE in crisis_communication.translations:
+    if crisis_communication and OWN_LANGUAGE in crisis_communication.translations:
         path = f"{_PATH}.translations.{OWN_LANGUAGE}"
         yield Mistake(path, "the language of communication_templates", "other languages")
 

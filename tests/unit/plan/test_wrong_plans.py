@@ -171,6 +171,7 @@ def _required(data, path=""):
             if here in {
                 "validation",
                 "business_impact",
+                "crisis_communication",
                 "drills",
                 "readiness",
             }:  # a service may define none of it
