@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import ssl
 import subprocess
 import sys
 from collections import Counter
@@ -13,6 +14,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import reports
+from waiting import until
 
 from infra.lab.control import client_settings
 from tasks.clients import journal
@@ -21,7 +23,7 @@ from tasks.crisis_record import read_crisis, write_discharge
 from tasks.facts.crisis import Discharge
 from tasks.facts.incident import Incident
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 SPEAKER = Path(__file__).with_name("killed_speaker.py")
 BEGUN = "disrupted"
@@ -111,7 +113,8 @@ def ending(case):
 
 
 def page(lab, site):
-    answer = httpx.get(url_of(lab.plan, site), verify=str(lab.plan.secret_path("ca_certificate")), timeout=10)
+    trust = ssl.create_default_context(cafile=lab.plan.secret_path("ca_certificate"))
+    answer = httpx.get(url_of(lab.plan, site), verify=trust, timeout=10)
     answer.raise_for_status()
     return answer.text
 
@@ -221,21 +224,37 @@ def assert_told_once(lab, case):
 
 
 def killed_at(lab, number):
-    case = begun(lab)
-    approve(lab, case)
-    end(lab, case)
+    case = approved_and_ended(lab)
     assert speak(lab, case, number) is None
-    speak(lab, case, 0)
+    settled(lab, case)
     return assert_told_once(lab, case)
 
 
 def moments(lab):
+    case = approved_and_ended(lab)
+    count = speak(lab, case, 0)
+    settled(lab, case)
+    assert assert_told_once(lab, case) == set()
+    return count
+
+
+def approved_and_ended(lab):
     case = begun(lab)
     approve(lab, case)
     end(lab, case)
-    count = speak(lab, case, 0)
-    assert assert_told_once(lab, case) == set()
-    return count
+    return case
+
+
+def settled(lab, case):
+    """Run it as the lab's loop would until everything is told: a busy machine's channel may have failed once."""
+    crisis = lab.plan.crisis
+    wanted = 2 * sum(len(audience.channels) for audience in crisis.audiences.values())
+
+    def told_all():
+        speak(lab, case, 0)
+        return sum(each.settled for each in read_crisis(lab.plan, case.id).tellings) == wanted
+
+    until(told_all, 120, pause=3)
 
 
 def test_a_speaker_that_is_killed_tells_the_rest_and_nothing_twice_that_it_can_know_of(lab):
