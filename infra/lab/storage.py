@@ -89,8 +89,8 @@ def storage_identities(bucket: str, owner: KeyPair, reader: KeyPair, status_buck
     """The JSON of `-s3.config`: an owner of one bucket and a reader of it, and nobody else.
 
     SeaweedFS lets only `Admin:BUCKET` create the bucket; a retained version resists even that identity. The
-    status bucket is the owner's too. Its own policy lets anybody read it: an `anonymous` identity's `Read` would
-    list unfinished uploads as well.
+    status bucket is the owner's too. Its own policy lets anybody read it: an `anonymous` identity's `Read`
+    would list unfinished uploads as well.
     """
     owned = [f"Admin:{each}" for each in (bucket, status_bucket) if each]
     granted = {"owner": (owner, owned), "reader": (reader, [f"Read:{bucket}", f"List:{bucket}"])}

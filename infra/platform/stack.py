@@ -157,8 +157,13 @@ def _status_bucket(plan: Plan, name: str) -> dict[str, Any]:
 
 def _public() -> dict[str, Any]:
     objects = {"Fn::Sub": f"${{{_STATUS_BUCKET}.Arn}}/*"}
-    properties = {"Bucket": _ref(_STATUS_BUCKET), "PolicyDocument": anybody_reads(objects)}
-    return {"Type": "AWS::S3::BucketPolicy", "Condition": f"Makes{_STATUS_BUCKET}", "Properties": properties}
+    return {
+        "Type": "AWS::S3::BucketPolicy",
+        "Condition": f"Makes{_STATUS_BUCKET}",
+        "DeletionPolicy": "Retain",
+        "UpdateReplacePolicy": "Retain",
+        "Properties": {"Bucket": _ref(_STATUS_BUCKET), "PolicyDocument": anybody_reads(objects)},
+    }
 
 
 def _kept_bucket(plan: Plan, name: str, logical: str) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def at_store(plan: Plan, site: str) -> Attempts:
 
 
 def at_status_bucket(plan: Plan, site: str) -> Attempts:
-    """A site's status bucket, which anybody reads: what more a stranger may do, and the backups' reader.
+    """A site's status bucket, which anybody reads: what more a stranger may do.
 
     Raises:
         Transient: it does not answer, or does not take the right key.
@@ -120,7 +120,6 @@ def at_status_bucket(plan: Plan, site: str) -> Attempts:
         "no key, writing": _writes_anonymously(own),
         # S3 takes the deletion of what is not there for done.
         "no key, deleting": _anybody_may(own, "DELETE", _INTRUSION),
-        "the backups' reader": _lists(own, plan.credentials(plan.sites[site].storage.reader)),
     }
 
 

@@ -15,7 +15,7 @@ from tasks.errors import DrError, Transient
 from tasks.plan.plan import Plan
 
 STATE, FEED, PAGE = "status.json", "feed.atom", "index.html"
-_READ_S, _WRITTEN_S, _REQUEST_S = 6.0, 20.0, 5.0
+_READ_S, _WRITTEN_S = 6.0, 20.0
 _ROUNDS = 12
 _CACHED = "public, max-age=30"
 
@@ -60,11 +60,11 @@ def write_all(plan: Plan, draws: Mapping[str, Draw]) -> dict[str, DrError | None
 
 
 def _state_at(plan: Plan, site: str) -> bytes | None:
-    return _read(Bucket.public(plan, site, _REQUEST_S), STATE)[1]
+    return _read(Bucket.public(plan, site), STATE)[1]
 
 
 def _bring(plan: Plan, site: str, draw: Draw) -> None:
-    bucket = Bucket.public(plan, site, _REQUEST_S)
+    bucket = Bucket.public(plan, site)
     for _ in range(_ROUNDS):
         version, held = _read(bucket, STATE)
         wanted, *others = draw(held)

@@ -16,7 +16,7 @@ import yaml
 from seaweed import Authority, running
 
 from infra.lab.storage import PORT_SPAN, storage_ports, storage_sockets
-from tasks.clients.buckets import ensure_bucket, ensure_status_bucket
+from tasks.clients.buckets import anybody_reads, control_plane, ensure_bucket, ensure_status_bucket
 from tasks.plan.load import load_plan
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +66,29 @@ class StatusStores:
     def stop_all(self):
         while self._running:
             self.stop(next(iter(self._running)))
+
+    @contextmanager
+    def started_anew(self, site):
+        """A site's store with what is planted now; afterwards it is started as it was meant."""
+        self.stop(site)
+        self.start(site)
+        yield
+        self.stop(site)
+        self.start(site)
+
+    @contextmanager
+    def policy_of(self, site, bucket, action):
+        """One of a site's buckets with a policy that lets anybody do something else than is meant."""
+        client = control_plane(self.plan, site)
+        policy = anybody_reads(f"arn:aws:s3:::{bucket}/*")
+        policy["Statement"][0] |= {
+            "Action": action,
+            "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+        }
+        client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+        yield
+        client.delete_bucket_policy(Bucket=bucket)
+        ensure_status_bucket(self.plan, site)
 
     def ask(self, method, site, what="", bucket=None, **content):
         """What a stranger is answered: at the status bucket unless another is named."""

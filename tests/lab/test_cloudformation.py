@@ -89,6 +89,14 @@ def test_a_stack_is_made_and_again_is_no_change_and_a_change_is_made(aws, docume
     cloudformation.delete(plan, SITE, timeout=120)
 
 
+def test_a_stack_makes_the_buckets_that_were_not_there(aws, document, tmp_path, monkeypatch):
+    monkeypatch.setattr(cloudformation, "_has_bucket", lambda _, __, bucket: bucket == "naas-us-west-2")
+    cloudformation.activate(planned(tmp_path, document), SITE, timeout=120)
+    client = boto3.client("s3", SITE, endpoint_url=aws, **PAIR)
+    made = {each["Name"] for each in client.list_buckets()["Buckets"]}
+    assert made == {"naas-us-west-2-status"}
+
+
 def test_a_template_that_was_not_rendered_is_refused(document, tmp_path):
     with pytest.raises(Refused, match="was not rendered"):
         cloudformation.activate(planned(tmp_path, document, render=False), SITE, timeout=5)

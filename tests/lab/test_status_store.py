@@ -2,7 +2,6 @@
 
 import json
 import time
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from threading import Thread
 
@@ -15,7 +14,6 @@ from waiting import until
 
 from infra.lab.processes import frozen
 from tasks.clients import intruder
-from tasks.clients.buckets import anybody_reads, control_plane, ensure_status_bucket
 from tasks.clients.objects import Bucket
 from tasks.clients.status_store import FEED, PAGE, STATE
 from tasks.errors import Permanent, Refused, Transient
@@ -117,22 +115,22 @@ def test_a_stranger_copies_no_backup_into_the_open(stores, plan):
     assert stores.ask("PUT", WEST, "planted", headers=copy).status_code == 403
 
 
-def test_the_security_suite_passes_the_bucket_as_it_is_and_finds_it_too_open_or_closed(plan):
+def test_the_security_suite_passes_the_bucket_as_it_is_and_finds_it_too_open_or_closed(stores, plan):
     assert intruder.reads_status_page(plan, WEST) is None
     publish(plan, SETTINGS, notice(), None)
     assert intruder.reads_status_page(plan, WEST) is True
     assert let_in(intruder.at_status_bucket(plan, WEST)) == []
     assert let_in(intruder.at_store(plan, WEST)) == []
     storage = plan.sites[WEST].storage
-    with policy_of(plan, storage.status_bucket, "s3:*"):
-        assert let_in(intruder.at_status_bucket(plan, WEST)) == ["no key, listing", "the backups' reader"]
-    with policy_of(plan, storage.status_bucket, "s3:GetObjectTagging"):
+    with stores.policy_of(WEST, storage.status_bucket, "s3:*"):
+        assert let_in(intruder.at_status_bucket(plan, WEST)) == ["no key, listing"]
+    with stores.policy_of(WEST, storage.status_bucket, "s3:GetObjectTagging"):
         assert intruder.reads_status_page(plan, WEST) is False
-    with policy_of(plan, storage.bucket, "s3:GetObject"):
+    with stores.policy_of(WEST, storage.bucket, "s3:GetObject"):
         assert let_in(intruder.at_store(plan, WEST)) == ["no key, reading"]
 
 
-def test_the_security_suite_asks_at_every_store_but_the_failed_sites(plan):
+def test_the_security_suite_asks_at_every_store_but_the_failed_sites(stores, plan):
     publish(plan, SETTINGS, notice(), None)
     jobs = _stores(plan, Subject(site=WEST, failed_site=EAST))
     told = {name: jobs[name]() for name in jobs if "status" in name}
@@ -147,7 +145,7 @@ def test_the_security_suite_asks_at_every_store_but_the_failed_sites(plan):
             ("readers of the status page", "anybody reads it"),
         )
     }
-    with policy_of(plan, plan.sites[WEST].storage.status_bucket, "s3:ListBucket"):
+    with stores.policy_of(WEST, plan.sites[WEST].storage.status_bucket, "s3:ListBucket"):
         for name in (f"strangers at the status bucket of {WEST}", f"readers of the status page of {WEST}"):
             with pytest.raises(Permanent):
                 jobs[name]()
@@ -165,7 +163,7 @@ def test_the_security_suite_finds_a_bucket_that_strangers_write(stores, plan, mo
 
     publish(plan, SETTINGS, notice(), None)
     monkeypatch.setattr(seaweed, "storage_identities", opened)
-    with started_anew(stores, ARCHIVE):
+    with stores.started_anew(ARCHIVE):
         monkeypatch.undo()
         found = until(lambda: let_in(intruder.at_status_bucket(plan, ARCHIVE)), 30)
         assert found == ["no key, listing", "no key, writing", "no key, deleting"]
@@ -173,45 +171,19 @@ def test_the_security_suite_finds_a_bucket_that_strangers_write(stores, plan, mo
     assert until(lambda: let_in(intruder.at_status_bucket(plan, ARCHIVE)) == [], 30)
 
 
-@contextmanager
-def started_anew(stores, site):
-    stores.stop(site)
-    stores.start(site)
-    yield
-    stores.stop(site)
-    stores.start(site)
-
-
-@contextmanager
-def policy_of(plan, bucket, action):
-    """A bucket of the DR site whose policy lets anybody do something else than it should."""
-    client = control_plane(plan, WEST)
-    objects = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
-    policy = anybody_reads(objects[1])
-    policy["Statement"][0] |= {"Action": action, "Resource": objects}
-    client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
-    yield
-    client.delete_bucket_policy(Bucket=bucket)
-    ensure_status_bucket(plan, WEST)
-
-
 def test_the_same_notice_twice_changes_nothing_and_none_says_that_it_still_stands(plan):
     publish(plan, SETTINGS, notice(), None)
     before = {site: stamps(plan, site) for site in EVERYWHERE}
     assert set(publish(plan, SETTINGS, notice(at=datetime.now(UTC)), None).taken) == set(EVERYWHERE)
     assert {site: stamps(plan, site) for site in EVERYWHERE} == before
+    first = held(at(plan, WEST)[STATE])
     publish(plan, SETTINGS, None, None)
-    assert held(at(plan, WEST)[STATE]).as_of > held_as_of(before, WEST)
-    assert keys(plan, WEST) == {"inc-1/disrupted"}
+    still = held(at(plan, WEST)[STATE])
+    assert (still.notices, still.as_of > first.as_of) == (first.notices, True)
 
 
 def stamps(plan, site):
-    bucket = Bucket.public(plan, site)
-    return {e.key: (e.etag, e.modified, bucket.get(e.key)) for e in bucket.list()}
-
-
-def held_as_of(before, site):
-    return held(before[site][STATE][2]).as_of
+    return list(Bucket.public(plan, site).list())
 
 
 def test_a_page_with_nothing_to_say_is_published_too(plan):
@@ -229,11 +201,12 @@ def test_sites_that_diverged_know_everything_afterwards(plan):
     assert contents[0] == contents[1] == contents[2] == drawn(plan, EAST)
 
 
+@pytest.mark.long
 def test_a_silent_store_holds_nobody_up_and_is_completed_later(stores, plan):
     with frozen(psutil.Process(stores.stores[ARCHIVE].process.pid)):
         began = time.monotonic()
         done = publish(plan, SETTINGS, notice(), EAST)
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 30
     assert done.taken == (WEST,)
     assert set(done.missed) == {ARCHIVE}
     assert publish(plan, SETTINGS, notice(), None).missed == {}
@@ -302,7 +275,11 @@ def test_a_publication_that_was_killed_is_completed_by_the_next(stores, plan, di
     publish(plan, SETTINGS, notice(), None)
     update = notice("inc-1/update")
     assert stores.publisher(update, dies_at).wait(60) == -9
-    assert len({str(at(plan, site)) for site in EVERYWHERE}) > 1 or "inc-1/update" not in keys(plan, EAST)
+    left = {
+        site: "inc-1/update" in keys(plan, site) and at(plan, site) == drawn(plan, site)
+        for site in EVERYWHERE
+    }
+    assert not all(left.values())
     for site in EVERYWHERE:
         for name in (STATE, FEED, PAGE):
             assert stores.ask("GET", site, name).content.rstrip().endswith((b"}", b"</feed>", b"</html>"))

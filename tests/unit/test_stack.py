@@ -92,6 +92,7 @@ def test_the_status_bucket_is_read_by_anybody_through_its_policy_alone(stack):
     found = stack["Resources"]["StatusBucket"]
     assert (found["Condition"], found["DeletionPolicy"]) == ("MakesStatusBucket", "Retain")
     assert found["Properties"]["BucketName"] == "naas-us-west-2-status"
+    assert stack["Resources"]["StatusBucketPolicy"]["DeletionPolicy"] == "Retain"
     (policy,) = of_type(stack, "S3::BucketPolicy")
     assert policy["Bucket"] == {"Ref": "StatusBucket"}
     (statement,) = policy["PolicyDocument"]["Statement"]
