@@ -217,6 +217,7 @@ def test_where_nobody_is_it_is_told_at_once(plans, channel):
 
 
 def test_silence_is_told_in_time(plans):
+    channels(plans)
     began = time.monotonic()
     with silent() as port:
         jobs = {channel: partial(failure, channel, plans, port) for channel in TELL}
