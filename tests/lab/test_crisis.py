@@ -246,7 +246,7 @@ def approved_and_ended(lab):
 
 
 def settled(lab, case):
-    """Run it as the lab's loop does, until everything is told: a busy machine's channel may have failed once."""
+    """Run it as the lab's loop does, until all is told: a busy machine's channel may have failed once."""
     crisis = lab.plan.crisis
     wanted = 2 * sum(len(audience.channels) for audience in crisis.audiences.values())
 
