@@ -6,6 +6,7 @@ from typing import Any
 
 from tasks.plan.checks import (
     business,
+    continuity,
     database,
     fencing,
     policy,
@@ -27,6 +28,7 @@ _CHECKS = (
     *validation.CHECKS,
     *services.CHECKS,
     *business.CHECKS,
+    *continuity.CHECKS,
 )
 
 

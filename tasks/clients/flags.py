@@ -1,0 +1,42 @@
+"""The service's feature flags in a site's Redis, as the recovery and people see and set them."""
+
+from collections.abc import Mapping
+
+import redis
+
+from tasks.clients.cache import master_of, opened
+from tasks.clients.flag_settings import KEY, FlagSetting, parsed
+from tasks.errors import Transient
+from tasks.plan.plan import Plan
+
+
+def read(plan: Plan, site: str) -> dict[str, FlagSetting]:
+    """What is set, by flag; what is no setting counts as not set, as it does for the service.
+
+    Raises:
+        Transient: no Redis of the site answers.
+    """
+    with opened(plan, master_of(plan, site)) as server:
+        kept = server.hgetall(KEY)
+    found = {name: parsed(text) for name, text in kept.items()}  # type: ignore[union-attr] # both clients at once
+    return {name: setting for name, setting in found.items() if setting}
+
+
+def write(plan: Plan, site: str, settings: Mapping[str, FlagSetting | None]) -> None:
+    """Set flags, or with None give them their defaults back: all of them or none.
+
+    Raises:
+        Transient: no Redis of the site answers, or none takes writes.
+    """
+    if not settings:
+        return
+    with opened(plan, master_of(plan, site)) as server, server.pipeline(transaction=True) as all_of_them:
+        for name, setting in settings.items():
+            if setting:
+                all_of_them.hset(KEY, name, setting.model_dump_json())
+            else:
+                all_of_them.hdel(KEY, name)
+        try:
+            all_of_them.execute()
+        except redis.ResponseError as error:
+            raise Transient(f"Redis of {site} takes no flags", str(error)) from error
