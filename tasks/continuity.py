@@ -1,7 +1,6 @@
 """Keep the business going through a recovery. Source: the seed's "Continuity Strategies", mitigation.
 
-A flag that cannot be set, and an owner who cannot be told, stand in the step's finding, and are in no recovery's
-way.
+A flag that cannot be set, and an owner who cannot be told, stand in the step's finding and in nobody's way.
 """
 
 import time

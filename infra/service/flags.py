@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 from infra.service.redis_master import RedisMaster
 from tasks.clients.flag_settings import KEY, FlagSetting, parsed
@@ -43,7 +44,7 @@ class Flags:
 
     async def _read(self) -> None:
         async with self._master.asked() as master:
-            found = await master.hgetall(KEY)
+            found: dict[Any, Any] = await master.hgetall(KEY)
         settings = {name.decode(): parsed(text) for name, text in found.items()}
         self._kept = {name: setting for name, setting in settings.items() if setting}
         self._read_at = time.monotonic()

@@ -7,6 +7,8 @@ region dies, as far as it had not reached the other one: milliseconds of notes, 
 was behind. That is why orders are never queued.
 """
 
+from typing import Any
+
 from pydantic import ValidationError
 
 from infra.service.notes import Note
@@ -44,7 +46,7 @@ class NoteQueue:
     async def oldest(self) -> dict[bytes, Note]:
         """The first hundred by their places; what is no note is set aside, so that it holds nothing up."""
         async with self._master.asked() as master:
-            entries = await master.xrange(_QUEUE, count=_BATCH)
+            entries: Any = await master.xrange(_QUEUE, count=_BATCH)
         found = {}
         for place, fields in entries:
             try:
@@ -58,7 +60,7 @@ class NoteQueue:
         async with self._master.asked() as master:
             await master.xdel(_QUEUE, *places)
 
-    async def _set_aside(self, place: bytes, fields: dict[bytes, bytes]) -> None:
+    async def _set_aside(self, place: bytes, fields: Any) -> None:
         async with self._master.asked() as master, master.pipeline(transaction=True) as both:
             both.xadd(_UNREADABLE, fields)
             both.xdel(_QUEUE, place)

@@ -1,6 +1,7 @@
 """The service's feature flags in a site's Redis, as the recovery and people see and set them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import redis
 
@@ -17,8 +18,8 @@ def read(plan: Plan, site: str) -> dict[str, FlagSetting]:
         Transient: no Redis of the site answers.
     """
     with opened(plan, master_of(plan, site)) as server:
-        kept = server.hgetall(KEY)
-    found = {name: parsed(text) for name, text in kept.items()}  # type: ignore[union-attr] # both clients at once
+        kept: dict[Any, Any] = server.hgetall(KEY)
+    found = {name: parsed(text) for name, text in kept.items()}
     return {name: setting for name, setting in found.items() if setting}
 
 

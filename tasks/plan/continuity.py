@@ -79,7 +79,7 @@ class Continuity(Block):
         workarounds: whether and when owners are told.
     """
 
-    flags: Annotated[dict[Key, FeatureFlag], Field(default_factory=dict)]
+    flags: dict[Key, FeatureFlag] = Field(default_factory=dict)
     switches: tuple[Switch, ...] = ()
     at_most: Duration = timedelta(hours=4)
     workarounds: Workarounds | None = None

@@ -60,7 +60,7 @@ class Plan(Block):
     protection: Protection
     disaster_recovery: DisasterRecovery
     continuity_strategies: ContinuityStrategies
-    continuity: Continuity = Field(default_factory=Continuity)
+    continuity: Continuity = Continuity()
     communication_templates: CommunicationTemplates
     dr_testing: DrTesting
     monitoring: Monitoring

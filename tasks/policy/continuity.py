@@ -68,10 +68,7 @@ def owners_message(incident: Incident, moment: Ends, ways: str) -> Message:
         text = f"{incident.service} is being recovered ({incident.id}). Until you hear that it is:\n\n{ways}"
     else:
         subject = f"{incident.service} is there again"
-        text = (
-            f"{incident.service} is recovered ({incident.id}). Back to normal work; enter what was kept aside."
-            f"\n\n{ways}"
-        )
+        text = f"{incident.service} is recovered ({incident.id}). What was done meanwhile ends:\n\n{ways}"
     return Message(
         stage=moment,
         severity="critical",
