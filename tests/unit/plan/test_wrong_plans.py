@@ -170,6 +170,7 @@ def _required(data, path=""):
             if here in {
                 "validation",
                 "business_impact",
+                "continuity",
                 "drills",
                 "readiness",
             }:  # a service may define none of it
