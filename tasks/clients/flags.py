@@ -7,6 +7,7 @@ import redis
 
 from tasks.clients.cache import master_of, opened
 from tasks.clients.flag_settings import KEY, FlagSetting, parsed
+from tasks.clients.listeners import listening
 from tasks.errors import Transient
 from tasks.plan.plan import Plan
 
@@ -17,7 +18,7 @@ def read(plan: Plan, site: str) -> dict[str, FlagSetting]:
     Raises:
         Transient: no Redis of the site answers.
     """
-    with opened(plan, master_of(plan, site)) as server:
+    with opened(plan, _master(plan, site)) as server:
         kept: dict[Any, Any] = server.hgetall(KEY)
     found = {name: parsed(text) for name, text in kept.items()}
     return {name: setting for name, setting in found.items() if setting}
@@ -31,7 +32,7 @@ def write(plan: Plan, site: str, settings: Mapping[str, FlagSetting | None]) -> 
     """
     if not settings:
         return
-    with opened(plan, master_of(plan, site)) as server, server.pipeline(transaction=True) as all_of_them:
+    with opened(plan, _master(plan, site)) as server, server.pipeline(transaction=True) as all_of_them:
         for name, setting in settings.items():
             if setting:
                 all_of_them.hset(KEY, name, setting.model_dump_json())
@@ -41,3 +42,10 @@ def write(plan: Plan, site: str, settings: Mapping[str, FlagSetting | None]) -> 
             all_of_them.execute()
         except redis.ResponseError as error:
             raise Transient(f"Redis of {site} takes no flags", str(error)) from error
+
+
+def _master(plan: Plan, site: str) -> str:
+    # A dead server is tried for seconds by redis-py, and a lost site has nothing but dead ones.
+    if not any(listening(address, [6379]) for address in plan.sites[site].addresses("redis")):
+        raise Transient(f"no Redis of {site} answers")
+    return master_of(plan, site)

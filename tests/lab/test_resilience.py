@@ -123,6 +123,7 @@ def test_a_flag_releases_itself_when_its_time_is_over(stack):
     until(lambda: place(stack.url).status_code == 201, seconds=6)
 
 
+@pytest.mark.long
 def test_what_is_no_setting_leaves_a_flag_alone(stack):
     with stack.redis() as redis:
         redis.hset(KEY, "read_only", "true")
@@ -133,6 +134,7 @@ def test_what_is_no_setting_leaves_a_flag_alone(stack):
         redis.delete(KEY)
 
 
+@pytest.mark.long
 def test_without_redis_flags_have_their_defaults(stack):
     with stack.another_service(flags={"shed_low_priority": True}) as other:
         until(lambda: health(other)["status"] == "healthy")
@@ -155,6 +157,7 @@ def test_low_priority_is_shed_by_flag_unless_it_says_that_it_matters(stack):
     until(lambda: latest(stack.url).status_code == 200, seconds=5)
 
 
+@pytest.mark.long
 def test_saturation_refuses_what_matters_least_first_and_everybody_is_served_afterwards(stack):
     with stack.another_service(capacity=4) as other:
         until(lambda: health(other)["status"] == "healthy")
@@ -266,6 +269,7 @@ def test_an_instance_killed_between_the_write_and_its_acknowledgement_writes_not
     assert notes(stack, order_id) == [f"note {n}" for n in range(5)]
 
 
+@pytest.mark.long
 def test_two_instances_drain_one_queue_once_and_in_order(stack):
     order_id = str(uuid4())
     with stack.another_service() as other:
@@ -277,6 +281,7 @@ def test_two_instances_drain_one_queue_once_and_in_order(stack):
     assert notes(stack, order_id) == [f"note {n}" for n in range(40)]
 
 
+@pytest.mark.long
 def test_notes_are_deferred_by_flag_while_the_database_is_well(stack):
     order_id = str(uuid4())
     with flagged(stack, "defer_notes"):
@@ -288,6 +293,7 @@ def test_notes_are_deferred_by_flag_while_the_database_is_well(stack):
     until(lambda: annotate(stack.url, "two", order_id).status_code == 201, seconds=5)
 
 
+@pytest.mark.long
 def test_with_neither_database_nor_queue_a_note_is_refused(stack):
     order_id = str(uuid4())
     with no_redis(stack):
@@ -309,6 +315,7 @@ def stack_without_settling(stack):
     return Unsettled()
 
 
+@pytest.mark.long
 def test_what_is_no_note_is_set_aside_and_holds_nothing_up(stack):
     order_id = str(uuid4())
     with flagged(stack, "defer_notes"):

@@ -1,4 +1,4 @@
-"""The flags of a site on a real Redis, under a real epoch: who may set them, and what is told when nobody can."""
+"""The flags of a site on a real Redis, under a real epoch: who sets them, and what is told when none can."""
 
 import os
 import subprocess
