@@ -3,6 +3,7 @@
 A flag that cannot be set, and an owner who cannot be told, stand in the step's finding and in nobody's way.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from tasks.step import first_result, step
 
 # A Redis that was just promoted may need a moment.
 _PATIENCE_S, _POLL_S = 5.0, 0.2
+# An owner may also be a department, by name.
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 @step(SWITCH + " {moment}")
@@ -92,7 +95,7 @@ def _patiently(seconds: float, act: Callable[[], Switched]) -> Switched:
 
 def _mailed(plan: Plan, incident: Incident, moment: Ends, owner: str, ways: str) -> str:
     email = plan.notifications.email
-    if email is None or "@" not in owner:
+    if email is None or _ADDRESS.fullmatch(owner) is None:
         return "not told: no address to mail to"
     there = plan.notifications.model_copy(update={"email": email.model_copy(update={"to": owner})})
     try:

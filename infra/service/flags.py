@@ -45,6 +45,6 @@ class Flags:
     async def _read(self) -> None:
         async with self._master.asked() as master:
             found: dict[Any, Any] = await master.hgetall(KEY)
-        settings = {name.decode(): parsed(text) for name, text in found.items()}
+        settings = {name.decode(errors="replace"): parsed(text) for name, text in found.items()}
         self._kept = {name: setting for name, setting in settings.items() if setting}
         self._read_at = time.monotonic()

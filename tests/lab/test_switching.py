@@ -195,4 +195,7 @@ def test_what_is_no_setting_counts_as_not_set(plan, west):
     address = plan.sites["us-west-2"].addresses("redis")[0]
     with redis.Redis(host=address, password=PASSWORD) as client:
         client.hset(KEY, "read_only", "yes")
-    assert flags.read(plan, "us-west-2") == {}
+        assert flags.read(plan, "us-west-2") == {}
+        client.set(KEY, "something of somebody else's")
+    with pytest.raises(Transient, match="takes no flags"):
+        flags.read(plan, "us-west-2")

@@ -1,5 +1,6 @@
 """What recoveries do with flags: thrown, left to people, lifted where no order could prove them, released."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,10 +8,14 @@ from third_parties import INCIDENT, Plans, dead_port, mail_server
 
 import tasks.step
 from infra.edge.inbox import messages
+from infra.lab.home import DEFAULT_PLAN
+from infra.render import host_files
+from infra.service.flags import DEFER_NOTES, READ_ONLY, SHED_LOW_PRIORITY
 from tasks.clients.flag_settings import FlagSetting, parsed
 from tasks.continuity import tell_owners
 from tasks.facts.incident import StepRecord
 from tasks.plan.continuity import Continuity
+from tasks.plan.load import load_plan
 from tasks.policy.continuity import changes, released_by, workarounds
 from tasks.policy.recovery import is_afterwards
 
@@ -112,6 +117,14 @@ def test_an_incident_that_is_given_up_gives_back_its_own_flags_only():
     assert released_by("inc-1", found) == {"a": None}
 
 
+def test_the_service_knows_the_flags_of_the_shipped_plan_and_their_defaults():
+    plan = load_plan(DEFAULT_PLAN)
+    files = host_files(plan, "us-east-1", "app-east-1", active="us-east-1", secrets=False)
+    told = json.loads(files["etc/service/service.json"].text)["flags"]
+    assert told == plan.continuity.defaults
+    assert told.keys() == {READ_ONLY, SHED_LOW_PRIORITY, DEFER_NOTES}
+
+
 def test_the_steps_are_no_part_of_the_recovery_time():
     assert is_afterwards("switch continuity when promoted")
     assert is_afterwards("tell the owners when declared")
@@ -157,6 +170,15 @@ def test_an_owner_who_cannot_be_told_stands_in_the_finding(plans, records):
     found = tell_owners.fn(plans.leading(email=dead_port()), INCIDENT, "declared")
     assert all(told.startswith("not told: ") for told in found.owners.values())
     assert len(found.owners) == 2
+
+
+@pytest.mark.parametrize("owner", ["the sales team", "sales@naas.ai\nBcc: all@naas.ai"])
+def test_an_owner_without_an_address_is_not_told_and_stands_in_the_finding(plans, records, owner):
+    plan = plans.leading(email=dead_port())
+    process = plan.business_impact["take-orders"].model_copy(update={"owner": owner})
+    plan = plan.model_copy(update={"business_impact": {"take-orders": process}})
+    told = tell_owners.fn(plan, INCIDENT, "declared").owners
+    assert told == {owner: "not told: no address to mail to"}
 
 
 def test_nobody_is_told_of_a_planned_move(plans, records):
