@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from deployments.backup_commands import backups
+from deployments.flag_commands import flags
 from deployments.hook_commands import hook
 from deployments.incident_commands import declare, incident
 from deployments.lab_commands import lab
@@ -29,6 +30,7 @@ app.add_typer(plan, name="plan")
 app.add_typer(lab, name="lab")
 app.add_typer(report, name="report")
 app.add_typer(incident, name="incident")
+app.add_typer(flags, name="flags")
 app.command()(backups)
 app.command()(declare)
 add_recovery_commands(app)

@@ -3,6 +3,7 @@
 from prefect import flow
 
 from tasks.abort import abort
+from tasks.continuity import give_flags_back
 from tasks.current import current_plan
 
 
@@ -14,4 +15,7 @@ def abort_incident(incident: str, reason: str) -> str:
         incident: the incident's id.
         reason: why, in your words; it stands on record.
     """
-    return abort(current_plan(), incident, reason)
+    plan = current_plan()
+    done = abort(plan, incident, reason)
+    give_flags_back(plan, incident)
+    return done

@@ -3,11 +3,13 @@
 from datetime import datetime
 
 from prefect import flow
+from prefect.futures import wait
 
 from flows.activate import activate_first, activate_rest
 from flows.fence_site import fence_site
 from tasks.abort import given_up_if_alive
 from tasks.close import close_incident
+from tasks.continuity import switch_continuity, tell_owners
 from tasks.course import followed
 from tasks.current import current_plan
 from tasks.declare import assess, declare
@@ -61,6 +63,8 @@ def fail_over(  # noqa: PLR0913 -- what a declarer may say
         silent = see_archives.submit(plan)
         with given_up_if_alive(plan, case):
             assessment = assess(plan, case, force=force or bool(override_fence))
+        owners = tell_owners.submit(plan, case, "declared")
+        switched = [switch_continuity.submit(plan, case, "declared")]
 
         fenced = fence_site(plan, case, override_fence)
         redis = promote_redis.submit(plan, case)
@@ -68,6 +72,7 @@ def fail_over(  # noqa: PLR0913 -- what a declarer may say
         promotion = promote_postgresql(plan, case, replay)
         redis.result()
 
+        switched.append(switch_continuity.submit(plan, case, "promoted"))
         failed = activate_first(plan, case)
         smoke_before_traffic(plan, case)
         redirect_traffic(plan, case)
@@ -75,8 +80,13 @@ def fail_over(  # noqa: PLR0913 -- what a declarer may say
         validation = validate_public(plan, case)
         validate_servers(plan, case)
         activate_rest(plan, case, failed)
+        wait(switched)
+        switch_continuity(plan, case, "recovered")
     declared.wait()
+    owners.wait()
+    owners = tell_owners.submit(plan, case, "recovered")
     notify(plan, case, "recovered")
+    owners.wait()
     report = write_report(plan, case, assessment, fenced, promotion, validation, replay=replay)
     close_incident(plan, case)
     return report

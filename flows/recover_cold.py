@@ -4,12 +4,14 @@ from datetime import datetime
 from pathlib import Path
 
 from prefect import flow
+from prefect.futures import wait
 
 from flows.activate import activate_first, activate_rest
 from flows.fence_site import fence_site
 from tasks.abort import given_up_if_alive
 from tasks.assess_cold import assess_copies
 from tasks.close import close_incident
+from tasks.continuity import switch_continuity, tell_owners
 from tasks.course import followed
 from tasks.current import current_plan
 from tasks.declare import declare
@@ -91,6 +93,8 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
         if target_time:  # a run that is resumed may ask for another moment than the first did
             assessment = assessment.model_copy(update={"target": target_time})
 
+        owners = tell_owners.submit(plan, case, "declared")
+        switched = [switch_continuity.submit(plan, case, "declared")]
         activated = activate_infrastructure.submit(plan, case)
         ready = host_at_hand(plan, case) or activated.result()
         files = restore_files.submit(plan, case, assessment, ready)
@@ -103,6 +107,7 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
         promotion = start_leader(plan, case, swapped, recovered)
         promote_redis(plan, case)
         redis = restore_redis(plan, case, assessment)
+        switched.append(switch_continuity.submit(plan, case, "promoted"))
         returned = _restore_others(plan, case, assessment, redis)
 
         failed = activate_first(plan, case)
@@ -111,8 +116,13 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
         validation = validate_public(plan, case)
         validate_servers(plan, case)
         activate_rest(plan, case, failed)
+        wait(switched)
+        switch_continuity(plan, case, "recovered")
     declared.wait()
+    owners.wait()
+    owners = tell_owners.submit(plan, case, "recovered")
     notify(plan, case, "recovered")
+    owners.wait()
 
     summary = told(assessment, infrastructure, files.result(), recovered, swapped, returned)
     report = write_report(plan, case, assessment, fenced, promotion, validation, summary)

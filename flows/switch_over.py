@@ -1,9 +1,11 @@
 """Move the service to the other site, losing nothing. Source: the seed's "Disaster Recovery Sites"."""
 
 from prefect import flow
+from prefect.futures import wait
 
 from flows.activate import activate_first, activate_rest, stand_down
 from tasks.close import close_incident
+from tasks.continuity import switch_continuity
 from tasks.course import followed
 from tasks.current import current_plan
 from tasks.declare import declare_move
@@ -47,11 +49,13 @@ def switch_over(reason: str = "", to_site: str | None = None, incident: str | No
     case = declare_move(plan, reason, to_site, name)
 
     with followed(case, *_STEPS, also=foretold(plan.turns, plan.service.name)):
+        switched = [switch_continuity.submit(plan, case, "declared")]
         handover = hand_over_postgresql(plan, case)
         redis = hand_over_redis.submit(plan, case)
         promotion = promote_postgresql(plan, case)
         redis.result()
 
+        switched.append(switch_continuity.submit(plan, case, "promoted"))
         failed = activate_first(plan, case)
         smoke_before_traffic(plan, case)
         redirect_traffic(plan, case)
@@ -59,6 +63,8 @@ def switch_over(reason: str = "", to_site: str | None = None, incident: str | No
         validation = validate_public(plan, case)
         validate_servers(plan, case)
         activate_rest(plan, case, failed)
+        wait(switched)
+        switch_continuity(plan, case, "recovered")
         rejoin(plan, case)
         bring_last_wal(plan, case)
         stand_down(plan, case)

@@ -239,6 +239,7 @@ def _service_config(plan: Plan, context: Mapping[str, Any]) -> str:
             "master_name": REDIS_MASTER,
             "password_file": str(root / "etc/service/redis_password"),
         },
+        "flags": plan.continuity.defaults,
     }
     return json.dumps(config, indent=2) + "\n"
 

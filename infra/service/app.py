@@ -1,52 +1,52 @@
-"""The service's HTTP interface."""
+"""The service's HTTP interface.
+
+What becomes of it in trouble: reads are served from a cache, marked as possibly stale; requests of low
+priority are refused first; notes wait in a queue; orders are kept before they are acknowledged, or refused.
+"""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-import httpx
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Response
 from fastapi.responses import JSONResponse
 
-from infra.service.cache import OrderCache
+from infra.service.admission import Priority
+from infra.service.answers import add_answers, later
 from infra.service.config import Config
-from infra.service.health import Check, examine, status_code
-from infra.service.orders import NewOrder, Order, Orders
-from tasks.errors import DrError, Refused, Transient
+from infra.service.flags import READ_ONLY
+from infra.service.health import examine, status_code
+from infra.service.notes import NewNote, Note
+from infra.service.orders import NewOrder, Order
+from infra.service.parts import Parts, Running, lifespan
+from tasks.errors import Transient
+
+_STALE = "X-Possibly-Stale"
+# Seconds; people set the service read-only, and people take it back.
+_READ_ONLY_S = 30
 
 router = APIRouter()
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What an instance is made of."""
-
-    site: str
-    orders: Orders
-    cache: OrderCache
-    checks: dict[str, Check]
-
-
 def create_app(config: Config) -> FastAPI:
     """The application of one instance."""
-    app = FastAPI(title="naas", docs_url=None, redoc_url=None, lifespan=partial(_lifespan, config))
+    app = FastAPI(title="naas", docs_url=None, redoc_url=None, lifespan=partial(lifespan, config))
     app.include_router(router)
-    app.add_exception_handler(RequestValidationError, _wrong)
-    app.add_exception_handler(Transient, _unavailable)
-    app.add_exception_handler(Refused, _conflict)
+    add_answers(app)
     return app
 
 
-def _parts(request: Request) -> Parts:
-    parts: Parts = request.app.state.parts
-    return parts
+def _of(usual: Priority) -> Any:
+    """Admit requests of a route: of this priority, unless they say another one themselves."""
 
+    async def admit(
+        parts: Running, x_request_priority: Annotated[Priority | None, Header()] = None
+    ) -> AsyncIterator[None]:
+        with parts.admission.admitted(x_request_priority or usual):
+            yield
 
-Running = Annotated[Parts, Depends(_parts)]
+    return Depends(admit)
 
 
 @router.get("/health")
@@ -56,63 +56,54 @@ async def health(parts: Running) -> JSONResponse:
     return JSONResponse(answer, status_code(answer))
 
 
-@router.post("/orders", status_code=201)
+@router.post("/orders", status_code=201, dependencies=[_of("critical")])
 async def place(order: NewOrder, parts: Running) -> dict[str, str]:
     """Acknowledge an order, after its COMMIT; 503 where that is not certain."""
+    if parts.flags.on(READ_ONLY):
+        raise later("read-only: orders are not taken for now", _READ_ONLY_S)
     await parts.orders.place(order)
     return {"id": str(order.id), "site": parts.site}
 
 
-@router.get("/orders/{order_id}")
-async def find(order_id: UUID, parts: Running) -> Order:
-    """One order, from the cache or else from the database."""
-    if cached := await parts.cache.get(order_id):
-        return cached
-    order = await parts.orders.find(order_id)
+@router.get("/orders/{order_id}", dependencies=[_of("normal")])
+async def find(order_id: UUID, parts: Running, response: Response) -> Order:
+    """One order, from the cache or else from the database; without it, from what is at hand."""
+    order = await parts.cache.get(order_id)
     if order is None:
-        raise HTTPException(404, f"no order {order_id}")
-    await parts.cache.put(order)
+        order = await _read(parts, order_id)
+    if parts.database.away:
+        response.headers[_STALE] = "the database is away"
     return order
 
 
-@router.get("/orders")
+@router.get("/orders", dependencies=[_of("low")])
 async def latest(parts: Running, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> list[Order]:
     """The latest orders, always from the database."""
     return await parts.orders.latest(limit)
 
 
-@asynccontextmanager
-async def _lifespan(config: Config, app: FastAPI) -> AsyncIterator[None]:
-    orders, cache = Orders(config.database), OrderCache(config.redis)
-    async with httpx.AsyncClient(timeout=1.5) as client:
-        checks: dict[str, Check] = {"database": orders.check, "redis": cache.check}
-        if config.external_api is not None:
-            checks["external_api"] = partial(_check_external_api, client, config.external_api)
-        app.state.parts = Parts(config.site, orders, cache, checks)
-        await orders.open()
-        yield
-        await orders.close()
-        await cache.close()
+@router.post("/orders/{order_id}/notes", dependencies=[_of("normal")])
+async def annotate(order_id: UUID, note: NewNote, parts: Running) -> JSONResponse:
+    """Accept a note: 201 once it is in the database, 202 once it is in the queue for it."""
+    state = await parts.note_taking.take(Note.accepted(order_id, note))
+    answer = {"id": str(note.id), "site": parts.site, "state": state}
+    return JSONResponse(answer, 201 if state == "written" else 202)
 
 
-async def _check_external_api(client: httpx.AsyncClient, url: str) -> None:
-    (await client.get(url)).raise_for_status()
+@router.get("/orders/{order_id}/notes", dependencies=[_of("low")])
+async def notes(order_id: UUID, parts: Running) -> list[Note]:
+    """The notes on an order; those that wait are not among them yet."""
+    return await parts.notes.of_order(order_id)
 
 
-async def _wrong(_request: Request, error: Exception) -> JSONResponse:
-    # FastAPI's own answer repeats the input, and fails where that cannot be encoded (a lone surrogate).
-    problems = error.errors() if isinstance(error, RequestValidationError) else []
-    return JSONResponse({"detail": [{"loc": p["loc"], "msg": p["msg"]} for p in problems]}, 422)
-
-
-async def _unavailable(_request: Request, error: Exception) -> JSONResponse:
-    return _problem(503, error)
-
-
-async def _conflict(_request: Request, error: Exception) -> JSONResponse:
-    return _problem(409, error)
-
-
-def _problem(status: int, error: Exception) -> JSONResponse:
-    message, detail = (error.message, error.detail) if isinstance(error, DrError) else (str(error), "")
-    return JSONResponse({"detail": f"{message}: {detail}"}, status)
+async def _read(parts: Parts, order_id: UUID) -> Order:
+    try:
+        order = await parts.orders.find(order_id)
+    except Transient:
+        if at_hand := parts.cache.at_hand(order_id):
+            return at_hand
+        raise
+    if order is None:
+        raise HTTPException(404, f"no order {order_id}")
+    await parts.cache.put(order)
+    return order

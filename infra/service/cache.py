@@ -1,73 +1,60 @@
-"""Orders in Redis: a cache beside the database that nobody has to wait for."""
+"""Orders beside the database: in Redis, and in this process for when neither answers."""
 
-import asyncio
+from collections import OrderedDict
 from uuid import UUID
 
 from pydantic import ValidationError
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
-from infra.service import config
 from infra.service.orders import Order
+from infra.service.redis_master import RedisMaster
 from tasks.errors import Transient
 
 # Seconds.
 _LIFETIME = 60
-_DEADLINE = 0.5
+_AT_HAND = 10_000
 
 
 class OrderCache:
-    """Cache-aside: an order is put here after it was read from the database."""
+    """Cache-aside in two levels: an order is put here after it was read from the database.
 
-    def __init__(self, redis: config.Redis) -> None:
-        # redis-py would try ten times; the database answers sooner than that.
-        patience = {
-            "socket_timeout": _DEADLINE,
-            "socket_connect_timeout": _DEADLINE,
-            "retry": Retry(NoBackoff(), 0),
-        }
-        addresses = [(sentinel, redis.sentinel_port) for sentinel in redis.sentinels]
-        self._sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has not annotated it
-            addresses, sentinel_kwargs=patience, password=redis.password, **patience
-        )
-        self._master: Redis = self._sentinel.master_for(redis.master_name)
+    Redis is asked first and shared by all instances; nobody has to wait for it. What passed through this
+    instance stays at hand as well, the latest 10,000, for reads while the database is away.
+    """
+
+    def __init__(self, master: RedisMaster) -> None:
+        self._master = master
+        self._at_hand: OrderedDict[UUID, Order] = OrderedDict()
 
     async def get(self, order_id: UUID) -> Order | None:
-        """The order of an id, where the cache has it and answers within 0.5 s."""
+        """The order of an id, where Redis has it and answers within 0.5 s."""
         try:
-            async with asyncio.timeout(_DEADLINE):
-                kept = await self._master.get(_key(order_id))
-            return Order.model_validate_json(kept) if kept else None
-        except (RedisError, OSError, ValidationError):
+            async with self._master.asked() as master:
+                kept = await master.get(_key(order_id))
+            order = Order.model_validate_json(kept) if kept else None
+        except (Transient, ValidationError):
             return None
+        if order:
+            self._remember(order)
+        return order
 
     async def put(self, order: Order) -> None:
-        """Keep an order for a minute, where the cache takes it within 0.5 s."""
+        """Keep an order for a minute, where Redis takes it within 0.5 s; and at hand."""
+        self._remember(order)
         try:
-            async with asyncio.timeout(_DEADLINE):
-                await self._master.set(_key(order.id), order.model_dump_json(), ex=_LIFETIME)
-        except (RedisError, OSError):
+            async with self._master.asked() as master:
+                await master.set(_key(order.id), order.model_dump_json(), ex=_LIFETIME)
+        except Transient:
             return
 
-    async def check(self) -> None:
-        """Ask the master that the Sentinels name.
+    def at_hand(self, order_id: UUID) -> Order | None:
+        """The order of an id as this instance saw it last, however long ago."""
+        return self._at_hand.get(order_id)
 
-        Raises:
-            Transient: no Sentinel names one, or it does not answer.
-        """
-        try:
-            async with asyncio.timeout(_DEADLINE * 2):
-                await self._master.ping()
-        except (RedisError, OSError) as error:
-            raise Transient("redis is unavailable", str(error) or type(error).__name__) from error
-
-    async def close(self) -> None:
-        """Close every connection."""
-        for client in (self._master, *self._sentinel.sentinels):
-            await client.aclose()
+    def _remember(self, order: Order) -> None:
+        self._at_hand[order.id] = order
+        self._at_hand.move_to_end(order.id)
+        if len(self._at_hand) > _AT_HAND:
+            self._at_hand.popitem(last=False)
 
 
 def _key(order_id: UUID) -> str:

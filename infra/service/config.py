@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from tasks.errors import Permanent
 from tasks.plan.base import Block
-from tasks.plan.values import Port
+from tasks.plan.values import Flag, Integer, Key, Port
 
 
 class Database(Block):
@@ -41,7 +41,7 @@ class Redis(Block):
 
 
 class Config(Block):
-    """One instance of the service."""
+    """One instance of the service: `flags` are the defaults, `capacity` requests are served at once."""
 
     listen: str
     port: Port
@@ -49,6 +49,8 @@ class Config(Block):
     database: Database
     redis: Redis
     external_api: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
+    flags: Annotated[dict[Key, Flag], Field(default_factory=dict)]
+    capacity: Annotated[Integer, Field(ge=2)] = 100
 
 
 def read_config(path: Path) -> Config:

@@ -22,3 +22,16 @@ create table if not exists orders (
 create index if not exists orders_created_at on orders (created_at desc);
 
 grant select, insert on orders to naas_service;
+
+-- Their order need not be here: a failover may have lost it, and a note must not wait for ever for that.
+create table if not exists order_notes (
+    id uuid primary key,
+    order_id uuid not null,
+    note text not null,
+    accepted_at timestamptz not null,
+    position bigint not null generated always as identity
+);
+
+create index if not exists order_notes_of_order on order_notes (order_id, position);
+
+grant select, insert on order_notes to naas_service;

@@ -27,7 +27,7 @@ def role(plan: Plan, address: str) -> str:
     Raises:
         Transient: it does not answer.
     """
-    with _server(plan, address) as server:
+    with opened(plan, address) as server:
         return str(server.info("replication")["role"])
 
 
@@ -37,7 +37,7 @@ def info(plan: Plan, address: str) -> dict[str, Any]:
     Raises:
         Transient: it does not answer.
     """
-    with _server(plan, address) as server:
+    with opened(plan, address) as server:
         return {str(name): value for name, value in server.info("default").items()}
 
 
@@ -47,7 +47,7 @@ def get(plan: Plan, address: str, key: str) -> str | None:
     Raises:
         Transient: it does not answer.
     """
-    with _server(plan, address) as server:
+    with opened(plan, address) as server:
         return server.get(key)  # type: ignore[return-value] # redis-py types both of its clients at once
 
 
@@ -57,7 +57,7 @@ def keys(plan: Plan, address: str) -> int:
     Raises:
         Transient: it does not answer.
     """
-    with _server(plan, address) as server:
+    with opened(plan, address) as server:
         return sum(int(each["keys"]) for each in server.info("keyspace").values())
 
 
@@ -109,7 +109,7 @@ def promote(plan: Plan, site: str) -> str:
         Transient: a server does not answer.
     """
     master = master_of(plan, site)
-    with _server(plan, master) as server:
+    with opened(plan, master) as server:
         server.config_set("replica-priority", 100)
         server.replicaof("NO", "ONE")
     for address in plan.sites[site].addresses("redis"):
@@ -144,7 +144,7 @@ def hand_over(plan: Plan, source: str, target: str) -> str:
     if role(plan, old) == "master" and role(plan, new) != "master":
         for address in plan.sites[source].addresses("sentinel"):
             _unwatch(address)
-        with _server(plan, old) as server:
+        with opened(plan, old) as server:
             server.client_pause(_PAUSE_MS, all=False)
             _wait_for_replica(plan, server, new)
     master = promote(plan, target)
@@ -190,7 +190,7 @@ def _copy(source: "redis.Redis", target: "redis.Redis", key: bytes) -> None:
 
 
 def _follow(plan: Plan, address: str, master: str, priority: int) -> None:
-    with _server(plan, address) as server:
+    with opened(plan, address) as server:
         server.config_set("replica-priority", priority)
         server.replicaof(master, "6379")
 
@@ -221,7 +221,12 @@ def _unwatch(address: str) -> None:
 
 
 @contextmanager
-def _server(plan: Plan, address: str) -> Iterator["redis.Redis"]:
+def opened(plan: Plan, address: str) -> Iterator["redis.Redis"]:
+    """A connection to a Redis server.
+
+    Raises:
+        Transient: it does not answer.
+    """
     with _client(address, 6379, plan.secret("redis")) as client:
         yield client
 

@@ -6,6 +6,9 @@ from typing import Any
 
 import httpx
 
+# What proves a recovery must not be shed with what the service can do without.
+PROOF = {"X-Request-Priority": "critical"}
+
 
 def request(
     method: str, url: str, *, timeout: httpx.Timeout, authority: str | None = None, **content: Any

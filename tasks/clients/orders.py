@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import httpx
 
-from tasks.clients.http import request
+from tasks.clients.http import PROOF, request
 from tasks.errors import Permanent, Transient
 
 _TIMEOUT = httpx.Timeout(3.0, connect=1.0)
@@ -43,6 +43,6 @@ def round_trip(base_url: str) -> str:
 
 def _request(method: str, url: str, body: dict[str, object] | None = None) -> httpx.Response:
     try:
-        return request(method, url, json=body, timeout=_TIMEOUT)
+        return request(method, url, json=body, headers=PROOF, timeout=_TIMEOUT)
     except httpx.HTTPError as error:
         raise Transient(f"{url} does not answer", f"{type(error).__name__}: {error}") from error

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from tasks.clients.http import tls
+from tasks.clients.http import PROOF, tls
 
 
 def measure(url: str, *, requests: int, concurrency: int, limit: float) -> tuple[list[float], int, float]:
@@ -36,7 +36,7 @@ def measure(url: str, *, requests: int, concurrency: int, limit: float) -> tuple
 def _client(url: str, numbers: Iterator[int], requests: int, deadline: float) -> tuple[list[float], int]:
     good, failed = [], 0
     timeout = httpx.Timeout(3.0, connect=1.0)
-    with httpx.Client(timeout=timeout, trust_env=False, verify=tls()) as client:
+    with httpx.Client(timeout=timeout, trust_env=False, verify=tls(), headers=PROOF) as client:
         while next(numbers) < requests and time.monotonic() < deadline:
             began = time.monotonic()
             try:

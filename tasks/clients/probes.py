@@ -13,7 +13,7 @@ import httpx
 from psycopg.rows import tuple_row
 
 from tasks.clients import cache, patroni
-from tasks.clients.http import request
+from tasks.clients.http import PROOF, request
 from tasks.clients.layout import Layout
 from tasks.clients.postgres import connected
 from tasks.clients.remote import run_on
@@ -60,9 +60,8 @@ def ask(base_url: str, wanted: HttpProbe, words: Words) -> str:
     limit, began = wanted.within.total_seconds(), time.monotonic()
     url, body = base_url + filled(wanted.path, words), filled(wanted.body, words)
     try:
-        answer = request(
-            wanted.method, url, json=body, timeout=httpx.Timeout(max(limit, 1.0), connect=min(limit, 2.0))
-        )
+        timeout = httpx.Timeout(max(limit, 1.0), connect=min(limit, 2.0))
+        answer = request(wanted.method, url, json=body, headers=PROOF, timeout=timeout)
     except httpx.ReadTimeout as error:
         raise Permanent(f"{wanted.method} {url} was too slow", f"no answer in {limit:g} s") from error
     except httpx.HTTPError as error:

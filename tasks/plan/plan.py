@@ -12,6 +12,7 @@ from tasks.plan.base import Block
 from tasks.plan.business import BusinessImpact
 from tasks.plan.communication import Alerting, CommunicationTemplates, Notifications
 from tasks.plan.crisis import CrisisCommunication
+from tasks.plan.continuity import Continuity
 from tasks.plan.drills import DrillPolicy
 from tasks.plan.evidence import EvidencePolicy
 from tasks.plan.mesh import Mesh
@@ -61,6 +62,7 @@ class Plan(Block):
     protection: Protection
     disaster_recovery: DisasterRecovery
     continuity_strategies: ContinuityStrategies
+    continuity: Continuity = Continuity()
     communication_templates: CommunicationTemplates
     dr_testing: DrTesting
     monitoring: Monitoring

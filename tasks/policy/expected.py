@@ -17,7 +17,7 @@ REDIS: Mapping[str, str] = {
     "appendfsync": "everysec",
     "save": "900 1 300 10 60 10000",
     "maxmemory": str(256 * 1024 * 1024),
-    "maxmemory-policy": "allkeys-lru",
+    "maxmemory-policy": "volatile-lru",
 }
 PGBOUNCER: Mapping[str, str] = {
     "pool_mode": "transaction",

@@ -14,6 +14,7 @@ from tasks.facts.recovery import Observation, Promotion
 from tasks.facts.report import Phases
 from tasks.plan.availability import SlaTier
 from tasks.plan.sites import Role
+from tasks.policy.continuity import SWITCH, TELL
 from tasks.policy.order import STAND_DOWN
 
 # What was never seen is counted generously: a bound that turns out too low is a lie.
@@ -153,8 +154,8 @@ def merge_attempts(records: Iterable[StepRecord]) -> list[StepRecord]:
 
 
 def is_afterwards(step: str) -> bool:
-    """Whether a step goes on after the users are served, and so is no part of the recovery time."""
-    return step in _AFTERWARDS or step.startswith(STAND_DOWN)
+    """Whether a step goes on beside or after the users' way back, and so is no part of the recovery time."""
+    return step in _AFTERWARDS or step.startswith((STAND_DOWN, SWITCH, TELL))
 
 
 def verdict(took: Phases, loss: Loss, tier: SlaTier) -> str:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -178,3 +179,24 @@ def health(url):
     except httpx.TransportError:
         return {"status": "away"}
     return answer.json() | {"code": answer.status_code}
+
+
+@contextmanager
+def running_stack():
+    """A whole stack, ended and removed with the block."""
+    folder = Path(tempfile.mkdtemp(prefix="naas-service-"))
+    if ACCOUNT:
+        shutil.chown(folder, ACCOUNT["user"])
+    stack = Stack(folder)
+    try:
+        stack.start_redis()
+        stack.start_sentinel()
+        stack.start_pgbouncer()
+        stack.start_service()  # before its database: it waits for it
+        stack.initialise()
+        stack.settled()
+        yield stack
+    finally:
+        for name in list(stack.processes):
+            stack.stop(name, signal.SIGQUIT if name == "postgres" else signal.SIGKILL)
+        shutil.rmtree(folder)

@@ -2,9 +2,7 @@
 
 import json
 import os
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from contextlib import ExitStack
@@ -14,7 +12,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from service_stack import ACCOUNT, Stack, health
+from service_stack import health, running_stack
 from waiting import until
 
 from infra.load.ledger import Ledger, missing
@@ -28,22 +26,8 @@ PATIENCE = 2.0
 
 @pytest.fixture(scope="module")
 def stack():
-    folder = Path(tempfile.mkdtemp(prefix="naas-service-"))
-    if ACCOUNT:
-        shutil.chown(folder, ACCOUNT["user"])
-    stack = Stack(folder)
-    try:
-        stack.start_redis()
-        stack.start_sentinel()
-        stack.start_pgbouncer()
-        stack.start_service()  # before its database: it waits for it
-        stack.initialise()
-        stack.settled()
+    with running_stack() as stack:
         yield stack
-    finally:
-        for name in list(stack.processes):
-            stack.stop(name, signal.SIGQUIT if name == "postgres" else signal.SIGKILL)
-        shutil.rmtree(folder)
 
 
 def place(stack, order_id=None, item="book", quantity=1):

@@ -7,6 +7,7 @@ from typing import Any
 from tasks.plan.checks import (
     business,
     crisis,
+    continuity,
     database,
     fencing,
     policy,
@@ -29,6 +30,7 @@ _CHECKS = (
     *services.CHECKS,
     *business.CHECKS,
     *crisis.CHECKS,
+    *continuity.CHECKS,
 )
 
 

@@ -172,6 +172,7 @@ def _required(data, path=""):
                 "validation",
                 "business_impact",
                 "crisis_communication",
+                "continuity",
                 "drills",
                 "readiness",
             }:  # a service may define none of it

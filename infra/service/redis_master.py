@@ -1,0 +1,61 @@
+"""The site's Redis, as its Sentinels name it; nobody waits for it longer than half a second."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from infra.service import config
+from tasks.errors import Transient
+
+# Seconds.
+_DEADLINE = 0.5
+
+
+class RedisMaster:
+    """The one connection pool of what the service keeps in Redis."""
+
+    def __init__(self, redis: config.Redis) -> None:
+        # redis-py would try ten times; the database answers sooner than that.
+        patience = {
+            "socket_timeout": _DEADLINE,
+            "socket_connect_timeout": _DEADLINE,
+            "retry": Retry(NoBackoff(), 0),
+        }
+        addresses = [(sentinel, redis.sentinel_port) for sentinel in redis.sentinels]
+        self._sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has not annotated it
+            addresses, sentinel_kwargs=patience, password=redis.password, **patience
+        )
+        self._master: Redis = self._sentinel.master_for(redis.master_name)
+
+    @asynccontextmanager
+    async def asked(self, deadline: float = _DEADLINE) -> AsyncIterator[Redis]:
+        """The master, for `deadline` seconds at most.
+
+        Raises:
+            Transient: no Sentinel names one, it does not answer in time, or it refuses.
+        """
+        try:
+            async with asyncio.timeout(deadline):
+                yield self._master
+        except (RedisError, OSError) as error:
+            raise Transient("redis is unavailable", str(error) or type(error).__name__) from error
+
+    async def check(self) -> None:
+        """Ask the master.
+
+        Raises:
+            Transient: it cannot be used.
+        """
+        async with self.asked(_DEADLINE * 2) as master:
+            await master.ping()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for client in (self._master, *self._sentinel.sentinels):
+            await client.aclose()
