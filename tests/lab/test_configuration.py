@@ -180,7 +180,7 @@ def planted(plan):
         settings.write_text(kept)
         gateway(host["gateway-east"], "set server instances/app-east-1 state ready")
         server(plan, host["redis-east-1"], 26379).sentinel_set(REDIS_MASTER, "quorum", 2)
-        server(plan, host["redis-east-2"]).config_set("maxmemory-policy", "allkeys-lru")
+        server(plan, host["redis-east-2"]).config_set("maxmemory-policy", "volatile-lru")
         alter(plan, leader.host, "alter system reset archive_command")
         patch(plan, leader.host, {"loop_wait": plan.patroni_timings.loop_wait})
 
