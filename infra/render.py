@@ -238,6 +238,7 @@ def _service_config(plan: Plan, context: Mapping[str, Any]) -> str:
             "sentinels": site.addresses("sentinel"),
             "sentinel_port": 26379,
             "master_name": REDIS_MASTER,
+            "nodes": site.addresses("redis") if plan.redis_ha.mode == "cluster" else [],
             "password_file": str(root / "etc/service/redis_password"),
         },
     }

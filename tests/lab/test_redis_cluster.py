@@ -1,11 +1,13 @@
-"""A real cluster of six nodes, from the rendered files: failed over, backed up shard by shard, restored elsewhere."""
+"""A real cluster of six nodes from the rendered files: failed over, backed up, restored elsewhere."""
 
+import asyncio
 import json
 import os
 import subprocess
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from uuid import uuid4
 
 import pyrage
 import pytest
@@ -15,7 +17,10 @@ from redis_hosts import EAST, PASSWORD, WEST, redis_plan, running_hosts
 from seaweed import Authority, running
 from waiting import until
 
-from tasks.clients import point_contents, points, redis_cluster, redis_fill, redis_points
+from infra.service.cache import OrderCache
+from infra.service.config import Redis
+from infra.service.orders import Order
+from tasks.clients import point_contents, points, redis_cluster, redis_fill, redis_points, redis_site
 from tasks.clients.buckets import ensure_bucket
 from tasks.clients.objects import Bucket
 from tasks.errors import Permanent, Refused, Transient
@@ -28,7 +33,7 @@ from tasks.redis_backup import (
 from tasks.verify_points import verify_points
 
 REDIS_HA = {"mode": "cluster", "down_after": "2 seconds"}
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
@@ -275,12 +280,51 @@ def test_a_killed_master_is_replaced_and_the_next_point_is_whole(plan, point, ho
     assert shard.master in back.replicas
 
 
+def test_a_cluster_that_holds_nothing_takes_over_with_its_newest_point(plan, point):
+    """What it holds of its own stays."""
+    newest = points.stored(plan, EAST, "redis")[-1]
+    with redis_cluster.client(plan, EAST) as client:
+        client.set("its own", 1)
+        assert redis_site.take_over(plan, EAST) in redis_cluster.whole(plan, EAST).masters.values()
+        assert redis_site.get(plan, EAST, "its own") == "1"
+        client.flushall(target_nodes=client.PRIMARIES)
+    redis_site.take_over(plan, EAST)
+    assert redis_fill.held(plan, EAST) == sum(
+        part.data.keys for part in redis_points.parts(plan, EAST, newest)
+    )
+    assert redis_site.get(plan, EAST, "its own") is None
+    assert redis_site.get(plan, EAST, "late:7") == "7"
+
+
+def test_the_service_keeps_orders_in_the_cluster(plan, point, tmp_path):
+    site = plan.sites[EAST]
+    file = tmp_path / "password"
+    file.write_text(PASSWORD)
+    told = Redis(nodes=site.addresses("redis"), sentinel_port=26379, master_name="", password_file=file)
+    now = datetime.now(UTC)
+    orders = [Order(id=uuid4(), item=f"item {n}", quantity=1, created_at=now) for n in range(20)]
+
+    async def kept():
+        cache = OrderCache(told)
+        await cache.check()
+        for order in orders:
+            await cache.put(order)
+        found = [await cache.get(order.id) for order in orders]
+        await cache.close()
+        return found
+
+    assert asyncio.run(kept()) == orders
+
+
 def test_a_cluster_that_lost_a_whole_shard_is_not_backed_up(plan, hosts):
     """The last one, for this cluster is not whole again."""
-    lost = redis_cluster.whole(plan, WEST).shards[0]
+    assert redis_site.require_serving(plan, EAST) == "Redis cluster of 3 shards"
+    lost = redis_cluster.ensure(plan, WEST).shards[0]
     for address in (lost.master, *lost.replicas):
         hosts.kill(address)
     told = until(lambda: _refusal(plan), 60)
+    with pytest.raises(Transient):
+        redis_site.require_serving(plan, WEST)
     assert "not whole" in told or "does not answer" in told
     assert points.stored(plan, EAST, "redis")[-1].facts["shards"] == "3"
 
@@ -362,7 +406,9 @@ def changed(plan, key, change):
 def stored_again(plan, point, proof):
     """A point of the same snapshots, sealed as any, whose proof says something else."""
     contents = {
-        name: point_contents.open_point(plan, EAST, point, name) for name in point.objects if name != "proof.json"
+        name: point_contents.open_point(plan, EAST, point, name)
+        for name in point.objects
+        if name != "proof.json"
     }
     told = json.loads(point_contents.open_point(plan, EAST, point, "proof.json"))
     contents["proof.json"] = json.dumps(proof(told)).encode()

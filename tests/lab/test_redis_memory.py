@@ -1,6 +1,7 @@
 """What a node keeps on its disk when it is killed, and what it gives up when its memory is full."""
 
 import os
+import shutil
 import subprocess
 import time
 from itertools import takewhile
@@ -18,14 +19,22 @@ REDIS_HA = {
 }
 
 
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("redis")
+    plan = redis_plan(folder, REDIS_HA, east=1)
+    with running_hosts(plan, folder) as hosts:
+        yield hosts
+
+
 @pytest.fixture
-def node(tmp_path):
-    """One node, and what starts and kills it."""
-    plan = redis_plan(tmp_path, REDIS_HA, east=1)
-    [address] = plan.sites[EAST].addresses("redis")
-    with running_hosts(plan, tmp_path) as hosts:
-        hosts.start(address)
-        yield Node(hosts, address)
+def node(hosts):
+    """One node that holds nothing, and what starts and kills it."""
+    hosts.kill_all()
+    [address] = hosts.plan.sites[EAST].addresses("redis")
+    shutil.rmtree(hosts.folder / EAST, ignore_errors=True)
+    hosts.start(address)
+    return Node(hosts, address)
 
 
 class Node:

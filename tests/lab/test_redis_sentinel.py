@@ -11,6 +11,7 @@ from waiting import until
 from tasks.clients import cache
 from tasks.clients.layout import REDIS_MASTER
 
+pytestmark = pytest.mark.long
 REDIS_HA = {"mode": "sentinel", "down_after": "1 second"}
 
 
