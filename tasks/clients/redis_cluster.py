@@ -108,14 +108,7 @@ def whole(plan: Plan, site: str) -> Topology:
     Raises:
         Transient: no node answers, nodes disagree, or slots have no master, a dead one, or are being moved.
     """
-    views = {}
-    for address in plan.sites[site].addresses("redis"):
-        try:
-            views[address] = view(plan, address)
-        except Transient:
-            continue
-    if not views:
-        raise Transient(f"no Redis of {site} answers")
+    views = _views(plan, site)
     for address, seen in views.items():
         if seen.wrong:
             raise Transient(f"the Redis cluster of {site} is not whole", f"{address}: {seen.wrong}")
@@ -140,16 +133,17 @@ def create(plan: Plan, site: str) -> Topology:
 
 
 def ensure(plan: Plan, site: str) -> Topology:
-    """The site's cluster; made first where none of its nodes has met another.
+    """The site's cluster, once it is whole; made first where none of its nodes has met another.
 
     Raises:
         Permanent: see `create`.
-        Transient: see `whole` and `create`.
+        Transient: no node answers, or it is not whole in time.
     """
-    views = [view(plan, address) for address in plan.sites[site].addresses("redis")]
-    if all(each.nodes == 1 and not each.shards for each in views):
+    views = _views(plan, site)
+    alone = [address for address, seen in views.items() if seen.nodes == 1 and not seen.shards]
+    if alone == plan.sites[site].addresses("redis"):
         return create(plan, site)
-    return whole(plan, site)
+    return _until_whole(plan, site)
 
 
 def fail_over(plan: Plan, site: str, replica: str) -> Topology:
@@ -192,6 +186,18 @@ def client(plan: Plan, site: str) -> Iterator["RedisCluster"]:
             cluster.close()
     except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.RedisClusterException) as error:
         raise Transient(f"the Redis cluster of {site} does not answer", str(error)) from error
+
+
+def _views(plan: Plan, site: str) -> dict[str, Topology]:
+    views = {}
+    for address in plan.sites[site].addresses("redis"):
+        try:
+            views[address] = view(plan, address)
+        except Transient:
+            continue
+    if not views:
+        raise Transient(f"no Redis of {site} answers")
+    return views
 
 
 def _until_whole(plan: Plan, site: str, master: str | None = None) -> Topology:

@@ -56,6 +56,15 @@ def redis_plan(folder, redis_ha, east, west=1, stores=None):
     return load_plan(folder / "plan.yaml")
 
 
+def as_cluster(data):
+    """A plan whose two regions have a Redis cluster each, on addresses of their own."""
+    data["redis_ha"] = {"mode": "cluster", "down_after": "2 seconds"}
+    for region, name in enumerate((EAST, WEST), 1):
+        addresses = (f"127.{region}.{number % 3 + 1}.{42 + number}" for number in range(6))
+        _populate(data["sites"][name], 6, data["redis_ha"], addresses)
+    return data
+
+
 def _first(site, program):
     return next(host["address"] for host in site["hosts"].values() if program in host["runs"])
 

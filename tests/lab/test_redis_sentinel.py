@@ -58,6 +58,7 @@ def test_a_killed_master_is_replaced_in_time_and_returns_as_a_replica(hosts):
     client = asked.master_for(REDIS_MASTER)
     until(lambda: written(client, "order:later"), 60, pause=0.05)
     took = time.monotonic() - killed
+    print(f"a write {took:.1f} s after the kill")  # noqa: T201 - evidence, shown with -s or on failure
     assert took < plan.high_availability.failover.failover_time.total_seconds()
     new = cache.master_of(plan, EAST)
     assert new != old
