@@ -8,7 +8,9 @@ from tasks.redis_backup import take_redis_backup, verify_redis_backup
 
 @flow(persist_result=False)
 def backup_redis() -> str:
-    """Store a sealed snapshot of the active site's Redis, then restore it into a scratch server and compare.
+    """Store a sealed snapshot of the active site's Redis, then load it in a scratch server and compare.
+
+    In the mode "cluster" it is one of every shard, or none at all.
 
     Returns:
         the point's name.

@@ -196,7 +196,8 @@ def _redis_context(plan: Plan, site_name: str, host: Host, active: str) -> dict[
         "redis_master": REDIS_MASTER,
         "replica_of": "" if is_first and active == site_name else master,
         "quorum": len(site.running("sentinel")) // 2 + 1,
-        "down_after_ms": 5000,
+        "redis_ha": plan.redis_ha,
+        "clustered": plan.redis_ha.mode == "cluster",
         "failover_timeout_ms": int(timeout.total_seconds() * 1000),
         "gateway": "".join(site.addresses("gateway")[:1]),
     }
@@ -237,6 +238,7 @@ def _service_config(plan: Plan, context: Mapping[str, Any]) -> str:
             "sentinels": site.addresses("sentinel"),
             "sentinel_port": 26379,
             "master_name": REDIS_MASTER,
+            "nodes": site.addresses("redis") if plan.redis_ha.mode == "cluster" else [],
             "password_file": str(root / "etc/service/redis_password"),
         },
         "flags": plan.continuity.defaults,

@@ -86,8 +86,12 @@ def _release(plan: Plan, site: str) -> str:
 
 
 def _return_redis(plan: Plan, case: Incident) -> None:
-    """Make the active site's Redis the master again where the other site's was promoted already."""
-    if cache.role(plan, cache.master_of(plan, case.to_site)) == "master":
+    """Make the active site's Redis the master again where the other site's was promoted already.
+
+    A cluster stayed what it was.
+    """
+    clustered = plan.redis_ha.mode == "cluster"
+    if not clustered and cache.role(plan, cache.master_of(plan, case.to_site)) == "master":
         cache.promote(plan, case.failed_site)
         cache.follow(plan, case.to_site, case.failed_site)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.clients import bundles, cache, points, redis_points, secret_sources
+from tasks.clients import bundles, cache, points, redis_fill, redis_points, secret_sources
 from tasks.clients.layout import Layout
+from tasks.clients.manifest import StoredPoint
 from tasks.clients.remote import run_on
 from tasks.facts.cold import ColdAssessment, GoneFiles, Returned
 from tasks.facts.incident import Incident
@@ -117,8 +118,9 @@ def restore_redis(plan: Plan, incident: Incident, assessment: ColdAssessment) ->
         Permanent: the snapshot is not what was stored.
         Transient: a server or the store does not answer.
     """
-    master = cache.master_of(plan, incident.to_site)
-    if held := cache.keys(plan, master):
+    clustered = plan.redis_ha.mode == "cluster"
+    master = "" if clustered else cache.master_of(plan, incident.to_site)
+    if held := redis_fill.held(plan, incident.to_site) if clustered else cache.keys(plan, master):
         return Returned(restored=(), kept=(f"Redis: {held} keys",))
     stored = [
         point
@@ -127,11 +129,11 @@ def restore_redis(plan: Plan, incident: Incident, assessment: ColdAssessment) ->
     ]
     if not stored:
         return Returned(restored=(), kept=())
-    with redis_points.opened(plan, assessment.source, stored[-1]) as (server, found):
-        server.promote()
-        with server.client() as source:
-            cache.fill(plan, master, source)
-    return Returned(restored=(f"Redis: {found.keys} keys of {stored[-1].folder}",), kept=())
+    if clustered:
+        keys = redis_fill.fill(plan, incident.to_site, assessment.source, stored[-1]).keys
+    else:
+        keys = _fill_master(plan, master, assessment.source, stored[-1])
+    return Returned(restored=(f"Redis: {keys} keys of {stored[-1].folder}",), kept=())
 
 
 @step("restore what else is gone", deadline_s=_TREE_S)
@@ -142,6 +144,16 @@ def tell_returned(_plan: Plan, _incident: Incident, restored: tuple[str, ...]) -
         Transient: no store takes the record.
     """
     return Returned(restored=restored, kept=())
+
+
+def _fill_master(plan: Plan, master: str, source: str, point: StoredPoint) -> int:
+    parts = redis_points.parts(plan, source, point)
+    for part in parts:
+        with redis_points.opened(plan, source, point, part) as (server, _):
+            server.promote()
+            with server.client() as opened:
+                cache.fill(plan, master, opened)
+    return sum(part.data.keys for part in parts)
 
 
 def _has(plan: Plan, site: str, host: str, path: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
-from tasks.clients import cache, journal, orders, patroni, postgres
+from tasks.clients import journal, orders, patroni, postgres, redis_site
 from tasks.clients.objects import Bucket
 from tasks.clients.parallel import ask_all
 from tasks.clients.truth import active_site
@@ -131,7 +131,7 @@ def _looks(plan: Plan, site: str) -> dict[str, Callable[[], Any]]:
         "service": partial(_service, gateway),
         **further,
         "PostgreSQL": partial(_leader, plan, site),
-        "Redis": lambda: f"{cache.master_of(plan, site)} answers",
+        "Redis": partial(redis_site.require_serving, plan, site),
         "storage": lambda: _storage(plan, site),
     }
 

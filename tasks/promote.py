@@ -3,7 +3,7 @@
 import time
 from datetime import datetime
 
-from tasks.clients import cache, patroni, postgres, timelines
+from tasks.clients import patroni, postgres, redis_site, timelines
 from tasks.clients.truth import Truth, require_epoch
 from tasks.errors import DrError, Permanent
 from tasks.facts.incident import Incident
@@ -54,12 +54,13 @@ def promote_postgresql(plan: Plan, incident: Incident, stood: Stood | None = Non
 
 @step("promote Redis")
 def promote_redis(plan: Plan, incident: Incident) -> RedisPromotion:
-    """Make the site's Redis the master and let its Sentinels watch it.
+    """Make the site's Redis the master and let its Sentinels watch it; fill a cluster that holds nothing.
 
     Raises:
         Transient: a server of the site does not answer.
+        Permanent: the point is not what was stored.
     """
-    return RedisPromotion(master=cache.promote(plan, incident.to_site))
+    return RedisPromotion(master=redis_site.take_over(plan, incident.to_site))
 
 
 def _first_write(plan: Plan, address: str, incident: Incident) -> datetime:

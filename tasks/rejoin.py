@@ -21,6 +21,7 @@ from tasks.clients import (
     patroni,
     postgres,
     rebuild,
+    redis_site,
     rescue,
     timelines,
     waldump,
@@ -91,7 +92,7 @@ def rejoin(plan: Plan, incident: Incident, saved: Divergence | None = None) -> R
     patroni.follow(plan, site, incident.to_site)
     leader = until_streaming(plan, site, incident.to_site)
     _until(lambda: rebuild.forbid(plan, site), _RETURN_S)
-    cache.follow(plan, site, incident.to_site)
+    redis_site.follow(plan, site, incident.to_site)
     return Return(
         site=site,
         standby_leader=leader,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.clients import cache, orders, patroni, postgres, traffic
+from tasks.clients import orders, patroni, postgres, redis_site, traffic
 from tasks.errors import Permanent, Transient
 from tasks.facts.incident import Incident
 from tasks.facts.recovery import Validation
@@ -75,10 +75,7 @@ def _served(plan: Plan, site: str) -> Validation:
 def _led(plan: Plan, site: str, note: str) -> Validation:
     node = patroni.leader(plan, site)
     written = postgres.prove_write(plan, node.host, f"{note} validation")
-    master = cache.master_of(plan, site)
-    if cache.role(plan, master) != "master":
-        raise Permanent(f"Redis of {site} is no master", master)
-    checks = (f"a write on {node.name}", f"Redis master {master}")
+    checks = (f"a write on {node.name}", redis_site.require_serving(plan, site))
     return Validation(site=site, first_served=written, checks=checks)
 
 

@@ -20,7 +20,8 @@ def verify_points(plan: Plan, site: str, assets: Sequence[str], share: Decimal) 
 
     All manifests are read and all objects' sizes listed. A share of the points is read and compared by
     SHA-256, another one each day, the newest always. That one is opened with the escrowed key besides:
-    a Redis snapshot is loaded in a scratch server and compared, a bundle of secrets unpacked and counted.
+    every snapshot of Redis is loaded in a scratch server and compared, a bundle of secrets unpacked and
+    counted.
 
     Args:
         plan: the plan.
@@ -66,8 +67,10 @@ def _opens(plan: Plan, site: str, point: StoredPoint) -> list[tuple[str, str]]:
     """What is wrong with a point that only shows when it is opened."""
     try:
         if point.asset == redis_points.ASSET:
-            with redis_points.opened(plan, site, point):
-                return []
+            for part in redis_points.parts(plan, site, point):
+                with redis_points.opened(plan, site, point, part):
+                    pass
+            return []
         for name in point.objects:
             _open_content(plan, site, point, name)
     except Permanent as error:

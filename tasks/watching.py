@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.clients import cache, orders, patroni, postgres
+from tasks.clients import orders, patroni, postgres, redis_site
 from tasks.clients.etcd import Entry
 from tasks.clients.objects import Bucket
 from tasks.clients.parallel import ask_all
@@ -100,7 +100,7 @@ class Prober:
             PUBLIC: partial(_require_service, plan.service.endpoint.url, path),
             **further,
             DATABASE: partial(_require_primary, plan, site),
-            REDIS: partial(_require_master, plan, site),
+            REDIS: partial(_require_redis, plan, site),
             LAG: partial(_require_following, plan, site, self._track),
             ETCD: partial(_require_members, plan, self._vantage),
             STORAGE: partial(_require_store, plan, site, self._rule.timeout),
@@ -125,10 +125,8 @@ def _require_primary(plan: Plan, site: str) -> None:
         raise Permanent(f"{node.name} leads {site}, and takes no writes")
 
 
-def _require_master(plan: Plan, site: str) -> None:
-    master = cache.master_of(plan, site)
-    if cache.role(plan, master) != "master":
-        raise Permanent(f"no Redis of {site} is the master")
+def _require_redis(plan: Plan, site: str) -> None:
+    redis_site.require_serving(plan, site)
 
 
 def _require_following(plan: Plan, site: str, track: Track) -> None:

@@ -20,6 +20,7 @@ from infra.lab.shell import write_shell
 from infra.lab.sites import BASE, STACK, WATCH, alone, prepare, require_site
 from infra.lab.starting import start_missing
 from infra.ui import seal_ui
+from tasks.clients import redis_cluster
 from tasks.clients.layout import Layout
 from tasks.clients.truth import active_site
 from tasks.errors import Refused, Transient
@@ -224,6 +225,8 @@ def _start_stack(home: Home, plan: Plan, site: str, active: str, say: Say) -> No
         start_missing(home.directory, database if _has_replicas(plan, site) else database[:1])
         provision.database(plan, site)
     start_missing(home.directory, [*database, *servers(home, plan, site, "redis", "gateway", "pgbouncer")])
+    if plan.redis_ha.mode == "cluster":
+        redis_cluster.ensure(plan, site)
     start_missing(home.directory, servers(home, plan, site, "sentinel", "service"))
     if site == active:
         start_missing(home.directory, further_servers(home, plan, site))

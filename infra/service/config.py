@@ -2,13 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from tasks.errors import Permanent
 from tasks.plan.base import Block
-from tasks.plan.values import Flag, Integer, Key, Port
+from tasks.plan.values import Flag, Integer, Key, Port, refusal
 
 
 class Database(Block):
@@ -27,17 +27,25 @@ class Database(Block):
 
 
 class Redis(Block):
-    """Where reads are cached: the master that these Sentinels agree on."""
+    """Where reads are cached: the master that these Sentinels agree on, or the cluster of these nodes."""
 
-    sentinels: Annotated[tuple[str, ...], Field(min_length=1)]
+    sentinels: tuple[str, ...] = ()
     sentinel_port: Port
     master_name: str
+    nodes: tuple[str, ...] = ()
+    port: Port = 6379
     password_file: Path
 
     @property
     def password(self) -> str:
         """The password, read when it is needed."""
         return self.password_file.read_text().strip()
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if bool(self.sentinels) == bool(self.nodes):
+            raise refusal("Sentinels and nodes of a cluster", "one of the two")
+        return self
 
 
 class Config(Block):

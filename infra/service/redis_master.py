@@ -1,10 +1,12 @@
-"""The site's Redis, as its Sentinels name it; nobody waits for it longer than half a second."""
+"""The site's Redis, as its Sentinels name it or as one cluster; nobody waits for it longer than half a second."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
@@ -22,20 +24,26 @@ class RedisMaster:
 
     def __init__(self, redis: config.Redis) -> None:
         # redis-py would try ten times; the database answers sooner than that.
-        patience = {
+        patience: dict[str, Any] = {
             "socket_timeout": _DEADLINE,
             "socket_connect_timeout": _DEADLINE,
             "retry": Retry(NoBackoff(), 0),
         }
-        addresses = [(sentinel, redis.sentinel_port) for sentinel in redis.sentinels]
-        self._sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has not annotated it
-            addresses, sentinel_kwargs=patience, password=redis.password, **patience
-        )
-        self._master: Redis = self._sentinel.master_for(redis.master_name)
+        self._master: Redis | RedisCluster
+        self._sentinels: list[Redis] = []
+        if redis.nodes:
+            nodes = [ClusterNode(node, redis.port) for node in redis.nodes]
+            self._master = RedisCluster(startup_nodes=nodes, password=redis.password, **patience)
+        else:
+            addresses = [(sentinel, redis.sentinel_port) for sentinel in redis.sentinels]
+            sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has not annotated it
+                addresses, sentinel_kwargs=patience, password=redis.password, **patience
+            )
+            self._sentinels, self._master = sentinel.sentinels, sentinel.master_for(redis.master_name)
 
     @asynccontextmanager
-    async def asked(self, deadline: float = _DEADLINE) -> AsyncIterator[Redis]:
-        """The master, for `deadline` seconds at most.
+    async def asked(self, deadline: float = _DEADLINE) -> AsyncIterator[Any]:
+        """The client of the master or the cluster, for `deadline` seconds at most.
 
         Raises:
             Transient: no Sentinel names one, it does not answer in time, or it refuses.
@@ -47,15 +55,16 @@ class RedisMaster:
             raise Transient("redis is unavailable", str(error) or type(error).__name__) from error
 
     async def check(self) -> None:
-        """Ask the master.
+        """Ask the master, or every master of the cluster.
 
         Raises:
-            Transient: it cannot be used.
+            Transient: one cannot be used.
         """
+        every = {"target_nodes": RedisCluster.PRIMARIES} if isinstance(self._master, RedisCluster) else {}
         async with self.asked(_DEADLINE * 2) as master:
-            await master.ping()
+            await master.ping(**every)
 
     async def close(self) -> None:
         """Close every connection."""
-        for client in (self._master, *self._sentinel.sentinels):
+        for client in (self._master, *self._sentinels):
             await client.aclose()

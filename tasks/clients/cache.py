@@ -202,7 +202,7 @@ def _watch(plan: Plan, site: str, address: str, master: str) -> None:
     settings = {
         "auth-user": sentinel_user_of(site),
         "auth-pass": plan.secret("redis"),
-        "down-after-milliseconds": 5000,
+        "down-after-milliseconds": plan.redis_ha.down_after_ms,
         "failover-timeout": timeout_ms,
     }
     with _sentinel(address) as sentinel:

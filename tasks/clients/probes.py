@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from psycopg.rows import tuple_row
 
-from tasks.clients import cache, patroni
+from tasks.clients import patroni, redis_site
 from tasks.clients.http import PROOF, request
 from tasks.clients.layout import Layout
 from tasks.clients.postgres import connected
@@ -103,14 +103,14 @@ def query(plan: Plan, site: str, wanted: SqlProbe, words: Words) -> str:
 
 
 def look_up(plan: Plan, site: str, wanted: CacheProbe, words: Words) -> str:
-    """Read a key from the site's Redis master."""
-    key, master = filled(wanted.key, words), cache.master_of(plan, site)
-    kept = cache.get(plan, master, key)
+    """Read a key from the site's Redis."""
+    key = filled(wanted.key, words)
+    kept = redis_site.get(plan, site, key)
     if kept is None:
-        raise Permanent(f"Redis has no {key}", master)
+        raise Permanent(f"Redis has no {key}", site)
     if wanted.fields:
         _require_fields(_parsed(kept), filled(wanted.fields, words))
-    return f"{key} is kept at {master}"
+    return f"{key} is kept at {site}"
 
 
 def execute(plan: Plan, site: str, wanted: CommandProbe, words: Words) -> str:

@@ -1,4 +1,4 @@
-"""Redis as sealed points: from which server, what is proven of a snapshot, and how one is opened again.
+"""Redis as sealed points: what is proven of a snapshot, and how a point is opened again.
 
 What is provable of a snapshot of a server that is being written to. The server forks at exactly the
 replication offset that it names, and its CRC-64 over all it sends is checked by a Redis that loads it while
@@ -7,17 +7,24 @@ Whoever opens the point loads it again: the same number and digest mean the same
 of keys is compared with the server's own, before and after: exactly where no write came between, else
 within what so many bytes of writes can change. A digest of the server itself at that offset would need its
 writes stopped.
+
+A point of a cluster is a snapshot of each shard: all of them, or there is no point. Each shard is whole at a
+moment of its own, which its offset names; there is no one moment over all of them. What was written to two
+shards while the point was taken may be in it by halves: a later write to one, and not an earlier one to
+another. That no slot moved meanwhile is checked, and that every key lies in its shard's slots.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tasks.clients import cache, point_contents, points
+from tasks.clients import hash_slots, point_contents, points
+from tasks.clients.hash_slots import Slots
 from tasks.clients.manifest import StoredPoint
 from tasks.clients.rdb import Snapshot, snapshot
+from tasks.clients.redis_source import Piece, look, pieces_of, plausible, require_same
 from tasks.clients.scratch import Dataset, Scratch, scratch
 from tasks.clients.sealed_objects import Both
 from tasks.clients.sealing import Writer
@@ -26,175 +33,192 @@ from tasks.plan.plan import Plan
 
 Told = Callable[[float, float], None]
 ASSET = "redis"
-DUMP, PROOF = "dump.rdb", "proof.json"
-# A replica further behind than this, in bytes, is not what a backup is taken from.
-_LAG = 1024 * 1024
-# No key comes or goes for less in the replication stream: "$1", the key, line ends.
-_KEY_BYTES = 7
-_AOF = ("aof_enabled", "aof_current_size", "aof_base_size", "aof_last_write_status")
+PROOF = "proof.json"
+_BATCH = 1000
 
 
 @dataclass(frozen=True)
-class Source:
-    """A Redis server as a source of snapshots.
+class Part:
+    """One snapshot of a point, as it was stored.
 
     Attributes:
-        address: where it is.
-        role: "master" or "slave", Redis's own words.
-        keys: how many it holds, in all databases.
-        offset: its replication offset in bytes; grows with every write, where `counted`.
-        counted: whether the offset grows; a master that never had a replica does not count.
-        lag: how many bytes it is behind its master.
-        aof: the state of its append-only file.
+        name: its content.
+        slots: of a cluster's shard; none otherwise.
+        data: what it holds.
     """
 
-    address: str
-    role: str
-    keys: int
-    offset: int
-    counted: bool
-    lag: int
-    aof: dict[str, str]
+    name: str
+    slots: Slots
+    data: Dataset
 
 
-def source_of(plan: Plan, site: str) -> Source:
-    """The server of a site to take a snapshot from: a replica that follows closely, else the master.
-
-    Raises:
-        Transient: no server of the site answers, or none can be told to be in step.
-    """
-    master = look(plan, cache.master_of(plan, site))
-    replicas = []
-    for address in plan.sites[site].addresses("redis"):
-        if address != master.address:
-            replicas += _follower(plan, address, master)
-    fitting = [replica for replica in replicas if replica.lag <= _LAG]
-    if not fitting and master.role != "master":
-        raise Transient(f"no Redis of {site} is a master or follows one closely", str(master.address))
-    return min(fitting, key=lambda replica: replica.lag, default=master)
-
-
-def look(plan: Plan, address: str, master_offset: int | None = None) -> Source:
-    """A server as it is now.
-
-    Raises:
-        Transient: it does not answer, or it has lost its master.
-    """
-    told = cache.info(plan, address)
-    if told["role"] != "master" and told["master_link_status"] != "up":
-        raise Transient(f"Redis at {address} has lost its master")
-    offset = int(told["master_repl_offset"])
-    return Source(
-        address=address,
-        role=str(told["role"]),
-        keys=sum(value["keys"] for name, value in told.items() if name.startswith("db") and "keys" in value),
-        offset=offset,
-        counted=bool(told["repl_backlog_active"]),
-        lag=max(0, master_offset - offset) if master_offset is not None else 0,
-        aof={name: str(told.get(name, "")) for name in _AOF},
-    )
-
-
-def take(plan: Plan, site: str, source: Source, told: Told) -> StoredPoint:
-    """Take a snapshot of a server, load it and store it in a site's bucket, all in one pass.
+def take(plan: Plan, site: str, told: Told) -> StoredPoint:
+    """Take every snapshot of a point, load it and store it in a site's bucket, each in one pass.
 
     Args:
         plan: the plan.
-        site: whose bucket.
-        source: the server.
-        told: called with the bytes of the snapshot so far, and as many as the last one had.
+        site: whose Redis, and whose bucket.
+        told: called with the bytes so far, and as many as the last point had.
 
     Raises:
-        Transient: the server or the store does not answer, or writes outran the count of keys.
-        Permanent: the snapshot cannot be loaded, or the store refuses.
+        Transient: a server or the store does not answer, the cluster is not whole, its slots moved, or writes
+            outran the count of keys.
+        Permanent: a snapshot cannot be loaded, holds keys of other slots, or the store refuses.
     """
+    pieces, last = pieces_of(plan, site), _last_size(plan, site)
     facts: dict[str, str] = {}
-    with snapshot(plan, source.address) as taken, scratch(_timeout(plan)) as server:
-        last = _last_size(plan, site)
-        fed = _fed(taken, server, lambda done: told(done, max(done, last)))
+    taken: dict[Part, dict[str, str]] = {}
+    done = _Counted(lambda so_far: told(so_far, max(so_far, last)))
+    with ExitStack() as stack:
         contents = {
-            DUMP: fed,
-            PROOF: _proof(plan, source, taken, server, facts),
+            piece.name: stack.enter_context(closing(_passed(plan, piece, done, taken))) for piece in pieces
         }
-        return points.store(plan, site, ASSET, datetime.now(UTC), contents, facts)
+        proof = _proof(plan, site, pieces, taken, facts)
+        return points.store(plan, site, ASSET, datetime.now(UTC), {**contents, PROOF: proof}, facts)
+
+
+def parts(plan: Plan, site: str, point: StoredPoint) -> tuple[Part, ...]:
+    """The snapshots that a point is made of, as its sealed proof tells.
+
+    Raises:
+        Permanent: it does not open, or the shards of a cluster are not all there, each once.
+        Transient: the store does not answer.
+    """
+    told = json.loads(point_contents.open_point(plan, site, point, PROOF))
+    found = tuple(
+        Part(each["name"], hash_slots.parsed(each["slots"]), Dataset(each["keys"], each["digest"]))
+        for each in told
+    )
+    if absent := {part.name for part in found} - point.objects.keys():
+        raise Permanent(f"{point.folder} at {site} lacks a snapshot", ", ".join(sorted(absent)))
+    if any(part.slots for part in found):
+        _require_all_slots(point, [part.slots for part in found])
+    return found
 
 
 @contextmanager
 def opened(
-    plan: Plan, site: str, point: StoredPoint, also: Writer | None = None
+    plan: Plan, site: str, point: StoredPoint, part: Part, also: Writer | None = None
 ) -> Iterator[tuple[Scratch, Dataset]]:
-    """A scratch server with a point's data, proven: opened with the recovery key, loaded, and compared.
+    """A scratch server with a part of a point, proven: opened with the recovery key, loaded, and compared.
 
     Args:
         plan: the plan.
         site: whose bucket.
         point: one of Redis.
+        part: one of its `parts`.
         also: takes the snapshot as well, to be dropped when this raises.
 
     Raises:
-        Permanent: it does not open, does not load, or holds other data than was stored.
+        Permanent: it does not open, does not load, holds other data than was stored, or keys of other slots.
         Transient: the store does not answer, or the time is over.
     """
-    expected = Dataset(**json.loads(point_contents.open_point(plan, site, point, PROOF)))
     with scratch(_timeout(plan)) as server:
-        point_contents.open_into(plan, site, point, DUMP, Both(server, also) if also else server)
+        point_contents.open_into(plan, site, point, part.name, Both(server, also) if also else server)
         found = server.loaded()
-        if found != expected:
+        if found != part.data:
             raise Permanent(
-                f"{point.folder} at {site} holds other data than was stored",
-                f"{found.keys} keys, digest {found.digest}; stored {expected.keys}, {expected.digest}",
+                f"{point.key(part.name)} at {site} holds other data than was stored",
+                f"{found.keys} keys, digest {found.digest}; stored {part.data.keys}, {part.data.digest}",
             )
+        require_at_home(server, part.name, part.slots)
         yield server, found
 
 
-def plausible(before: Source, after: Source, keys: int) -> bool:
-    """Whether a snapshot taken between two looks at its source can hold so many keys."""
-    if not (before.counted and after.counted):
-        return True
-    slack = (after.offset - before.offset) // _KEY_BYTES
-    least, most = sorted((before.keys, after.keys))
-    return least - slack <= keys <= most + slack
+def require_at_home(server: Scratch, name: str, slots: Slots) -> None:
+    """Make sure that every key of a shard belongs to its slots; without slots there is nothing to ask.
+
+    Raises:
+        Permanent: one does not.
+    """
+    with server.client() as client:
+        strays = (
+            key
+            for key in (client.scan_iter(count=_BATCH) if slots else ())
+            if not hash_slots.is_at_home(key, slots)
+        )
+        if (stray := next(strays, None)) is not None:
+            wrong = f"{stray!r:.60} does not belong to the slots {hash_slots.written(slots)}"
+            raise Permanent(f"{name} holds a key of another shard", wrong)
 
 
-def _follower(plan: Plan, address: str, master: Source) -> list[Source]:
-    try:
-        return [look(plan, address, master.offset)]
-    except Transient:
-        return []
+class _Counted:
+    """Counts what passes, and tells of it."""
+
+    def __init__(self, tell: Callable[[int], None]) -> None:
+        self._tell, self._done = tell, 0
+
+    def add(self, count: int) -> None:
+        """So many bytes more."""
+        self._done += count
+        self._tell(self._done)
+
+
+def _passed(
+    plan: Plan, piece: Piece, done: _Counted, taken: dict[Part, dict[str, str]]
+) -> Generator[bytes, None, None]:
+    """One snapshot as it passes from its server; once it is over, what it was found to hold is in `taken`."""
+    at = datetime.now(UTC)
+    with snapshot(plan, piece.source.address) as arriving, scratch(_timeout(plan)) as server:
+        for chunk in arriving.pieces:
+            server.write(chunk)
+            done.add(len(chunk))
+            yield chunk
+        found, after = server.loaded(), look(plan, piece.source.address)
+        if not plausible(piece.source, after, found.keys):
+            counts = f"{piece.source.keys} keys before, {found.keys} in the snapshot, {after.keys} after"
+            raise Transient("the snapshot has not as many keys as its source", counts)
+        require_at_home(server, piece.name, piece.slots)
+        taken[Part(piece.name, piece.slots, found)] = _facts(piece, arriving, at, found)
+
+
+def _facts(piece: Piece, arriving: Snapshot, at: datetime, found: Dataset) -> dict[str, str]:
+    return {
+        "source": piece.source.address,
+        "role": piece.source.role,
+        "replid": arriving.replid,
+        "offset": str(arriving.offset),
+        "lag_bytes": str(piece.source.lag),
+        "asked_at": at.isoformat(),
+        "keys": str(found.keys),
+        **piece.source.aof,
+    }
+
+
+def _proof(
+    plan: Plan,
+    site: str,
+    pieces: tuple[Piece, ...],
+    taken: Mapping[Part, Mapping[str, str]],
+    facts: dict[str, str],
+) -> Iterator[bytes]:
+    """What was loaded, sealed as a content of the point; asked for when every snapshot has passed."""
+    require_same(plan, site, pieces)
+    if plan.redis_ha.mode == "sentinel":
+        [only] = taken.values()
+        facts |= only
+    else:
+        facts |= {"shards": str(len(taken)), "keys": str(sum(part.data.keys for part in taken))}
+        for part, told in taken.items():
+            facts[part.name] = json.dumps({"slots": hash_slots.written(part.slots), **told})
+    yield json.dumps([_written(part) for part in taken]).encode()
+
+
+def _written(part: Part) -> dict[str, str | int]:
+    slots = hash_slots.written(part.slots)
+    return {"name": part.name, "slots": slots, "keys": part.data.keys, "digest": part.data.digest}
+
+
+def _require_all_slots(point: StoredPoint, held: list[Slots]) -> None:
+    if absent := hash_slots.missing(held):
+        raise Permanent(f"{point.folder} lacks a shard", f"nothing of the slots {hash_slots.written(absent)}")
+    if twice := hash_slots.repeated(held):
+        raise Permanent(f"{point.folder} has slots in two shards", hash_slots.written(twice))
 
 
 def _last_size(plan: Plan, site: str) -> int:
     stored = points.stored(plan, site, ASSET)
     return stored[-1].size if stored else 0
-
-
-def _fed(taken: Snapshot, server: Scratch, told: Callable[[int], None]) -> Iterator[bytes]:
-    done = 0
-    for piece in taken.pieces:
-        server.write(piece)
-        done += len(piece)
-        told(done)
-        yield piece
-
-
-def _proof(
-    plan: Plan, source: Source, taken: Snapshot, server: Scratch, facts: dict[str, str]
-) -> Iterator[bytes]:
-    """What was loaded, sealed as a content of the point; called when the whole snapshot has passed."""
-    found, after = server.loaded(), look(plan, source.address)
-    if not plausible(source, after, found.keys):
-        counts = f"{source.keys} keys before, {found.keys} in the snapshot, {after.keys} after"
-        raise Transient("the snapshot has not as many keys as its source", counts)
-    facts |= {
-        "source": source.address,
-        "role": source.role,
-        "replid": taken.replid,
-        "offset": str(taken.offset),
-        "lag_bytes": str(source.lag),
-        "keys": str(found.keys),
-        **source.aof,
-    }
-    yield json.dumps(asdict(found)).encode()
 
 
 def _timeout(plan: Plan) -> float:

@@ -20,6 +20,7 @@ from tasks.plan.monitoring import Monitoring
 from tasks.plan.procedures import ContinuityStrategies, Declaration, DisasterRecovery, DrTesting
 from tasks.plan.protection import Protection
 from tasks.plan.readiness import ReadinessPolicy
+from tasks.plan.redis_ha import RedisHa
 from tasks.plan.references import Credentials, path_of, read_credentials, read_secret
 from tasks.plan.schedule import Schedule
 from tasks.plan.services import FurtherService, Turn
@@ -67,6 +68,7 @@ class Plan(Block):
     dr_testing: DrTesting
     monitoring: Monitoring
     alerting: Alerting
+    redis_ha: RedisHa = RedisHa()
     validation: RecoveryValidation = RecoveryValidation()
     evidence: EvidencePolicy | None = None
     drills: DrillPolicy = Field(default_factory=DrillPolicy)

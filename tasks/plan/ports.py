@@ -9,7 +9,8 @@ PORTS: Mapping[Program, frozenset[int]] = {
     "etcd": frozenset({2379, 2380}),
     "gateway": frozenset({5000, 8080, 9999}),
     "pgbouncer": frozenset({6432}),
-    "redis": frozenset({6379}),
+    # The second is the bus between the nodes of a cluster.
+    "redis": frozenset({6379, 16379}),
     "sentinel": frozenset({26379}),
     "service": frozenset({8000}),
     "control": frozenset({4200, 4300, 5432, 9469}),

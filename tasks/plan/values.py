@@ -17,6 +17,8 @@ _ZERO = re.compile(r"0 (second|minute|hour|day|week|year)s")
 _LONGEST = timedelta(days=100 * 365)
 _PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%")
 _LIMIT = " maximum"
+_SIZES = {"GiB": 1024**3, "MiB": 1024**2}
+_SIZE = re.compile(r"([1-9][0-9]{0,5}) (MiB|GiB)")
 
 
 def refusal(wrong: str, allowed: str) -> PydanticCustomError:
@@ -98,6 +100,24 @@ def parse_percentage(value: Any) -> Decimal:
     return Decimal(match[1]) / 100
 
 
+def parse_size(value: Any) -> int:
+    """Parse "256 MiB" into bytes.
+
+    Raises:
+        PydanticCustomError: anything else.
+    """
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise refusal(f"{_shown(value)} is not a size", "a size such as '256 MiB' or '4 GiB'")
+    return int(match[1]) * _SIZES[match[2]]
+
+
+def size_in_words(size: int) -> str:
+    """Write bytes in the largest unit that divides them: "256 MiB"."""
+    unit = next(unit for unit, each in _SIZES.items() if size % each == 0)
+    return f"{size // _SIZES[unit]} {unit}"
+
+
 def parse_names(value: Any) -> tuple[str, ...]:
     """Parse "infrastructure, application, business".
 
@@ -170,6 +190,7 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration), _when_json(in_w
 Patience = Annotated[timedelta, BeforeValidator(parse_patience), _when_json(in_words)]
 Limit = Annotated[timedelta, BeforeValidator(parse_limit), _when_json(lambda value: in_words(value) + _LIMIT)]
 Percentage = Annotated[Decimal, BeforeValidator(parse_percentage), _when_json(percent)]
+Size = Annotated[int, BeforeValidator(parse_size), _when_json(size_in_words)]
 Names = Annotated[tuple[str, ...], BeforeValidator(parse_names), _when_json(", ".join)]
 Address = Annotated[IPv4Address, BeforeValidator(parse_address)]
 Command = Annotated[str, template({"site", "host", "address"}, "{site}, {host} and {address}")]

@@ -12,13 +12,6 @@ from tasks.facts.drift import Expected, OneOf, Path
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Program, Site
 
-REDIS: Mapping[str, str] = {
-    "appendonly": "yes",
-    "appendfsync": "everysec",
-    "save": "900 1 300 10 60 10000",
-    "maxmemory": str(256 * 1024 * 1024),
-    "maxmemory-policy": "volatile-lru",
-}
 PGBOUNCER: Mapping[str, str] = {
     "pool_mode": "transaction",
     "max_client_conn": "500",
@@ -26,7 +19,6 @@ PGBOUNCER: Mapping[str, str] = {
     "server_login_retry": "0.2",
     "query_wait_timeout": "5",
 }
-DOWN_AFTER_MS = 5000
 _BALANCE = {"least_connections": "leastconn", "round_robin": "roundrobin"}
 
 
@@ -85,13 +77,33 @@ def _postgres(plan: Plan, site: str, host: str, active: str) -> dict[Path, Any]:
 
 def _redis(plan: Plan, site: str, host: str, active: str) -> dict[Path, Any]:
     addresses = plan.sites[site].addresses("redis")
-    config: dict[Path, Any] = {("config", name): value for name, value in REDIS.items()}
+    config: dict[Path, Any] = {("config", name): value for name, value in _redis_config(plan).items()}
+    if plan.redis_ha.mode == "cluster":
+        return config
     config["config", "replica-priority"] = "100" if site == active else "0"
     if site != active:
         first = next(iter(plan.sites[site].running("redis"))) == host
         upstream = plan.sites[active].addresses("redis") if first else addresses
         config |= {("role",): "slave", ("master_host",): OneOf(tuple(upstream))}
     return config
+
+
+def _redis_config(plan: Plan) -> dict[str, str]:
+    wanted = plan.redis_ha
+    settings = {
+        "appendonly": "yes",
+        "appendfsync": wanted.persistence.appendfsync,
+        "save": wanted.persistence.save,
+        "maxmemory": str(wanted.memory.limit or 0),
+        "maxmemory-policy": wanted.memory.eviction,
+    }
+    if wanted.mode == "sentinel":
+        return settings
+    return settings | {
+        "cluster-enabled": "yes",
+        "cluster-node-timeout": str(wanted.down_after_ms),
+        "cluster-require-full-coverage": "yes" if wanted.cluster.full_coverage else "no",
+    }
 
 
 def _sentinel(plan: Plan, site: str, _host: str, active: str) -> dict[Path, Any]:
@@ -101,7 +113,7 @@ def _sentinel(plan: Plan, site: str, _host: str, active: str) -> dict[Path, Any]
     return {
         (REDIS_MASTER, "ip"): OneOf(tuple(plan.sites[site].addresses("redis"))),
         (REDIS_MASTER, "quorum"): len(plan.sites[site].running("sentinel")) // 2 + 1,
-        (REDIS_MASTER, "down-after-milliseconds"): DOWN_AFTER_MS,
+        (REDIS_MASTER, "down-after-milliseconds"): plan.redis_ha.down_after_ms,
         (REDIS_MASTER, "failover-timeout"): int(timeout.total_seconds() * 1000),
     }
 

@@ -19,6 +19,13 @@ def lone_etcd(folder):
     file = folder / "plan.yaml"
     file.write_text(re.sub(r"\b127\.([1-3])\.", r"127.7\1.", DEFAULT_PLAN.read_text()))
     plan = load_plan(file)
+    with running_member(plan, folder):
+        yield plan
+
+
+@contextmanager
+def running_member(plan, folder):
+    """The DR site's member of a plan's etcd alone; it ends with the block."""
     address = member(plan)
     argv = [
         "etcd", f"--data-dir={folder / 'etcd'}", "--enable-grpc-gateway",
@@ -30,7 +37,7 @@ def lone_etcd(folder):
         try:
             wait_for(address)
             Etcd([address], 20).get("whatever")  # it leads itself
-            yield plan
+            yield
         finally:
             etcd.kill()
 

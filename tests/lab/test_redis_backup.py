@@ -85,7 +85,8 @@ def test_every_server_gives_the_same_data_and_the_same_digest(plan, master):
 
 def test_keys_that_expired_since_do_not_look_like_damage(plan, point, master):
     assert all(master.pttl(f"t:brief{index}") < 9000 for index in range(200))
-    with redis_points.opened(plan, SITE, point) as (server, found):
+    [part] = redis_points.parts(plan, SITE, point)
+    with redis_points.opened(plan, SITE, point, part) as (server, found):
         assert found.keys == int(point.facts["keys"])
         server.promote()
         with server.client() as client:

@@ -38,7 +38,6 @@ def postgres(files):
 
 def redis(files):
     config = dict(line.split(" ", 1) for line in lines(files["etc/redis/redis.conf"]))
-    config["maxmemory"] = str(int(config["maxmemory"].removesuffix("mb")) * 1024 * 1024)
     host, _, _ = config.get("replicaof", "").partition(" ")
     return {"config": config, "role": "slave" if host else "master", "master_host": host}
 

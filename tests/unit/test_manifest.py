@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from tasks.clients.manifest import StoredPoint, manifest_of, moment_of, point_of, stamp_of
-from tasks.clients.redis_points import Source, plausible
+from tasks.clients.redis_source import Source, plausible
 from tasks.errors import Permanent
 from tasks.policy.sampling import sample
 

@@ -13,7 +13,7 @@ from tasks.plan.sites import Host, Program, Role, Service, Site
 Sites = Mapping[str, Site]
 
 _WORKING: tuple[Program, ...] = (
-    "postgres", "etcd", "gateway", "pgbouncer", "redis", "sentinel", "storage", "service",
+    "postgres", "etcd", "gateway", "pgbouncer", "redis", "storage", "service",
 )  # fmt: skip
 _REQUIRED: dict[Role, tuple[Program, ...]] = {
     "primary": _WORKING,

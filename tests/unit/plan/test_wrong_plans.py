@@ -175,6 +175,7 @@ def _required(data, path=""):
                 "continuity",
                 "drills",
                 "readiness",
+                "redis_ha",
             }:  # a service may define none of it
                 continue
             if inside not in tables and not is_optional and not is_step and not is_channel:
