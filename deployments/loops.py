@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from deployments.telemetry import written
 from tasks.current import current_plan
 from tasks.errors import DrError
 from tasks.observe import observe
@@ -48,7 +49,8 @@ def main() -> None:
         "pull": (pull_wal, plan.recovery.pull_interval.total_seconds()),
     }
     act, interval_s = loops[sys.argv[1]]
-    repeat(lambda: act(plan), interval_s)
+    with written(f"loop-{sys.argv[1]}", plan, plan.site_of("dr")):
+        repeat(lambda: act(plan), interval_s)
 
 
 if __name__ == "__main__":
