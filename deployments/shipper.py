@@ -2,8 +2,8 @@
 
 `python -m deployments.shipper`, one process a host. The files are its queue, so what is written outlives a
 dead Elasticsearch, a dead shipper and the program that wrote it. A line's id follows from where it stands and
-what it says, its index from its moment: when it is sent again, nothing changes. What Elasticsearch refuses for
-good is kept in `FOLDER/shipper/dead-letters.ndjson`.
+what it says, its index from its moment: when it is sent again, nothing changes. What is refused for good is
+kept in `FOLDER/shipper/dead-letters.ndjson`.
 """
 
 import hashlib

@@ -17,7 +17,9 @@ COLUMNS = {
     "application": ("log.level", "log.logger", "host.name", "dr.incident", "message"),
     "audit": ("dr.incident", "dr.step", "event.outcome", "dr.site", "message"),
 }
-_WORDS_OF_A_KEYWORD = 1024
+_LONGEST_KEYWORD = 1024
+# The versions of Kibana whose form the objects have; later ones migrate them as they import them.
+_WRITTEN_AS = {"index-pattern": "8.0.0", "search": "8.0.0", "visualization": "8.5.0", "dashboard": "8.9.0"}
 
 
 def log_lifecycle(retention: timedelta) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def index_template(plan: Plan) -> dict[str, Any]:
 
 def _mapping(kind: str) -> dict[str, Any]:
     # A longer keyword would refuse the whole document.
-    return {"type": kind} | ({"ignore_above": _WORDS_OF_A_KEYWORD} if kind == "keyword" else {})
+    return {"type": kind} | ({"ignore_above": _LONGEST_KEYWORD} if kind == "keyword" else {})
 
 
 def shipper_key(plan: Plan) -> dict[str, Any]:
@@ -107,7 +109,14 @@ def _title(plan: Plan, dataset: str) -> str:
 def _saved(
     kind: str, name: str, references: Sequence[dict[str, str]] = (), **attributes: Any
 ) -> dict[str, Any]:
-    return {"type": kind, "id": name, "attributes": attributes, "references": list(references)}
+    return {
+        "type": kind,
+        "id": name,
+        "attributes": attributes,
+        "references": list(references),
+        "coreMigrationVersion": "8.8.0",
+        "typeMigrationVersion": _WRITTEN_AS[kind],
+    }
 
 
 _SOURCE = "kibanaSavedObjectMeta.searchSourceJSON.index"

@@ -14,7 +14,7 @@ class Elasticsearch(ThreadingHTTPServer):
 
     Attributes:
         documents: what is there, in the order of its arrival.
-        moods: what a request meets: "fine", "busy" (429), "broken" (500), "dropped" (kept, but never answered),
+        moods: what a request meets: "fine", "busy" (429), "broken" (500), "dropped" (kept, not answered),
             "partly" (429 for every second document).
         refused: texts; a document that holds one is refused with 400.
     """
@@ -24,7 +24,7 @@ class Elasticsearch(ThreadingHTTPServer):
     def __init__(self, port=0, documents=None):
         self.documents = documents if documents is not None else {}
         self.moods, self.refused, self.requests = ["fine"], [], 0
-        self.chance = random.Random(7)
+        self.chance = random.Random(7)  # noqa: S311 -- no secret
         self.lock = threading.Lock()
         super().__init__(("127.0.0.1", port), _Bulk)
 
@@ -49,23 +49,26 @@ class _Bulk(BaseHTTPRequestHandler):
         with server.lock:
             server.requests += 1
             mood = server.chance.choice(server.moods)
-            if self.path != "/_bulk" or self.headers["Content-Type"] != "application/x-ndjson":
-                return self._answer(406, {"error": "not NDJSON"})
-            if self.headers["Authorization"] != f"ApiKey {API_KEY}":
-                return self._answer(401, {"error": "unknown key"})
-            if mood == "busy":
-                return self._answer(429, {"error": "queue is full"})
-            if mood == "broken":
-                return self._answer(500, {"error": "broken"})
-            try:
-                items = [self._create(*each, mood, number) for number, each in enumerate(_pairs(body))]
-            except ValueError as error:
-                return self._answer(400, {"error": str(error)})
+            status, answer = self._refusal(mood) or self._take(body, mood)
         if mood == "dropped":
             self.close_connection = True
-            return None
+        else:
+            self._answer(status, answer)
+
+    def _refusal(self, mood):
+        if self.path != "/_bulk" or self.headers["Content-Type"] != "application/x-ndjson":
+            return 406, {"error": "not NDJSON"}
+        if self.headers["Authorization"] != f"ApiKey {API_KEY}":
+            return 401, {"error": "unknown key"}
+        return {"busy": (429, {"error": "queue is full"}), "broken": (500, {"error": "broken"})}.get(mood)
+
+    def _take(self, body, mood):
+        try:
+            items = [self._create(*each, mood, number) for number, each in enumerate(_pairs(body))]
+        except ValueError as error:
+            return 400, {"error": str(error)}
         errors = any(item["create"]["status"] >= 300 for item in items)
-        return self._answer(200, {"took": 1, "errors": errors, "items": items})
+        return 200, {"took": 1, "errors": errors, "items": items}
 
     def _create(self, action, source, mood, number):
         [(verb, target)] = action.items()

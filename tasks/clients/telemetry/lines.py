@@ -38,6 +38,7 @@ FIELDS: Mapping[str, str] = {
     "dr.step": "keyword",
     "dr.site": "keyword",
     "dr.host": "keyword",
+    "dr.outcome": "keyword",
     "dr.flow": "keyword",
     "dr.flow_run": "keyword",
 }
