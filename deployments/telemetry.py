@@ -26,7 +26,7 @@ _AUDIT.propagate = False
 _AUDIT.addHandler(logging.NullHandler())
 _SECRETS_KEPT_S = 60.0
 # How long the end of a process waits for its last spans to leave.
-_LAST_SPANS_S = 2.0
+_LAST_SPANS_S = 1.0
 
 
 @contextmanager
