@@ -22,7 +22,8 @@ from opentelemetry.sdk.trace.sampling import (
     SamplingResult,
     TraceIdRatioBased,
 )
-from opentelemetry.trace import Status
+from opentelemetry.trace import Link, SpanKind, Status, TraceState
+from opentelemetry.util.types import Attributes
 from prefect.context import FlowRunContext
 
 from infra.control import DRILL_TAG, RECOVERY_POOL
@@ -78,14 +79,21 @@ class Sampling(Sampler):
     def __init__(self, rate: float, tags: Sequence[str]) -> None:
         self._tags, self._others = frozenset(tags), TraceIdRatioBased(rate)
 
-    def should_sample(
-        self, parent_context: Context | None, trace_id: int, name: str, *args: Any, **kwargs: Any
+    def should_sample(  # noqa: PLR0913 -- OpenTelemetry's own
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
     ) -> SamplingResult:
         """Decide about a trace by its first span, which Prefect begins with the run's tags."""
-        attributes = kwargs.get("attributes") or (args[1] if len(args) > 1 else None) or {}
-        ours = self._tags.intersection(attributes.get("prefect.tags", ()))
+        tags = (attributes or {}).get("prefect.tags")
+        ours = isinstance(tags, Sequence) and not self._tags.isdisjoint(tags)
         sampler: Sampler = ALWAYS_ON if ours else self._others
-        return sampler.should_sample(parent_context, trace_id, name, *args, **kwargs)
+        return sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
 
     def get_description(self) -> str:
         """What OpenTelemetry calls it."""

@@ -130,6 +130,7 @@ def test_many_processes_share_a_days_file(tmp_path):
         json.loads(line)["message"].split()[:2]
         for path in tmp_path.glob("*.jsonl")
         for line in path.read_text().splitlines()
+        if line
     ]
     for each in range(3):
         assert [int(number) for process, number in found if process == str(each)] == list(range(300))
