@@ -16,10 +16,19 @@ from tasks.clients.masking import every_secret
 from tasks.clients.telemetry.labels import labelled, serving
 from tasks.clients.telemetry.lines import FIELDS, DailyFile, JsonFormatter, dataset_of, told
 from tasks.clients.telemetry.threads import Threads
+from tasks.errors import DrError
+from tasks.facts.incident import Incident
 from tasks.plan.load import load_plan
+from tasks.step import step
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = 'two\nlines\r\u2028"}\n{"@timestamp": "2000-01-01"} \x00\x1b[31m \ud800 \U0001f600'
+
+
+CASE = Incident(
+    id="inc-1", service="naas-api", failed_site="us-east-1", to_site="us-west-2", epoch=1, reason="planted",
+    detected_at="2026-11-27T08:00:00Z", triggered_at="2026-11-27T08:00:00Z",
+)  # fmt: skip
 
 
 def failing(text):
@@ -205,6 +214,20 @@ def test_every_logger_has_readers():
     assert dataset_of("dr.security") == dataset_of("dr.security.door") == "security"
     assert dataset_of("dr.audit") == dataset_of("prefect.flow_runs") == "audit"
     assert dataset_of("dr.watch") == dataset_of("dr.auditor") == dataset_of("root") == "application"
+
+
+def test_a_step_is_audited_with_its_incident(lines, planned):
+    @step("look at {site}")
+    def look(_plan, _incident, site):
+        return CASE.model_copy(update={"to_site": site})
+
+    # Its record has no store to go to: none of this plan's has its credentials.
+    with written("flow", planned), pytest.raises(DrError):
+        look.fn(planned, CASE, "eu-west-1")
+    audited = [line for line in lines() if line["event.dataset"] == "audit"]
+    assert [(it["dr.incident"], it["dr.step"], it["event.outcome"]) for it in audited] == [
+        ("inc-1", "look at eu-west-1", "success")
+    ]
 
 
 def test_a_flow_run_writes_lines_with_its_run_and_its_task(tmp_path):

@@ -16,6 +16,9 @@ import yaml
 from bulk_receiver import API_KEY, elasticsearch
 
 from deployments.shipper import Naming, Shipper
+from infra.lab.control import control_servers
+from infra.lab.home import DEFAULT_PLAN, Home, lab_plan
+from infra.lab.secrets import make_secrets
 from tasks.clients import log_files
 from tasks.clients.dead_letters import DeadLetters
 from tasks.clients.elasticsearch import Cluster, Document, create_all, index_of
@@ -23,6 +26,10 @@ from tasks.errors import Permanent
 
 ROOT = Path(__file__).parents[2]
 DAY = timedelta(days=1)
+LOGS = {
+    "folder": "/var/log/naas-dr", "kept": "7 days", "elasticsearch": "https://logs.example.com",
+    "api_key": "env:ES_KEY",
+}  # fmt: skip
 MOODS = ["fine", "fine", "busy", "broken", "dropped", "partly"]
 
 
@@ -59,14 +66,7 @@ def numbers(server):
 def shipping(folder, server):
     """`python -m deployments.shipper` with a plan of its own; killed with -9 at the end."""
     plan = yaml.safe_load((ROOT / "deployments" / "plan.yaml").read_text())
-    plan["telemetry"] = {
-        "logs": {
-            "folder": str(folder),
-            "kept": "7 days",
-            "elasticsearch": server.url,
-            "api_key": "env:ES_KEY",
-        }
-    }
+    plan["telemetry"] = {"logs": LOGS | {"folder": str(folder), "elasticsearch": server.url}}
     path = folder / "plan.yaml"
     path.write_text(yaml.safe_dump(plan, sort_keys=False))
     environment = {**os.environ, "DR_PLAN": str(path), "ES_KEY": API_KEY}
@@ -211,6 +211,7 @@ def test_a_line_without_an_end_comes_in_pieces_and_memory_is_bounded(tmp_path):
         assert sum(len(each.content) for each in files.batch(500, 2 << 20).lines) <= 3 << 20
 
 
+@pytest.mark.long
 def test_a_shipper_before_a_dead_server_holds_no_more_than_a_batch(tmp_path):
     def peak(process):
         status = Path(f"/proc/{process.pid}/status").read_text()
@@ -235,6 +236,18 @@ def test_an_index_is_called_by_the_moment_of_its_lines():
     assert index_of("naas", "audit", at, DAY) == "naas-logs-audit-2026.11.27"
     assert index_of("naas", "audit", at, timedelta(hours=1)) == "naas-logs-audit-2026.11.27-13"
     assert index_of("naas", "audit", at, timedelta(weeks=1)) == "naas-logs-audit-2026.11.23"
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_lab_starts_it_where_the_plan_ships_logs(tmp_path, wanted):
+    home = Home(tmp_path)
+    plan = yaml.safe_load(lab_plan(home, DEFAULT_PLAN, "loopback"))
+    if wanted:
+        plan["telemetry"] = {"logs": LOGS}
+    home.begin("loopback", yaml.safe_dump(plan, sort_keys=False))
+    make_secrets(home.plan(), tmp_path)
+    servers = control_servers(home, home.plan(), "us-west-2", "control-west")
+    assert any(server.key.endswith("/shipper") for server in servers) == wanted
 
 
 def test_a_plan_that_ships_nothing_is_refused():

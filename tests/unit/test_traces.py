@@ -118,6 +118,7 @@ def test_an_error_is_recorded_without_its_secrets(traced):
     assert not [span.name for span in spans if "the-redis-password" in span.text]
 
 
+@pytest.mark.long
 def test_an_unsampled_run_sends_nothing_and_passes_that_on(tmp_path, asked):
     with collector() as server:
         told, _ = rehearsed(tmp_path, asked, server.url, rate="0%")

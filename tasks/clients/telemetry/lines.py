@@ -160,8 +160,8 @@ class DailyFile(logging.Handler):
             path = self._folder / f"dr-{day}.jsonl"
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o640)
             self._day = day
-            # A program that was killed while it wrote leaves a line without an end. One that still writes looks
-            # the same: its line then has an empty one after it.
+            # A program that was killed while it wrote leaves a line without an end. One that still writes
+            # looks the same: its line then has an empty one after it.
             size = os.fstat(self._file).st_size
             if size and os.pread(self._file, 1, size - 1) != b"\n":
                 os.write(self._file, b"\n")
