@@ -15,6 +15,7 @@ from prefect.states import Crashed
 from prefect.utilities.engine import propose_state_sync
 
 from deployments.reclaim import CANCEL_SIGNAL, own_identity
+from deployments.telemetry import running_flows
 
 
 def _abort(_signal: int, _frame: FrameType | None) -> None:
@@ -43,5 +44,5 @@ def execute(run_id: UUID, entrypoint: str) -> None:
             propose_state_sync(context.client, state, flow_run_id=run_id)
             raise
         signal.signal(CANCEL_SIGNAL, _abort)
-        with handle_engine_signals(run_id):
+        with running_flows(), handle_engine_signals(run_id):
             run_flow(flow, flow_run=run)

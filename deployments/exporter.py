@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from deployments.measures import PARTS, Measure, Samples
+from deployments.telemetry import written
 from infra.platform.metrics import EXPORTER_PORT, MEASURED
 from tasks.current import current_plan
 from tasks.errors import DrError
@@ -102,10 +103,12 @@ def main() -> None:
     """Serve the plan's control host until the process is ended."""
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s")
     plan = current_plan()
+    site = plan.site_of("dr")
     exporter = Exporter(plan)
-    serve(exporter, plan.sites[plan.site_of("dr")].addresses("control")[0])
-    exporter.begin()
-    threading.Event().wait()
+    with written("exporter", plan, site):
+        serve(exporter, plan.sites[site].addresses("control")[0])
+        exporter.begin()
+        threading.Event().wait()
 
 
 def _family(metric: str, samples: Sequence[tuple[Mapping[str, str], float]]) -> GaugeMetricFamily:

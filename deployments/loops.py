@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from deployments.speaking import speak
+from deployments.telemetry import written
 from tasks.current import current_plan
 from tasks.errors import DrError
 from tasks.observe import observe
@@ -51,7 +52,8 @@ def main() -> None:
         **({"inform": (speak, plan.crisis.look.total_seconds())} if plan.crisis_communication else {}),
     }
     act, interval_s = loops[sys.argv[1]]
-    repeat(lambda: act(plan), interval_s)
+    with written(f"loop-{sys.argv[1]}", plan, plan.site_of("dr")):
+        repeat(lambda: act(plan), interval_s)
 
 
 if __name__ == "__main__":

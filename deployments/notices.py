@@ -26,8 +26,10 @@ from fastapi.responses import JSONResponse
 
 from deployments.notice_formats import FORMATS
 from deployments.notice_formats.notice import Notice, admitted, words
+from deployments.telemetry import written
 from deployments.trigger import Api, trigger
 from infra.platform.metrics import NOTICES_PORT
+from tasks.clients.telemetry.lines import told
 from tasks.current import current_plan
 from tasks.errors import DrError, Refused
 from tasks.plan.plan import Plan
@@ -43,6 +45,7 @@ _TRIGGER_S = 2.0
 _MEDIA = frozenset({"application/json", "text/plain"})
 
 _log = logging.getLogger("dr.notices")
+_security = logging.getLogger("dr.security")
 router = APIRouter()
 
 
@@ -74,6 +77,8 @@ class Door:
     token: str = field(repr=False)
     api: Api
     allowance: Allowance = field(default_factory=Allowance)
+    # Whoever guesses tokens fills no disk.
+    complaints: Allowance = field(default_factory=Allowance)
 
     def respond(self, source: str, body: Any) -> list[dict[str, str]]:
         """Start what a body asks for; nothing where it asks for nothing.
@@ -118,6 +123,9 @@ def _door(request: Request) -> Door:
 async def take(source: str, request: Request, door: Annotated[Door, Depends(_door)]) -> JSONResponse:
     """Take one notice: 202 with the runs it started, 200 where it asks for nothing."""
     if not _knows(request.headers.get("authorization", ""), door.token):
+        if door.complaints.take():
+            sender = request.client.host if request.client else "nobody"
+            _security.warning("a wrong token from %s", sender, extra=told("take a notice", "failure"))
         raise HTTPException(401, "the token is missing or wrong", {"WWW-Authenticate": "Bearer"})
     if source not in FORMATS:
         raise HTTPException(404, f"no such format; there are {', '.join(FORMATS)}")
@@ -210,18 +218,19 @@ def main() -> None:
     except DrError as error:
         print(f"notices: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, Refused) else 1)
-    plan = door.plan
-    uvicorn.run(
-        create_app(door),
-        host=plan.sites[plan.site_of("dr")].addresses("control")[0],
-        port=NOTICES_PORT,
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        ws="none",
-        limit_concurrency=64,
-        timeout_graceful_shutdown=5,
-    )
+    site = door.plan.site_of("dr")
+    with written("notices", door.plan, site):
+        uvicorn.run(
+            create_app(door),
+            host=door.plan.sites[site].addresses("control")[0],
+            port=NOTICES_PORT,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            ws="none",
+            limit_concurrency=64,
+            timeout_graceful_shutdown=5,
+        )
 
 
 if __name__ == "__main__":

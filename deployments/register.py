@@ -1,5 +1,6 @@
 """What Prefect runs, and when: every flow as a deployment, its schedules taken from the plan."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
 from deployments.automations import register_automations
-from infra.control import RECOVERY_POOL, ROUTINE_POOL
+from infra.control import DRILL_TAG, RECOVERY_POOL, ROUTINE_POOL
 from tasks.plan.plan import NamedSchedule, Plan
 
 # On every deployment that is ours, so that `register` knows which ones to remove.
@@ -45,6 +46,11 @@ class Deployment:
     def function(self) -> str:
         """The flow's function, which is its name in the plan's schedules."""
         return self.entrypoint.rpartition(".")[2]
+
+    @property
+    def tags(self) -> list[str]:
+        """What its runs are told apart by."""
+        return [OWNER_TAG, self.pool, *([DRILL_TAG] if self.function.startswith("drill_") else [])]
 
     def schedules(self, planned: Sequence[NamedSchedule]) -> list[DeploymentScheduleCreate]:
         """Its own among the plan's schedules; those that an event triggers are not the scheduler's."""
@@ -137,6 +143,11 @@ def recovery_modules() -> list[str]:
     return [item.entrypoint.rpartition(".")[0] for item in urgent]
 
 
+def tags_of(entrypoint: str) -> list[str]:
+    """The tags of a flow's runs; none where it has no deployment."""
+    return next((item.tags for item in DEPLOYMENTS if item.entrypoint == entrypoint), [])
+
+
 def register(plan: Plan, deployments: Sequence[Deployment] = DEPLOYMENTS) -> None:
     """Make Prefect's deployments exactly these; the same again changes nothing.
 
@@ -150,7 +161,7 @@ def register(plan: Plan, deployments: Sequence[Deployment] = DEPLOYMENTS) -> Non
     with get_client(sync_client=True) as client:
         for pool in sorted({item.pool for item in deployments}):
             _ensure_pool(client, pool)
-        kept = {_create(client, item, plan.schedules()) for item in deployments}
+        kept = {_create(client, item, plan) for item in deployments}
         ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[OWNER_TAG]))
         for found in client.read_deployments(deployment_filter=ours):
             if found.id not in kept:
@@ -165,7 +176,7 @@ def _ensure_pool(client: SyncPrefectClient, name: str) -> None:
         return
 
 
-def _create(client: SyncPrefectClient, item: Deployment, planned: Sequence[NamedSchedule]) -> Any:
+def _create(client: SyncPrefectClient, item: Deployment, plan: Plan) -> Any:
     flow: Flow[..., Any] = load_flow_from_entrypoint(item.entrypoint, use_placeholder_flow=False)
     return client.create_deployment(
         flow_id=client.create_flow(flow),
@@ -176,8 +187,15 @@ def _create(client: SyncPrefectClient, item: Deployment, planned: Sequence[Named
         parameter_openapi_schema={**parameter_schema(flow).model_dump(), "additionalProperties": False},
         enforce_parameter_schema=True,
         work_pool_name=item.pool,
-        tags=[OWNER_TAG, item.pool],
-        schedules=item.schedules(planned),
+        tags=item.tags,
+        job_variables=_job_variables(plan),
+        schedules=item.schedules(plan.schedules()),
         concurrency_limit=item.limit,
         concurrency_options=ConcurrencyOptions(collision_strategy=item.collision) if item.limit else None,
     )
+
+
+def _job_variables(plan: Plan) -> dict[str, Any]:
+    """How a worker starts a run: as Prefect does, unless logs or traces begin before it."""
+    wanted = plan.telemetry.logs or plan.telemetry.traces
+    return {"command": f"{sys.executable} -m deployments.engine"} if wanted else {}

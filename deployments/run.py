@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from prefect import Flow
+from prefect import Flow, tags
 from prefect.events.clients import NullEventsClient
 from prefect.events.worker import EventsWorker
 from prefect.flows import load_flow_from_entrypoint
@@ -22,7 +22,8 @@ from prefect.settings import (
 )
 
 from deployments.offline import offline_api
-from deployments.register import DEPLOYMENTS
+from deployments.register import DEPLOYMENTS, tags_of
+from deployments.telemetry import running_flows
 from tasks.errors import Refused
 
 
@@ -67,7 +68,7 @@ def run(entrypoint: str, parameters: Mapping[str, Any]) -> Any:
     Raises:
         Exception: what the flow raised.
     """
-    with without_server():
+    with running_flows(), without_server(), tags(*tags_of(entrypoint)):
         flow: Flow[..., Any] = load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
         result = flow(**parameters)
         return asyncio.run(result) if flow.isasync else result

@@ -46,6 +46,7 @@ from deployments import reclaim
 from deployments.child import execute
 from deployments.reclaim import Attempt, Verdict
 from deployments.register import recovery_modules
+from deployments.telemetry import written
 from infra.control import RECOVERY_POOL
 from tasks.errors import Refused
 
@@ -160,10 +161,11 @@ def main(modules: Sequence[str]) -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["deployments.child", *modules])
+    context.set_forkserver_preload(["deployments.child", "deployments.tracing", *modules])
     forkserver.ensure_running()
     # The loop has its own patience; Prefect's client would block it through long backoffs.
     with (
+        written("runner"),
         only_one(PREFECT_HOME.value()),
         temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
         get_client(sync_client=True) as client,

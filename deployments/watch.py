@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from deployments.outbox import Outbox
+from deployments.telemetry import written
 from deployments.trigger import Api
 from deployments.vantage import Watch
 from tasks.current import current_plan
@@ -67,13 +68,13 @@ def main() -> None:
     outbox = Outbox(Api(os.environ["PREFECT_API_URL"], os.environ.get("PREFECT_API_AUTH_STRING", "")))
     outbox.begin()
     others = tuple(each for each in vantages if each != vantage)
-    keep(
-        Watch(
-            vantage, others, plan.site_of("primary"), rule,
-            Prober(plan, vantage, rule), Exchange(plan, vantage, rule), outbox,
-            lambda: Moment(time.monotonic(), datetime.now(UTC)),
-        )
+    watch = Watch(
+        vantage, others, plan.site_of("primary"), rule,
+        Prober(plan, vantage, rule), Exchange(plan, vantage, rule), outbox,
+        lambda: Moment(time.monotonic(), datetime.now(UTC)),
     )  # fmt: skip
+    with written("watch", plan, vantage):
+        keep(watch)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from pathlib import Path
 
 RECOVERY_POOL = "recovery"
 ROUTINE_POOL = "routine"
+# On the deployments of drills, and so on their runs.
+DRILL_TAG = "drill"
 # The recovery worker looks for runs that were due this long ago: what the warm runner has not taken by then.
 BACKUP_DELAY_SECONDS = 3
 

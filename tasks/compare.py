@@ -1,13 +1,13 @@
 """Compare what the sites hold of each repository, object by object, in the memory of a page each."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.clients.objects import Bucket
+from tasks.clients.telemetry.threads import Threads
 from tasks.errors import Permanent
 from tasks.facts.backups import Damage
 from tasks.looking import Look, buckets_of, frame_of
@@ -49,7 +49,7 @@ def compare_buckets(
         whole = look.closer(seen)
         return _damages(whole, frame) if whole else []
 
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with Threads(_THREADS) as pool:
         for batch in _batches(look.suspicious()):
             for damages in pool.map(judge, batch):
                 found += damages

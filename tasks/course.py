@@ -11,6 +11,7 @@ from typing import Any
 
 from prefect import Task
 
+from tasks.clients.telemetry.labels import serving
 from tasks.errors import DrError
 from tasks.facts.incident import Incident
 from tasks.policy.course_words import Stand, course_words, done_words, share_done, stopped_words
@@ -34,7 +35,8 @@ def followed(incident: Incident, *steps: Task[..., Any], also: Iterable[str] = (
         course = _Course(incident, [*(step.name for step in steps), *also], write)
         token = _current.set(course)
         try:
-            yield
+            with serving(incident=incident.id):
+                yield
             course.finish()
         except DrError as error:
             course.stop(error.message)

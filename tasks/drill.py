@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tasks.clients import drill_ground, patroni, postgres
 from tasks.clients.drill_ground import Ground
+from tasks.clients.telemetry.labels import serving
 from tasks.clients.truth import active_site
 from tasks.clients.workspace import workspace
 from tasks.drill_abort import why_ended
@@ -162,8 +163,9 @@ def database_hosts(plan: Plan) -> list[tuple[str, str]]:
 
 @contextmanager
 def alive(plan: Plan, drill: Drill) -> Iterator[None]:
-    """While the block runs, no sweeper takes the drill's databases for leftovers."""
-    with drill_ground.alive([Ground(plan, *where, drill.id) for where in database_hosts(plan)]):
+    """While the block serves the drill, no sweeper takes its databases for leftovers."""
+    grounds = [Ground(plan, *where, drill.id) for where in database_hosts(plan)]
+    with serving(incident=drill.id), drill_ground.alive(grounds):
         yield
 
 

@@ -6,7 +6,6 @@ site's own. `recovery.replay_within` of the plan says for how long a promotion w
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from prefect import task
@@ -18,6 +17,7 @@ from tasks.clients.objects import Bucket
 from tasks.clients.parallel import ask_all
 from tasks.clients.repository import newest_database
 from tasks.clients.standby import Standby
+from tasks.clients.telemetry.threads import Threads
 from tasks.clients.truth import Truth, require_epoch
 from tasks.clients.walnames import parse_lsn
 from tasks.errors import DrError
@@ -67,7 +67,7 @@ def replay_archived_wal(
         Refused: this run is stale.
     """
     began, within = time.monotonic(), plan.recovery.replay_within
-    with ThreadPoolExecutor(1) as pool:
+    with Threads(1) as pool:
         standing = pool.submit(_standing, plan, incident.to_site)
         told = _look(plan, incident, assessment, silent) if within else {}
         address, stands = standing.result()

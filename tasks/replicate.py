@@ -1,13 +1,13 @@
 """Pull copies of a site's repositories: each whole, or only the newest WAL."""
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.tasks import exponential_backoff
 
 from tasks.clients.objects import Bucket
+from tasks.clients.telemetry.threads import Threads
 from tasks.clients.truth import active_site
 from tasks.copying import Rules, pull_newest_wal, pull_repository
 from tasks.errors import DrError, Permanent, Refused, Transient
@@ -95,7 +95,7 @@ def pull_wal(plan: Plan) -> list[CopyReport]:
         except DrError as error:
             return error
 
-    with ThreadPoolExecutor(len(pulls)) as pool:
+    with Threads(len(pulls)) as pool:
         results = list(pool.map(one, pulls))
     failures = [result for result in results if isinstance(result, DrError)]
     if failures:

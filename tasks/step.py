@@ -7,6 +7,7 @@ repeated, and what it found the first time stands.
 
 import functools
 import inspect
+import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from prefect.runtime import task_run
 from pydantic import BaseModel
 
 from tasks.clients import journal
+from tasks.clients.telemetry.labels import serving
+from tasks.clients.telemetry.lines import told
 from tasks.course import under_way
 from tasks.errors import DrError, Permanent, Transient
 from tasks.facts.incident import Incident, StepRecord
@@ -29,6 +32,7 @@ R = TypeVar("R", bound=BaseModel)
 Step = Callable[Concatenate[Plan, Incident, P], R]
 Recorded = Task[Concatenate[Plan, Incident, P], R]
 
+_audit = logging.getLogger("dr.audit")
 _DELAYS_S: list[float] = [0.2, 0.5, 1, 2, 4, 8, 8, 8]
 
 
@@ -54,7 +58,7 @@ def step(title: str, deadline_s: float = 60) -> Callable[[Step[P, R]], Recorded[
                 began.pop((incident.id, name), None)
             since = began.setdefault((incident.id, name), time.monotonic())
             try:
-                with under_way(name):
+                with serving(incident=incident.id, step=name), under_way(name):
                     result = function(plan, incident, *args, **kwargs)
             except DrError as error:
                 failed = attempted.model_copy(update={"outcome": "failed", "detail": str(error)})
@@ -83,6 +87,9 @@ def step(title: str, deadline_s: float = 60) -> Callable[[Step[P, R]], Recorded[
 
 
 def _write(plan: Plan, incident: Incident, record: StepRecord) -> None:
+    outcome = "success" if record.outcome == "done" else "failure"
+    with serving(incident=incident.id, step=record.name, outcome=record.outcome):
+        _audit.info("%s: %s %s", record.name, record.outcome, record.detail, extra=told(record.name, outcome))
     name = f"steps/{record.started:%Y%m%dT%H%M%S.%f}-{record.name.replace(' ', '-')}.json"
     journal.write(plan, incident.failed_site, incident.id, name, record.ended_now().model_dump_json())
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ from tasks.clients.copies import is_copy
 from tasks.clients.layout import Layout
 from tasks.clients.objects import Bucket, Entry
 from tasks.clients.postgres import Row
+from tasks.clients.telemetry.threads import Threads
 from tasks.clients.truth import active_site
 from tasks.clients.walnames import parse_history, parse_lsn
 from tasks.errors import DrError, Permanent, Transient
@@ -46,7 +46,7 @@ def look_at_primary(plan: Plan) -> PrimarySight:
     node = _known(lambda: patroni.leader(plan, site))
     if node is None:
         return PrimarySight(site, datetime.now(UTC))
-    with ThreadPoolExecutor(1) as pool:
+    with Threads(1) as pool:
         free = pool.submit(_known, lambda: archiver.free_bytes(plan, site, node.name))
         told, refusal = _info(plan, site, node.name)
     # After the backups, so that no backup needs WAL that the primary had not written yet.
@@ -137,7 +137,7 @@ def _trees(
     def look(site: str) -> archives.Tree | DrError:
         return archives.answered(lambda: archives.tree(buckets[site], stanza, database))
 
-    with ThreadPoolExecutor(len(buckets)) as pool:
+    with Threads(len(buckets)) as pool:
         seen = dict(zip(buckets, pool.map(look, buckets), strict=True))
     trees = {site: each for site, each in seen.items() if isinstance(each, archives.Tree)}
     return trees, {site: each for site, each in seen.items() if isinstance(each, DrError)}

@@ -1,7 +1,6 @@
 """Judge what was seen of WAL archiving, show it, and keep its numbers."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from prefect import task
@@ -11,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tasks.clients import records
 from tasks.clients.objects import Bucket
+from tasks.clients.telemetry.threads import Threads
 from tasks.errors import DrError, Permanent
 from tasks.facts.archive import (
     ArchiveFacts,
@@ -40,7 +40,7 @@ def last_numbers(plan: Plan, sites: Iterable[str] | None = None) -> ArchiveNumbe
         sites: whose stores are asked; all where None.
     """
     asked = list(plan.sites if sites is None else sites)
-    with ThreadPoolExecutor(len(plan.sites)) as pool:
+    with Threads(len(plan.sites)) as pool:
         found = [each for each in pool.map(lambda site: _kept_at(plan, site), asked) if each]
     return max(found, key=lambda each: each.at, default=None)
 

@@ -45,9 +45,11 @@ def control_servers(home: Home, plan: Plan, site: str, host: str) -> list[Server
     url = f"postgresql+asyncpg://prefect:{plan.secret('prefect_database')}@{control.address}:5432/prefect"
     server_env = server_environment(control, url, plan.secret("prefect_encryption"))
     client_env = client_settings(home, plan)
-    ports = {"exporter": EXPORTER_PORT}
+    ports: dict[str, int | None] = {"exporter": EXPORTER_PORT}
     if plan.secrets.notices_token:
         ports["notices"] = NOTICES_PORT
+    if plan.telemetry.logs:
+        ports["shipper"] = None
 
     def program(name: str, argv: list[str], env: dict[str, str], port: int | None = None) -> Server:
         return Server(f"{key}/{name}", argv, root, control.address, port, env, prefix, as_root=True)

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from infra.platform.dashboards import contact_points, dashboard
+from infra.platform.logs import index_template, log_lifecycle, reader_role, saved_objects, shipper_key, space
 from infra.platform.monitoring import (
     NOTICES_CREDENTIALS_FILE,
     SECRET_FILES,
@@ -17,10 +18,9 @@ from infra.platform.rules import alert_rules
 from infra.platform.stack import recovery_stacks
 from infra.platform.surroundings import (
     destination_rule,
-    index_template,
-    lifecycle,
     sampling,
     stack_parameters,
+    trace_lifecycle,
     virtual_service,
 )
 from tasks.plan.plan import Plan
@@ -39,17 +39,29 @@ def platform_files(plan: Plan) -> dict[str, str]:
             for name in metrics.grafana.dashboards
         },
         "grafana/alerting/contact-points.yaml": _yaml(contact_points(plan)),
-        "elasticsearch/lifecycle.json": _json(lifecycle(logs.retention, logs.indices.every)),
+        "elasticsearch/lifecycle.json": _json(log_lifecycle(logs.retention)),
         "elasticsearch/index-template.json": _json(index_template(plan)),
+        "elasticsearch/shipper-api-key.json": _json(shipper_key(plan)),
+        **_kibana(plan),
         "jaeger/sampling.json": _json(sampling(plan)),
         "jaeger/lifecycle.json": _json(
-            lifecycle(plan.monitoring.tracing.jaeger.retention, logs.indices.every)
+            trace_lifecycle(plan.monitoring.tracing.jaeger.retention, logs.indices.every)
         ),
         "istio/destination-rule.yaml": _yaml(destination_rule(plan)),
         "istio/virtual-service.yaml": _yaml(virtual_service(plan)),
         "cloudformation/parameters.json": _json(stack_parameters(plan)),
         **{f"cloudformation/{name}": _yaml(stack) for name, stack in recovery_stacks(plan).items()},
     }
+
+
+def _kibana(plan: Plan) -> dict[str, str]:
+    files = {}
+    for name in plan.monitoring.logging.kibana.dashboards:
+        files[f"kibana/spaces/{name}.json"] = _json(space(plan, name))
+        files[f"kibana/roles/{name}.json"] = _json(reader_role(plan, name))
+        objects = (json.dumps(each) + "\n" for each in saved_objects(plan, name))
+        files[f"kibana/saved-objects/{name}.ndjson"] = "".join(objects)
+    return files
 
 
 def platform_secrets(plan: Plan) -> dict[str, str]:

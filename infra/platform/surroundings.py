@@ -1,4 +1,4 @@
-"""Logs, traces, the service mesh, and the parameters of the stacks."""
+"""Traces, the service mesh, and the parameters of the stacks."""
 
 from datetime import timedelta
 from typing import Any
@@ -7,8 +7,8 @@ from infra.platform.rules import seconds
 from tasks.plan.plan import Plan
 
 
-def lifecycle(retention: timedelta, rotation: timedelta) -> dict[str, Any]:
-    """An Elasticsearch lifecycle policy; the age of deletion counts from the rollover."""
+def trace_lifecycle(retention: timedelta, rotation: timedelta) -> dict[str, Any]:
+    """The lifecycle of Jaeger's indices in Elasticsearch; the age of deletion counts from the rollover."""
     return {
         "policy": {
             "phases": {
@@ -16,20 +16,6 @@ def lifecycle(retention: timedelta, rotation: timedelta) -> dict[str, Any]:
                 "delete": {"min_age": seconds(retention), "actions": {"delete": {}}},
             }
         }
-    }
-
-
-def index_template(plan: Plan) -> dict[str, Any]:
-    """The Elasticsearch index template of the service's logs, a data stream under the lifecycle policy."""
-    settings = {
-        "index.lifecycle.name": f"{plan.service.name}-logs",
-        "index.number_of_replicas": plan.monitoring.logging.elasticsearch.replicas,
-    }
-    return {
-        "index_patterns": [f"{plan.service.name}-logs-*"],
-        "data_stream": {},
-        "priority": 200,
-        "template": {"settings": settings},
     }
 
 

@@ -4,11 +4,12 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
+from tasks.clients.telemetry.spans import called, told_to
 from tasks.errors import DrError, Permanent, Transient
 
 Tell = Callable[[str], None]
@@ -35,25 +36,26 @@ def run(
         Permanent: the program is missing or exited non-zero.
         Transient: it did not end within the timeout.
     """
-    try:
-        done = subprocess.run(
-            list(argv),
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env=dict(env) if env is not None else None,
-            cwd=cwd,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise _missing(argv, error) from error
-    except subprocess.TimeoutExpired as error:
-        raise _late(argv, timeout) from error
-    if done.returncode != 0:
-        raise _failed(argv, done.returncode, done.stderr or done.stdout)
-    return done.stdout
+    with _traced(argv) as passed_on:
+        try:
+            done = subprocess.run(
+                list(argv),
+                input=stdin,
+                stdin=subprocess.DEVNULL if stdin is None else None,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                env=told_to(os.environ, env, passed_on),
+                cwd=cwd,
+                check=False,
+            )
+        except FileNotFoundError as error:
+            raise _missing(argv, error) from error
+        except subprocess.TimeoutExpired as error:
+            raise _late(argv, timeout) from error
+        if done.returncode != 0:
+            raise _failed(argv, done.returncode, done.stderr or done.stdout)
+        return done.stdout
 
 
 def follow(  # noqa: PLR0913 -- the one door
@@ -81,6 +83,7 @@ def follow(  # noqa: PLR0913 -- the one door
     """
     # Secrets come in by standard input: from memory, since a temporary file would lie on a disk.
     with (
+        _traced(argv) as passed_on,
         os.fdopen(os.memfd_create("stdin"), "w+") as given,
         TemporaryFile("w+", errors="backslashreplace") as errors,
     ):
@@ -89,8 +92,7 @@ def follow(  # noqa: PLR0913 -- the one door
         try:
             process = subprocess.Popen(
                 list(argv), stdin=given, stdout=subprocess.PIPE, stderr=errors, text=True,
-                errors="backslashreplace",
-                env=dict(env) if env is not None else None, cwd=cwd,
+                errors="backslashreplace", env=told_to(os.environ, env, passed_on), cwd=cwd,
             )  # fmt: skip
         except FileNotFoundError as error:
             raise _missing(argv, error) from error
@@ -102,6 +104,10 @@ def follow(  # noqa: PLR0913 -- the one door
             raise _late(argv, timeout)
         if code:
             raise _failed(argv, code, _text(errors))
+
+
+def _traced(argv: Sequence[str]) -> AbstractContextManager[dict[str, str]]:
+    return called(Path(argv[0]).name, {"process.command_line": " ".join(argv)[:1000]})
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 
+from tasks.clients.telemetry.spans import called
+
 # What proves a recovery must not be shed with what the service can do without.
 PROOF = {"X-Request-Priority": "critical"}
 
@@ -26,7 +28,11 @@ def request(
         httpx.HTTPError: the server does not answer.
         ssl.SSLError: the authority is no certificate.
     """
-    return httpx.request(method, url, timeout=timeout, verify=tls(authority), trust_env=False, **content)
+    place = httpx.URL(url)
+    known = {"http.request.method": method, "server.address": place.host, "url.path": place.path}
+    with called(f"{method} {place.host}", known) as passed_on:
+        content["headers"] = {**(content.get("headers") or {}), **passed_on}
+        return httpx.request(method, url, timeout=timeout, verify=tls(authority), trust_env=False, **content)
 
 
 @lru_cache(8)

@@ -5,10 +5,13 @@ Masked are values and lines by their name, digests of passwords, and the plan's 
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
+from tasks.errors import DrError
 from tasks.plan.plan import Plan
+from tasks.plan.references import read_secret
 
 MASK = "***"
 _NAME = re.compile(
@@ -21,6 +24,9 @@ _LINE = re.compile(
     (?:[ \t]*[:=][ \t]*|[ \t]+(?:[\w.-]+[ \t]+)?))(\S.*?)(,?[ \t]*)$""",
     re.VERBOSE,
 )
+_REFERENCE = re.compile(r"(?:file|env):\S+")
+# Shorter texts would mask ordinary words; shorter lines of a key tell nothing.
+_SHORTEST, _LINE_LENGTH = 4, 32
 _DIGESTS = re.compile(r"#[0-9a-f]{64}\b|SCRAM-SHA-256\$\S+")
 _OF_SERVERS = (
     "database_superuser", "database_replication", "database_service", "patroni_api", "redis",
@@ -54,6 +60,38 @@ def masker(plan: Plan) -> Callable[[str], str]:
             pair = plan.credentials(reference)
             texts += [pair.access_key, pair.secret_key]
     return hiding(texts)
+
+
+def every_secret(plan: Plan) -> list[str]:
+    """The text of every secret that the plan refers to and this process can read, and what JSON ones hold.
+
+    One that cannot be read here cannot be told from here either.
+    """
+    texts: list[str] = []
+    for reference in sorted(set(_references(plan.model_dump(mode="json")))):
+        with suppress(DrError):
+            texts += _parts(read_secret(plan.folder, reference))
+    return [text for text in texts if len(text) >= _SHORTEST]
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _references(each)
+    elif isinstance(value, str) and _REFERENCE.fullmatch(value):
+        yield value
+
+
+def _parts(secret: str) -> list[str]:
+    """A secret, and its parts: the values of JSON, the lines of a key."""
+    try:
+        known = json.loads(secret)
+    except ValueError:
+        known = None
+    values = [value for value in known.values() if isinstance(value, str)] if isinstance(known, dict) else []
+    return [secret, *values, *(line for line in secret.splitlines() if len(line) >= _LINE_LENGTH)]
 
 
 def hiding(secrets: Iterable[str]) -> Callable[[str], str]:

@@ -16,6 +16,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import S3Store
 
+from tasks.clients.telemetry.spans import called
 from tasks.errors import Permanent, Transient
 from tasks.plan.references import Credentials
 
@@ -160,7 +161,8 @@ class Bucket:
     def told(self, act: str, key: str) -> Iterator[None]:
         """Turn obstore's errors into ours, naming the bucket and the key."""
         try:
-            yield
+            with called(f"s3 {act}", {"aws.s3.bucket": self.name, "aws.s3.key": key}):
+                yield
         except FileNotFoundError as error:
             raise Missing(f"there is no {key or 'bucket'} in {self.name}", _first_line(error)) from error
         except exceptions.PreconditionError as error:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import TypeVar
 
+from tasks.clients.telemetry.threads import carried
 from tasks.errors import DrError, Permanent, Transient
 
 K = TypeVar("K", bound=Hashable)
@@ -37,7 +38,8 @@ def each_answer(
     """
     answers: queue.Queue[tuple[K, T | DrError]] = queue.Queue()
     for key, job in jobs.items():
-        threading.Thread(target=lambda k=key, j=job: answers.put((k, _answer(j))), daemon=not finish).start()
+        ask = carried(job)
+        threading.Thread(target=lambda k=key, j=ask: answers.put((k, _answer(j))), daemon=not finish).start()
     deadline = time.monotonic() + timeout
     for _ in jobs:
         try:

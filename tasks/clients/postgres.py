@@ -1,7 +1,6 @@
 """PostgreSQL, straight to a node: what it knows about itself, and proof that it takes a write."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from tasks.clients.telemetry.spans import called
+from tasks.clients.telemetry.threads import Threads
 from tasks.errors import DrError, Permanent, Transient
 from tasks.plan.plan import Plan
 
@@ -75,19 +76,24 @@ def connected(
         Transient: it does not answer, or the statement failed for a passing reason.
         Permanent: it refused the password or the statement.
     """
+    place = {f"dr.{name}": value for name, value in plan.place_of(address).items()}
+    known = {"db.system": "postgresql", "server.address": address, **place}
     try:
-        with psycopg.connect(
-            host=address,
-            port=5432,
-            dbname=database or plan.service.database,
-            user="postgres",
-            password=plan.secret("database_superuser"),
-            connect_timeout=max(2, int(timeout)),
-            options=f"-c statement_timeout={int(timeout * 1000)}",
-            application_name="naas-dr",
-            autocommit=True,
-            row_factory=dict_row,
-        ) as connection:
+        with (
+            called(f"postgresql {address}", known),
+            psycopg.connect(
+                host=address,
+                port=5432,
+                dbname=database or plan.service.database,
+                user="postgres",
+                password=plan.secret("database_superuser"),
+                connect_timeout=max(2, int(timeout)),
+                options=f"-c statement_timeout={int(timeout * 1000)}",
+                application_name="naas-dr",
+                autocommit=True,
+                row_factory=dict_row,
+            ) as connection,
+        ):
             yield connection
     except psycopg.errors.InvalidPassword as error:
         raise Permanent(f"PostgreSQL at {address} refused the password", str(error).strip()) from error
@@ -116,7 +122,7 @@ def writable(plan: Plan, addresses: Sequence[str]) -> list[str]:
     """Those of some nodes that take a write."""
     if not addresses:
         return []
-    with ThreadPoolExecutor(len(addresses)) as pool:
+    with Threads(len(addresses)) as pool:
         took = pool.map(lambda address: _takes_writes(plan, address), addresses)
         return [address for address, ok in zip(addresses, took, strict=True) if ok]
 

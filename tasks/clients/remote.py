@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from tasks.clients.command import Tell, follow, run
+from tasks.clients.telemetry.labels import labelled
 from tasks.errors import DrError, Permanent, Transient
 from tasks.plan.plan import Plan
 
@@ -37,7 +38,8 @@ def run_on(  # noqa: PLR0913 -- one door to a host
     """
     shell, given = _remote(plan, address, argv, stdin, secrets)
     try:
-        return run(shell, timeout=timeout, stdin=given)
+        with labelled(**plan.place_of(address)):
+            return run(shell, timeout=timeout, stdin=given)
     except Permanent as error:
         raise _told(error, address, argv) from error
 
@@ -58,7 +60,8 @@ def follow_on(  # noqa: PLR0913 -- as above
     """
     shell, given = _remote(plan, address, argv, "", secrets)
     try:
-        follow(shell, tell, timeout=timeout, stdin=given)
+        with labelled(**plan.place_of(address)):
+            follow(shell, tell, timeout=timeout, stdin=given)
     except Permanent as error:
         raise _told(error, address, argv) from error
 

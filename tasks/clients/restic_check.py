@@ -9,7 +9,6 @@ import hashlib
 import random
 import re
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +18,7 @@ import obstore
 from tasks.clients import restic_birth
 from tasks.clients.objects import Bucket, Entry, Missing, checked
 from tasks.clients.restic_command import PREFIX, Place, restic
+from tasks.clients.telemetry.threads import Threads
 from tasks.errors import Permanent, Transient
 from tasks.plan.plan import Plan
 
@@ -103,7 +103,7 @@ def _wrong_names(bucket: Bucket, entries: Sequence[Entry]) -> list[tuple[str, st
             return None
         return entry.key, f"its SHA-256 is {digest}, not its name"
 
-    with ThreadPoolExecutor(_READERS) as pool:
+    with Threads(_READERS) as pool:
         return [found for found in pool.map(one, entries) if found]
 
 

@@ -9,6 +9,7 @@ from tasks.plan.base import Block, Phrase
 from tasks.plan.values import Duration, Integer, Names, Percentage, matching, refusal
 
 DASHBOARDS = ("infrastructure", "application", "business")
+LOG_DASHBOARDS = ("security", "application", "audit")
 _ROTATIONS = {
     "hourly": timedelta(hours=1),
     "daily": timedelta(days=1),
@@ -16,11 +17,14 @@ _ROTATIONS = {
 }
 
 
-def _drawn(names: tuple[str, ...]) -> tuple[str, ...]:
-    unknown = [name for name in names if name not in DASHBOARDS]
-    if unknown:
-        raise refusal(f"unknown dashboard {unknown[0]!r:.40}", ", ".join(DASHBOARDS))
-    return names
+def _drawn(drawn: tuple[str, ...]) -> AfterValidator:
+    def check(names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name not in drawn]
+        if unknown:
+            raise refusal(f"unknown dashboard {unknown[0]!r:.40}", ", ".join(drawn))
+        return names
+
+    return AfterValidator(check)
 
 
 class Prometheus(Block):
@@ -53,7 +57,7 @@ class AlertingThrough(Phrase):
 class Grafana(Block):
     """Dashboards of metrics."""
 
-    dashboards: Annotated[Names, AfterValidator(_drawn)]
+    dashboards: Annotated[Names, _drawn(DASHBOARDS)]
     alerting: AlertingThrough
 
 
@@ -95,7 +99,7 @@ class Elasticsearch(Block):
 class Kibana(Block):
     """Dashboards of logs."""
 
-    dashboards: Names
+    dashboards: Annotated[Names, _drawn(LOG_DASHBOARDS)]
     access_control: Literal["role-based"]
 
 

@@ -25,6 +25,7 @@ from tasks.plan.references import Credentials, path_of, read_credentials, read_s
 from tasks.plan.schedule import Schedule
 from tasks.plan.services import FurtherService, Turn
 from tasks.plan.sites import Access, Recovery, Role, Secrets, Service, Site
+from tasks.plan.telemetry import Telemetry
 from tasks.plan.validation import RecoveryValidation
 from tasks.plan.values import Name
 
@@ -76,6 +77,7 @@ class Plan(Block):
     business_impact: BusinessImpact = Field(default_factory=dict)
     services: dict[Name, FurtherService] = Field(default_factory=dict)
     crisis_communication: CrisisCommunication | None = None
+    telemetry: Telemetry = Telemetry()
 
     _folder: Path = PrivateAttr(default_factory=Path)
 
@@ -119,6 +121,16 @@ class Plan(Block):
     def site_of(self, role: Role) -> str:
         """The name of the site that the plan gives a role."""
         return next(name for name, site in self.sites.items() if site.role == role)
+
+    def place_of(self, address: str) -> dict[str, str]:
+        """The site and the host of an address of the plan; nothing for any other."""
+        places = (
+            {"site": site, "host": host}
+            for site, described in self.sites.items()
+            for host, known in described.hosts.items()
+            if str(known.address) == address
+        )
+        return next(places, {})
 
     def secret(self, name: str) -> str:
         """The text of one of the plan's `secrets`, by its key; read anew each time.

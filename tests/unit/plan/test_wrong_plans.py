@@ -176,6 +176,7 @@ def _required(data, path=""):
                 "drills",
                 "readiness",
                 "redis_ha",
+                "telemetry",
             }:  # a service may define none of it
                 continue
             if inside not in tables and not is_optional and not is_step and not is_channel:

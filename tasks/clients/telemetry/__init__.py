@@ -1,0 +1,1 @@
+"""What programs tell of themselves: JSON lines and spans, with the incident and the step that they serve."""
