@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from deployments.measures import PARTS, Measure, Samples
+from deployments.watchers import WATCHERS
 from infra.platform.metrics import EXPORTER_PORT, MEASURED
 from tasks.current import current_plan
 from tasks.errors import DrError
@@ -37,7 +38,7 @@ class Measured:
 class Exporter(Collector):
     """Measures every part in a thread of its own, and tells what is known."""
 
-    def __init__(self, plan: Plan, parts: Mapping[str, Measure] = PARTS) -> None:
+    def __init__(self, plan: Plan, parts: Mapping[str, Measure] = PARTS | WATCHERS) -> None:
         self._plan = plan
         self._parts = parts
         self.known: dict[str, Measured] = {}

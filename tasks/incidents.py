@@ -49,6 +49,11 @@ class OnRecord:
             return self.decision.outcome
         return "waits for its commanders"
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is about a loss that nobody has called off."""
+        return self.state in {"open", "waits for its commanders"} or bool(self.report)
+
 
 def on_record(plan: Plan, incident: str) -> OnRecord:
     """Everything that the journal has of an incident.

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from infra.platform.monitoring import SECRET_FILES
+from infra.platform.alertmanager import SECRET_FILES
 from tasks.plan.plan import Plan
 
 _SOURCE = {"type": "prometheus", "uid": "${source}"}

@@ -41,6 +41,17 @@ MEASURED = {
     "dr_certificate_expiry_timestamp_seconds": "until when the certificate of a store is valid; by site",
     "dr_probe_success": "1 where the last request through the public endpoint was answered well, else 0",
     "dr_probe_duration_seconds": "how long that request took",
+    "dr_watch_last_look_timestamp_seconds": "when a vantage last looked at the active site; by vantage",
+    "dr_schedule_late_seconds": "how long ago the run that waits longest should have begun; 0 for none",
+    "dr_schedule_runs_ahead": "how many runs Prefect has planned",
+    "dr_incident_told_timestamp_seconds": "when the newest incident was first told of; by site, channel",
+    "dr_planned_move_timestamp_seconds": "when the service was last moved by plan; by site",
     "dr_exporter_last_success_timestamp_seconds": "when a part of these was last measured; by part",
 }
-EXPORTED_BY_OTHERS = {"up", "patroni_primary", "patroni_postgres_running", "etcd_server_has_leader"}
+EXPORTED_BY_OTHERS = {
+    "up",
+    "patroni_primary",
+    "patroni_postgres_running",
+    "etcd_server_has_leader",
+    "alertmanager_notification_requests_failed_total",
+}

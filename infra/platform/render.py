@@ -5,15 +5,15 @@ from typing import Any
 
 import yaml
 
-from infra.platform.dashboards import contact_points, dashboard
-from infra.platform.monitoring import (
+from infra.platform.alertmanager import (
+    HEARTBEAT_FILE,
     NOTICES_CREDENTIALS_FILE,
     SECRET_FILES,
     alertmanager_config,
-    prometheus_arguments,
-    prometheus_config,
 )
-from infra.platform.rules import alert_rules
+from infra.platform.dashboards import contact_points, dashboard
+from infra.platform.monitoring import prometheus_arguments, prometheus_config
+from infra.platform.rule_file import alert_rules
 from infra.platform.stack import recovery_stacks
 from infra.platform.surroundings import (
     destination_rule,
@@ -62,6 +62,8 @@ def platform_secrets(plan: Plan) -> dict[str, str]:
         references[f"alertmanager/{SECRET_FILES['slack']}"] = notifications.slack.webhook
     if notifications.email and notifications.email.password:
         references[f"alertmanager/{SECRET_FILES['email']}"] = notifications.email.password
+    if notifications.heartbeat and notifications.heartbeat.token:
+        references[f"alertmanager/{HEARTBEAT_FILE}"] = notifications.heartbeat.token
     if plan.secrets.notices_token:
         references[f"alertmanager/{NOTICES_CREDENTIALS_FILE}"] = plan.secrets.notices_token
     return references

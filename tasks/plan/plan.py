@@ -88,6 +88,11 @@ class Plan(Block):
         return self.sla_tiers[self.service.tier]
 
     @property
+    def pagerduty_escalates(self) -> bool:
+        """Whether PagerDuty takes a critical page from level to level itself."""
+        return bool(self.notifications.pagerduty and self.notifications.pagerduty.escalation)
+
+    @property
     def turns(self) -> dict[str, Turn]:
         """Every service's place in the business order, the main one first."""
         others = {name: each.turn for name, each in self.services.items()}
