@@ -12,6 +12,8 @@ from tasks.plan.communication import ChannelName, Email, EscalationLevel, Pagerd
 from tasks.plan.paging import Heartbeat
 from tasks.plan.plan import Plan
 
+# How soon a message that was not taken is sent again, after what its channel itself tries.
+_AGAIN = "1m"
 _PERIODS = {"daily": "1d", "weekly": "1w"}
 # Beside alertmanager.yml, so that the configuration itself holds no secret.
 SECRET_FILES: dict[ChannelName, str] = {
@@ -144,7 +146,7 @@ def _ladder(
             "matchers": [f'severity="{severity}"'],
             "group_by": ["..."],
             "group_wait": seconds(wait),
-            "group_interval": "1m",
+            "group_interval": _AGAIN,
             "repeat_interval": seconds(total),
             "continue": level is not policy[-1],
         }
