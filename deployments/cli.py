@@ -10,6 +10,7 @@ from deployments.backup_commands import backups
 from deployments.hook_commands import hook
 from deployments.incident_commands import declare, incident
 from deployments.lab_commands import lab
+from deployments.pagerduty_commands import pagerduty
 from deployments.plan_commands import app as plan
 from deployments.plan_commands import plan_path
 from deployments.readiness_commands import readiness
@@ -29,6 +30,7 @@ app.add_typer(plan, name="plan")
 app.add_typer(lab, name="lab")
 app.add_typer(report, name="report")
 app.add_typer(incident, name="incident")
+app.add_typer(pagerduty, name="pagerduty")
 app.command()(backups)
 app.command()(declare)
 add_recovery_commands(app)

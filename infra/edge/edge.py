@@ -8,6 +8,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from socketserver import BaseServer, TCPServer, ThreadingTCPServer
 
+from infra.edge.paging import Account
 from infra.edge.smtp import Session
 from infra.edge.web import Handler
 
@@ -28,7 +29,7 @@ class _Web(ThreadingHTTPServer):
 
 @contextmanager
 def serving(
-    address: str, ports: tuple[int, int], tls: ssl.SSLContext, box: Path
+    address: str, ports: tuple[int, int], tls: ssl.SSLContext, box: Path, account: Account | None = None
 ) -> Iterator[tuple[int, int]]:
     """Take messages into a file while the block runs.
 
@@ -37,11 +38,12 @@ def serving(
         ports: for HTTPS and for SMTP; 0 for any that is free.
         tls: the certificate, for HTTPS and for STARTTLS.
         box: the inbox's file.
+        account: what PagerDuty holds; an empty one where None.
 
     Yields:
         the ports.
     """
-    handler = type("BoxHandler", (Handler,), {"box": box})
+    handler = type("BoxHandler", (Handler,), {"box": box, "account": account or Account()})
     session = type("BoxSession", (Session,), {"box": box, "tls": tls})
     # Mail first: who sees the web answer may count on both.
     with _Mail((address, ports[1]), session) as mail, _Web((address, ports[0]), handler) as web:

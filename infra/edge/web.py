@@ -1,4 +1,4 @@
-"""PagerDuty's Events API v2 and Slack's webhook and Web API, as much of them as a sender can notice.
+"""PagerDuty's Events and REST API v2, Slack's webhook and Web API, as much of them as a caller can notice.
 
 No routing key, webhook or token is kept.
 """
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from infra.edge import inbox
+from infra.edge.paging import ACCEPTED, Account, Answer
 
 _SEVERITIES = frozenset({"critical", "error", "warning", "info"})
 _ACTIONS = frozenset({"trigger", "acknowledge", "resolve"})
 _LONGEST = 512 * 1024
-Answer = tuple[int, Any]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -23,12 +23,29 @@ class Handler(BaseHTTPRequestHandler):
 
     timeout = 10
     box: ClassVar[Path]
+    account: ClassVar[Account]
 
     def do_POST(self) -> None:
         """Take a message, or say why not."""
-        length = int(self.headers.get("Content-Length", 0))
-        body = self._body() if length <= _LONGEST else None
-        status, answer = self._of(body) if body is not None else (400, "no JSON object")
+        body = self._body()
+        if ACCEPTED in self.headers.get("Accept", ""):
+            self._manage(body)
+        else:
+            self._say(*(self._of(body) if body is not None else (400, "no JSON object")))
+
+    def do_GET(self) -> None:
+        """Show what PagerDuty's account holds."""
+        self._manage(None)
+
+    def do_PUT(self) -> None:
+        """Change it."""
+        self._manage(self._body())
+
+    def _manage(self, body: Mapping[str, Any] | None) -> None:
+        authorization = self.headers.get("Authorization", "")
+        self._say(*self.account.answer(self.command, self.path, authorization, body))
+
+    def _say(self, status: int, answer: Any) -> None:
         content = answer if isinstance(answer, str) else json.dumps(answer)
         self.send_response(status)
         self.send_header("Content-Length", str(len(content.encode())))
@@ -36,8 +53,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content.encode())
 
     def _body(self) -> dict[str, Any] | None:
+        length = int(self.headers.get("Content-Length", 0))
         try:
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            body = json.loads(self.rfile.read(length)) if length <= _LONGEST else None
         except ValueError:
             return None
         return body if isinstance(body, dict) else None
@@ -46,6 +64,7 @@ class Handler(BaseHTTPRequestHandler):
         speakers: dict[str, Callable[[], Answer]] = {
             "/v2/enqueue": partial(_pagerduty, self.box, body),
             "/services": partial(_webhook, self.box, body),
+            "/heartbeat": partial(_heartbeat, self.box),
             "/api/chat.postMessage": partial(_web_api, self.box, body, self.headers.get("Authorization", "")),
         }
         found = next((take for path, take in speakers.items() if self.path.startswith(path)), None)
@@ -93,6 +112,11 @@ def _words(body: Mapping[str, Any]) -> str:
     parts = [body, *(body.get("attachments") or ())]
     found = (part.get(name) for part in parts for name in ("title", "text"))
     return "\n".join(words for words in found if isinstance(words, str) and words)
+
+
+def _heartbeat(box: Path) -> Answer:
+    inbox.put(box, "heartbeat", "alerts can be told", "")
+    return 200, "ok"
 
 
 def _web_api(box: Path, body: Mapping[str, Any], authorization: str) -> Answer:

@@ -76,8 +76,8 @@ def _beyond_ladders(plan: Plan) -> Iterator[_Told]:
 def _ladders(plan: Plan) -> Iterator[_Told]:
     for severity, policy in plan.alerting.escalation_policies.by_severity().items():
         # PagerDuty takes one page up the levels itself.
-        told = policy[:1] if severity == "critical" and plan.pagerduty_escalates else policy
-        for level, route in zip(told, _ladder(severity, told, _receiver_name), strict=True):
+        told = 1 if severity == "critical" and plan.pagerduty_escalates else len(policy)
+        for level, route in [*zip(policy, _ladder(severity, policy, _receiver_name), strict=True)][:told]:
             yield _Told(route, _receiver(plan, route["receiver"], *_reached(plan, severity, level)))
 
 

@@ -67,8 +67,8 @@ def until(holds, why, seconds=30):
         time.sleep(0.05)
 
 
-def fire(client, severity):
-    alert = {"labels": {"alertname": "SiteUnhealthy", "severity": severity, "site": "us-east-1"},
+def fire(client, severity, **labels):
+    alert = {"labels": {"alertname": "SiteUnhealthy", "severity": severity, "site": "us-east-1", **labels},
              "annotations": {"summary": "The primary site is unhealthy"}}  # fmt: skip
     client.post("/api/v2/alerts", json=[alert]).raise_for_status()
 
@@ -124,7 +124,7 @@ def exporting(text):
 
 @contextmanager
 def prometheus(plan, folder, exporter, told):
-    """Prometheus with the plan's rules over an exporter and the Alertmanager `told`; yields a client of it."""
+    """Prometheus with the plan's rules over an exporter, which tells an Alertmanager; yields a client."""
     jobs = {"dr": exporter, "alertmanager": told}
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},

@@ -1,7 +1,7 @@
 """Who hears of a disaster where a channel is down, nobody acknowledges, or somebody does so late.
 
-A real Prometheus with the plan's rules, a real Alertmanager, and channels that take messages, refuse them, say
-nothing, or are dead. The plan's timeouts are seconds here.
+A real Prometheus with the plan's rules, a real Alertmanager, and channels that take messages, refuse them,
+say nothing, or are dead. The plan's timeouts are seconds here.
 """
 
 import time
@@ -27,6 +27,11 @@ from infra.platform import alertmanager as rendered
 
 CRITICAL = ["on_call_engineer 1", "engineering_manager 2", "cto 3"]
 WARNING = ["engineering_team_slack 1", "engineering_manager 2"]
+ESCALATION = {
+    "api_token": "file:secrets/pagerduty_api_token", "policy": "naas", "service": "naas-api",
+    "recipients": {"on_call_engineer": "schedule PSCHED1", "engineering_manager": "user PMANAGE",
+                   "cto": "user PCTO123"},
+}  # fmt: skip
 LOST = 'dr_site_healthy{site="us-east-1"} 0\n'
 ARCHIVE_LOST = 'dr_site_healthy{site="eu-west-1"} 0\n'
 WELL = 'dr_site_healthy{site="us-east-1"} 1\n'
@@ -50,7 +55,7 @@ def _soon_again(monkeypatch):
 
 @contextmanager
 def path(plans, box, folder, measured, **down):
-    """Prometheus, Alertmanager and the channels; `down` gives some of them other ports. Yields Alertmanager."""
+    """Prometheus, Alertmanager and the channels; `down` gives some other ports."""
     with serving(ADDRESS, (0, 0), plans.tls, box) as (web, smtp):
         ports = {"pagerduty": web, "slack": web, "email": smtp} | down
         plan = hurried(plans.leading(**ports))
@@ -84,7 +89,12 @@ def stood_in(box, channel, severity="critical"):
     return [it for it in recipients(box, channel, severity) if "summary" not in it]
 
 
-@pytest.mark.parametrize("fault", [refusing, dead, pytest.param(hanging, marks=pytest.mark.long)])
+long = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    "fault", [refusing, pytest.param(dead, marks=long), pytest.param(hanging, marks=long)]
+)
 def test_where_pagerduty_is_down_everybody_hears_through_the_other_channels(plans, box, tmp_path, fault):
     with fault(plans) as port, path(plans, box, tmp_path, LOST, pagerduty=port):
         until(lambda: len(stood_in(box, "slack")) >= len(CRITICAL), "not every level heard in chat", 60)
@@ -96,6 +106,7 @@ def test_where_pagerduty_is_down_everybody_hears_through_the_other_channels(plan
     assert told(box, "pagerduty") == []
 
 
+@long
 def test_whoever_takes_it_on_stops_the_ladder_of_the_other_channels_too(plans, box, tmp_path):
     with refusing(plans) as port, path(plans, box, tmp_path, LOST, pagerduty=port) as client:
         until(lambda: stood_in(box, "slack"), "nobody heard in chat", 60)
@@ -105,6 +116,7 @@ def test_whoever_takes_it_on_stops_the_ladder_of_the_other_channels_too(plans, b
     assert stood_in(box, "slack") == CRITICAL[:1]
 
 
+@long
 def test_where_chat_is_down_a_warning_goes_by_mail_and_wakes_nobody(plans, box, tmp_path):
     with dead(plans) as port, path(plans, box, tmp_path, ARCHIVE_LOST, slack=port):
         until(lambda: len(stood_in(box, "email", "warning")) >= len(WARNING), "not both heard by mail", 60)
@@ -112,6 +124,7 @@ def test_where_chat_is_down_a_warning_goes_by_mail_and_wakes_nobody(plans, box, 
     assert told(box, "pagerduty") == []
 
 
+@long
 def test_channels_that_take_everything_need_no_other(plans, box, tmp_path):
     with path(plans, box, tmp_path, LOST):
         until(lambda: len(told(box, "pagerduty")) >= len(CRITICAL), "not every level was paged", 60)
@@ -139,6 +152,7 @@ def test_where_nobody_acknowledges_the_levels_are_gone_through_again(client, box
     assert recipients(box, "pagerduty", "critical")[: len(CRITICAL) + 1] == [*CRITICAL, CRITICAL[0]]
 
 
+@long
 def test_whoever_takes_it_on_late_is_told_no_more_either(client, box):
     fire(client, "critical")
     until(lambda: len(told(box, "pagerduty")) == len(CRITICAL), "not every level was paged")
@@ -153,3 +167,14 @@ def test_a_warning_that_is_taken_on_in_chat_never_reaches_the_manager(client, bo
     acknowledge(client)
     time.sleep(2 * LEVEL_S)
     assert recipients(box, "slack", "warning") == WARNING[:1]
+
+
+def test_where_pagerduty_escalates_it_is_told_once_and_the_other_channels_still_climb(plans, box, tmp_path):
+    with serving(ADDRESS, (0, 0), plans.tls, box) as (web, smtp):
+        plan = hurried(plans.leading(web, web, smtp, pagerduty_settings={"escalation": ESCALATION}))
+        with alertmanager(plan, tmp_path) as client:
+            fire(client, "critical")
+            fire(client, "critical", alertname="Untold", untold="SiteUnhealthy", channel="pagerduty")
+            until(lambda: len(stood_in(box, "slack")) >= len(CRITICAL), "not every level heard in chat")
+    assert recipients(box, "pagerduty", "critical") == CRITICAL[:1]
+    assert stood_in(box, "slack")[: len(CRITICAL)] == CRITICAL
