@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from deployments.alert_commands import alert
 from deployments.backup_commands import backups
 from deployments.hook_commands import hook
 from deployments.incident_commands import declare, incident
@@ -31,6 +32,7 @@ app.add_typer(lab, name="lab")
 app.add_typer(report, name="report")
 app.add_typer(incident, name="incident")
 app.add_typer(pagerduty, name="pagerduty")
+app.add_typer(alert, name="alert")
 app.command()(backups)
 app.command()(declare)
 add_recovery_commands(app)

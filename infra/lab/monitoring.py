@@ -11,10 +11,10 @@ from infra.lab.hosts import write_file
 from infra.lab.processes import Server
 from infra.lab.sites import alone
 from infra.lab.starting import start_missing
-from infra.platform.metrics import ALERTMANAGER_PORT, PROMETHEUS_PORT
 from infra.platform.monitoring import storage_argument
 from infra.platform.render import platform_files, platform_secrets
 from tasks.plan.plan import Plan
+from tasks.plan.ports import ALERTMANAGER_PORT, PROMETHEUS_PORT
 from tasks.plan.references import read_secret
 
 _FOLDERS = ("prometheus/", "alertmanager/")

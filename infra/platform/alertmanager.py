@@ -6,6 +6,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from infra.platform.metrics import NOTICES_PORT
+from infra.platform.quiet import muted, time_intervals
 from infra.platform.rules import seconds
 from infra.platform.watch_rules import UNTOLD, WATCHDOG
 from tasks.plan.communication import ChannelName, Email, EscalationLevel, Pagerduty, Severity
@@ -48,7 +49,8 @@ def alertmanager_config(plan: Plan) -> dict[str, Any]:
     told = [*_beyond_ladders(plan), *_ladders(plan), _info(plan)]
     receivers = {each.receiver["name"]: each.receiver for each in told}
     routes = [each.route for each in told if each.route]
-    return {"route": {"receiver": "info", "routes": routes}, "receivers": [*receivers.values()]}
+    config = {"route": {"receiver": "info", "routes": routes}, "receivers": [*receivers.values()]}
+    return config | ({"time_intervals": quiet} if (quiet := time_intervals(plan)) else {})
 
 
 class _Told(NamedTuple):
@@ -77,13 +79,13 @@ def _ladders(plan: Plan) -> Iterator[_Told]:
     for severity, policy in plan.alerting.escalation_policies.by_severity().items():
         # PagerDuty takes one page up the levels itself.
         told = 1 if severity == "critical" and plan.pagerduty_escalates else len(policy)
-        for level, route in [*zip(policy, _ladder(severity, policy, _receiver_name), strict=True)][:told]:
+        for level, route in [*zip(policy, _ladder(plan, severity, _receiver_name), strict=True)][:told]:
             yield _Told(route, _receiver(plan, route["receiver"], *_reached(plan, severity, level)))
 
 
 def _info(plan: Plan) -> _Told:
     receiver = _receiver(plan, "info", plan.alerting.carrying("info"), {"severity": "info"})
-    return _Told({"receiver": "info", "matchers": ['severity="info"']}, receiver)
+    return _Told({"receiver": "info", "matchers": ['severity="info"'], **muted(plan)}, receiver)
 
 
 def _stand_ins(plan: Plan) -> Iterator[_Told]:
@@ -95,7 +97,7 @@ def _stand_ins(plan: Plan) -> Iterator[_Told]:
             return f"without-{channel}-{_receiver_name(severity, level)}"
 
         others, policy = plan.alerting.standing_in(channel, severity), policies[severity]
-        routes = [*_ladder(severity, policy, named)]
+        routes = [*_ladder(plan, severity, named)]
         receivers = [
             _receiver(plan, route["receiver"], others, _about(severity, level))
             for route, level in zip(routes, policy, strict=True)
@@ -136,8 +138,10 @@ def _summary_route(receiver: str, period: str) -> dict[str, Any]:
 
 
 def _ladder(
-    severity: Severity, policy: tuple[EscalationLevel, ...], named: Callable[[Severity, EscalationLevel], str]
+    plan: Plan, severity: Severity, named: Callable[[Severity, EscalationLevel], str]
 ) -> Iterator[dict[str, Any]]:
+    policy = plan.alerting.escalation_policies.by_severity()[severity]
+    quiet = {} if severity == "critical" else muted(plan)
     waits = accumulate((level.timeout for level in policy), initial=timedelta(0))
     total = sum((level.timeout for level in policy), timedelta(0))
     for level, wait in zip(policy, waits, strict=False):
@@ -149,6 +153,7 @@ def _ladder(
             "group_interval": _AGAIN,
             "repeat_interval": seconds(total),
             "continue": level is not policy[-1],
+            **quiet,
         }
 
 

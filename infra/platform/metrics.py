@@ -6,8 +6,6 @@ measured by the thing itself (objects listed, LSN advanced, a row read back), ne
 
 EXPORTER_PORT = 9469
 NOTICES_PORT = 4300
-PROMETHEUS_PORT = 9090
-ALERTMANAGER_PORT = 9093
 PATRONI_PORT = 8008
 ETCD_PORT = 2379
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from infra.platform.metrics import ALERTMANAGER_PORT, ETCD_PORT, EXPORTER_PORT, PATRONI_PORT
+from infra.platform.metrics import ETCD_PORT, EXPORTER_PORT, PATRONI_PORT
 from infra.platform.rules import seconds
 from tasks.plan.plan import Plan
+from tasks.plan.ports import ALERTMANAGER_PORT
 from tasks.plan.sites import Program
 
 _JOBS: dict[str, tuple[Program, int]] = {

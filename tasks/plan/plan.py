@@ -23,6 +23,7 @@ from tasks.plan.services import FurtherService, Turn
 from tasks.plan.sites import Access, Recovery, Role, Secrets, Service, Site
 from tasks.plan.validation import RecoveryValidation
 from tasks.plan.values import Name
+from tasks.plan.window import Window
 
 
 class NamedSchedule(NamedTuple):
@@ -67,6 +68,7 @@ class Plan(Block):
     evidence: EvidencePolicy | None = None
     drills: DrillPolicy = Field(default_factory=DrillPolicy)
     readiness: ReadinessPolicy = Field(default_factory=ReadinessPolicy)
+    maintenance: tuple[Window, ...] = ()
     business_impact: BusinessImpact = Field(default_factory=dict)
     services: dict[Name, FurtherService] = Field(default_factory=dict)
 
