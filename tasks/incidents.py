@@ -52,7 +52,8 @@ class OnRecord:
     @property
     def goes_on(self) -> bool:
         """Whether it is about a loss that nobody has called off."""
-        return self.state in {"open", "waits for its commanders"} or bool(self.report)
+        going = {"open", "waits for its commanders", "declared", "automatic"}
+        return self.state in going or bool(self.report)
 
 
 def on_record(plan: Plan, incident: str) -> OnRecord:

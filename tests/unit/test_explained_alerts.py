@@ -114,3 +114,13 @@ def test_what_a_channel_does_not_take_is_an_alert_for_the_others(rendered):
 def test_a_channel_that_takes_everything_needs_no_other(rendered):
     code, told = untold(rendered[0], "7x9", [PAGE])
     assert code == 0, told
+
+
+def test_the_watchdog_always_fires_where_its_heartbeat_is_wanted(tmp_path):
+    document = yaml.safe_load((ROOT / "deployments" / "plan.yaml").read_text())
+    document["notifications"]["heartbeat"] = {"url": "https://dead-man.example/naas"}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(document))
+    files = platform_files(load_plan(tmp_path / "plan.yaml"))
+    (tmp_path / "rules.yml").write_text(files["prometheus/custom_rules.yml"])
+    fires(tmp_path, {}, [alert("Watchdog", "none")])
+    fires(tmp_path, LOST, [alert("Watchdog", "none"), PAGE, *CONSEQUENCES])
