@@ -7,6 +7,7 @@ measured by the thing itself (objects listed, LSN advanced, a row read back), ne
 EXPORTER_PORT = 9469
 NOTICES_PORT = 4300
 PATRONI_PORT = 8008
+PREFECT_PORT = 4200
 ETCD_PORT = 2379
 
 # What deployments/exporter.py measures; it exports nothing else.
@@ -52,4 +53,20 @@ EXPORTED_BY_OTHERS = {
     "patroni_postgres_running",
     "etcd_server_has_leader",
     "alertmanager_notification_requests_failed_total",
+    "node_cpu_seconds_total",
+    "node_load1",
+    "node_memory_MemAvailable_bytes",
+    "node_filesystem_avail_bytes",
+    "node_filesystem_size_bytes",
+    "node_disk_io_time_seconds_total",
+    "node_network_receive_bytes_total",
+    "node_network_transmit_bytes_total",
+    "haproxy_frontend_http_requests_total",
+    "haproxy_frontend_current_sessions",
+    "haproxy_backend_active_servers",
+    "redis_up",
+    "redis_connected_slaves",
+    "redis_memory_used_bytes",
+    "redis_commands_processed_total",
+    "prefect_events_observed_total",
 }

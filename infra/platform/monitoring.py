@@ -1,12 +1,17 @@
 """Prometheus: what is scraped."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from infra.platform.metrics import ETCD_PORT, EXPORTER_PORT, PATRONI_PORT
+from infra.platform.metrics import ETCD_PORT, EXPORTER_PORT, PATRONI_PORT, PREFECT_PORT
 from infra.platform.rules import seconds
 from tasks.plan.plan import Plan
-from tasks.plan.ports import ALERTMANAGER_PORT
+from tasks.plan.ports import (
+    ALERTMANAGER_PORT,
+    HAPROXY_METRICS_PORT,
+    NODE_EXPORTER_PORT,
+    REDIS_EXPORTER_PORT,
+)
 from tasks.plan.sites import Program
 
 _JOBS: dict[str, tuple[Program, int]] = {
@@ -15,7 +20,10 @@ _JOBS: dict[str, tuple[Program, int]] = {
     "etcd": ("etcd", ETCD_PORT),
     # What could not be told is a metric of its own.
     "alertmanager": ("control", ALERTMANAGER_PORT),
+    "haproxy": ("gateway", HAPROXY_METRICS_PORT),
 }
+# Beside prometheus.yml, so that the configuration itself holds no secret.
+PREFECT_LOGIN_FILE = "secrets/prefect_api"
 
 
 def prometheus_config(plan: Plan) -> dict[str, Any]:
@@ -34,12 +42,40 @@ def prometheus_config(plan: Plan) -> dict[str, Any]:
                 {"static_configs": [{"targets": [f"{a}:{ALERTMANAGER_PORT}" for a in control]}]}
             ]
         },
-        "scrape_configs": [
-            # What the exporter says of a site is labelled with that site, not with the exporter's own.
-            {"job_name": job, "honor_labels": job == "dr", "static_configs": [*_targets(plan, program, port)]}
-            for job, (program, port) in _JOBS.items()
-        ],
+        "scrape_configs": [*_direct(plan), _hosts(plan), _redis(plan, control[0]), _prefect(plan)],
     }
+
+
+def _direct(plan: Plan) -> Iterator[dict[str, Any]]:
+    """What exports metrics of its own."""
+    for job, (program, port) in _JOBS.items():
+        # What the exporter says of a site is labelled with that site, not with the exporter's own.
+        yield _job(job, _targets(plan, program, f"{{}}:{port}"), honor_labels=job == "dr")
+
+
+def _hosts(plan: Plan) -> dict[str, Any]:
+    return _job("node", _targets(plan, None, f"{{}}:{NODE_EXPORTER_PORT}"))
+
+
+def _redis(plan: Plan, exporter: str) -> dict[str, Any]:
+    """One exporter asks every Redis: the target is its parameter."""
+    relabelled = [
+        {"source_labels": ["__address__"], "target_label": "__param_target"},
+        {"source_labels": ["__param_target"], "target_label": "instance"},
+        {"target_label": "__address__", "replacement": f"{exporter}:{REDIS_EXPORTER_PORT}"},
+    ]
+    targets = _targets(plan, "redis", "redis://{}:6379")
+    return _job("redis", targets, metrics_path="/scrape", relabel_configs=relabelled)
+
+
+def _prefect(plan: Plan) -> dict[str, Any]:
+    login = {"username": "admin", "password_file": PREFECT_LOGIN_FILE}
+    targets = _targets(plan, "control", f"{{}}:{PREFECT_PORT}")
+    return _job("prefect", targets, metrics_path="/api/metrics", basic_auth=login)
+
+
+def _job(name: str, targets: Iterable[dict[str, Any]], **settings: Any) -> dict[str, Any]:
+    return {"job_name": name, **settings, "static_configs": [*targets]}
 
 
 def prometheus_arguments(plan: Plan) -> str:
@@ -52,8 +88,9 @@ def storage_argument(plan: Plan) -> str:
     return f"--storage.tsdb.retention.time={seconds(plan.monitoring.metrics.prometheus.retention)}"
 
 
-def _targets(plan: Plan, program: Program, port: int) -> Iterator[dict[str, Any]]:
+def _targets(plan: Plan, program: Program | None, at: str) -> Iterator[dict[str, Any]]:
+    """Each host that runs a program, or each host; `at` is where, with its address left open."""
     for site_name, site in plan.sites.items():
-        for name, host in site.running(program).items():
+        for name, host in (site.running(program) if program else site.hosts).items():
             labels = {"site": site_name, "host": name, "zone": host.zone}
-            yield {"targets": [f"{host.address}:{port}"], "labels": labels}
+            yield {"targets": [at.format(host.address)], "labels": labels}

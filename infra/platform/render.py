@@ -12,7 +12,7 @@ from infra.platform.alertmanager import (
     alertmanager_config,
 )
 from infra.platform.dashboards import contact_points, dashboard
-from infra.platform.monitoring import prometheus_arguments, prometheus_config
+from infra.platform.monitoring import PREFECT_LOGIN_FILE, prometheus_arguments, prometheus_config
 from infra.platform.rule_file import alert_rules
 from infra.platform.stack import recovery_stacks
 from infra.platform.surroundings import (
@@ -55,7 +55,7 @@ def platform_files(plan: Plan) -> dict[str, str]:
 def platform_secrets(plan: Plan) -> dict[str, str]:
     """The references of the secrets that belong beside the rendered files, by path."""
     notifications = plan.notifications
-    references = {}
+    references = {f"prometheus/{PREFECT_LOGIN_FILE}": plan.secrets.prefect_api}
     if notifications.pagerduty:
         references[f"alertmanager/{SECRET_FILES['pagerduty']}"] = notifications.pagerduty.routing_key
     if notifications.slack:

@@ -51,8 +51,15 @@ def bare(rule):
 
 def metrics_in(expr):
     """The metric names of an expression: its words that are no function, label or number."""
-    words = re.sub(r'\{[^}]*\}|\[[^\]]*\]|"[^"]*"|\b(on|without) \([^)]*\)', "", expr)
-    return set(re.findall(r"[a-z][a-z0-9_]*(?![a-z0-9_]* ?\()", words)) - {"and", "or", "unless", "by", "max"}
+    words = re.sub(r'\{[^}]*\}|\[[^\]]*\]|"[^"]*"|\b(on|without|by) \([^)]*\)', "", expr)
+    return set(re.findall(r"[a-z][A-Za-z0-9_]*(?![A-Za-z0-9_]* ?\()", words)) - {
+        "and",
+        "or",
+        "unless",
+        "by",
+        "max",
+        "avg",
+    }
 
 
 def test_files_of_the_shipped_plan(shipped):
@@ -124,8 +131,22 @@ def test_prometheus_scrapes_every_exporter_of_the_plan(rendered):
     expected = {
         f"{address}:{port}"
         for site in plan.sites.values()
-        for program, port in (("control", 9469), ("postgres", 8008), ("etcd", 2379), ("control", 9093))
+        for program, port in (
+            ("control", 9469),
+            ("postgres", 8008),
+            ("etcd", 2379),
+            ("control", 9093),
+            ("gateway", 8405),
+            ("control", 4200),
+        )
         for address in site.addresses(program)
+    } | {
+        at
+        for site in plan.sites.values()
+        for at in (
+            *(f"redis://{address}:6379" for address in site.addresses("redis")),
+            *(f"{host.address}:9100" for host in site.hosts.values()),
+        )
     }
     found = [
         target
@@ -134,8 +155,9 @@ def test_prometheus_scrapes_every_exporter_of_the_plan(rendered):
         for target in part["targets"]
     ]
     assert sorted(found) == sorted(expected)
-    assert {job["job_name"]: job["honor_labels"] for job in config["scrape_configs"]} == {
-        "dr": True, "patroni": False, "etcd": False, "alertmanager": False
+    assert {job["job_name"]: job.get("honor_labels", False) for job in config["scrape_configs"]} == {
+        "dr": True, "patroni": False, "etcd": False, "alertmanager": False, "haproxy": False,
+        "node": False, "redis": False, "prefect": False,
     }  # fmt: skip
     assert config["rule_files"] == [plan.monitoring.metrics.prometheus.alerting_rules]
     scrape = plan.monitoring.metrics.prometheus.scrape_interval.total_seconds()
@@ -278,12 +300,15 @@ def test_mail_in_clear_stays_on_this_machine(shipped):
 def test_no_secret_is_rendered_and_each_is_named(shipped):
     plan = load_plan(PLANS["shipped"])
     assert platform_secrets(plan) == {
+        "prometheus/secrets/prefect_api": "file:secrets/prefect_api",
         "alertmanager/secrets/pagerduty_routing_key": "file:secrets/pagerduty_routing_key",
         "alertmanager/secrets/slack_webhook": "file:secrets/slack_webhook",
         "alertmanager/secrets/notices_token": "file:secrets/notices_token",
     }
     used = set(re.findall(r"_file: (\S+)", shipped["alertmanager/alertmanager.yml"]))
-    assert {f"alertmanager/{path}" for path in used} == platform_secrets(plan).keys()
+    theirs = {path for path in platform_secrets(plan) if path.startswith("alertmanager/")}
+    assert {f"alertmanager/{path}" for path in used} == theirs
+    assert "password_file: secrets/prefect_api" in shipped["prometheus/prometheus.yml"]
 
 
 def test_grafana_alerts_through_the_plans_channel(rendered):
