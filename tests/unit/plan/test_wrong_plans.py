@@ -172,6 +172,7 @@ def _required(data, path=""):
                 "business_impact",
                 "drills",
                 "readiness",
+                "maintenance",
             }:  # a service may define none of it
                 continue
             if inside not in tables and not is_optional and not is_step and not is_channel:
