@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from deployments.alert_commands import alert
 from deployments.backup_commands import backups
 from deployments.flag_commands import flags
 from deployments.hook_commands import hook
 from deployments.incident_commands import declare, incident
 from deployments.lab_commands import lab
+from deployments.pagerduty_commands import pagerduty
 from deployments.plan_commands import app as plan
 from deployments.plan_commands import plan_path
 from deployments.readiness_commands import readiness
@@ -31,6 +33,8 @@ app.add_typer(lab, name="lab")
 app.add_typer(report, name="report")
 app.add_typer(incident, name="incident")
 app.add_typer(flags, name="flags")
+app.add_typer(pagerduty, name="pagerduty")
+app.add_typer(alert, name="alert")
 app.command()(backups)
 app.command()(declare)
 add_recovery_commands(app)

@@ -15,12 +15,14 @@ from prometheus_client.registry import Collector
 
 from deployments.measures import PARTS, Measure, Samples
 from deployments.telemetry import written
+from deployments.watchers import WATCHERS
 from infra.platform.metrics import EXPORTER_PORT, MEASURED
 from tasks.current import current_plan
 from tasks.errors import DrError
 from tasks.plan.plan import Plan
 
 _log = logging.getLogger("dr.exporter")
+ALL_PARTS: Mapping[str, Measure] = {**PARTS, **WATCHERS}
 _LAST_SUCCESS = "dr_exporter_last_success_timestamp_seconds"
 # A part that was not measured for so many of its intervals is unknown.
 _STALE = 4
@@ -38,7 +40,7 @@ class Measured:
 class Exporter(Collector):
     """Measures every part in a thread of its own, and tells what is known."""
 
-    def __init__(self, plan: Plan, parts: Mapping[str, Measure] = PARTS) -> None:
+    def __init__(self, plan: Plan, parts: Mapping[str, Measure] = ALL_PARTS) -> None:
         self._plan = plan
         self._parts = parts
         self.known: dict[str, Measured] = {}

@@ -82,6 +82,8 @@ def server_environment(control: Control, database_url: str, encryption_key: str)
         "PREFECT_SERVER_ENCRYPTION_KEY": encryption_key,
         # The default keeps leases in memory: a server restart would fail every running flow that has a limit.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        # At /api/metrics, behind the same password.
+        "PREFECT_SERVER_METRICS_ENABLED": "true",
         # A run that waits for its deployment's slot asks again this often; 30 s by default.
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3",
         # The UI sends the password in a header of its own; no other origin is let in.

@@ -49,6 +49,12 @@ class OnRecord:
             return self.decision.outcome
         return "waits for its commanders"
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is about a loss that nobody has called off."""
+        going = {"open", "waits for its commanders", "declared", "automatic"}
+        return self.state in going or bool(self.report)
+
 
 def on_record(plan: Plan, incident: str) -> OnRecord:
     """Everything that the journal has of an incident.

@@ -18,11 +18,15 @@ def our_channels(notifications: Mapping[str, Any], address: str) -> dict[str, An
     moved = {name: dict(channel) for name, channel in notifications.items() if channel}
     if "pagerduty" in moved:
         moved["pagerduty"]["endpoint"] = _server(address)
+        if escalation := moved["pagerduty"].get("escalation"):
+            moved["pagerduty"]["escalation"] = {**escalation, "endpoint": _server(address)}
     if "slack" in moved:
         moved["slack"] = {"webhook": _WEBHOOK, "channel": moved["slack"]["channel"]}
     if "email" in moved:
         mail = {key: moved["email"][key] for key in ("to", "sender")}
         moved["email"] = {**mail, "smarthost": f"{address}:{SMTP_PORT}"}
+    if "heartbeat" in moved:
+        moved["heartbeat"]["url"] = f"{_server(address)}/heartbeat"
     return moved
 
 

@@ -61,6 +61,12 @@ def _words(body: Mapping[str, Any]) -> str:
     return "\n".join(words for words in found if isinstance(words, str) and words)
 
 
+def heartbeat(asked: Asked) -> Answer:
+    """A dead man's switch outside: that it is asked at all is the message."""
+    inbox.put(asked.box, "heartbeat", "alerts can be told", "")
+    return Answer(200, "ok")
+
+
 def web_api(asked: Asked) -> Answer:
     """Slack's chat.postMessage."""
     if (body := asked.json) is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from socketserver import BaseServer, TCPServer, ThreadingTCPServer
 
 from infra.edge.faults import Faults
+from infra.edge.paging import Account
 from infra.edge.smtp import Session
 from infra.edge.web import Handler
 
@@ -28,8 +29,13 @@ class _Web(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(
-    address: str, ports: tuple[int, int], tls: ssl.SSLContext, box: Path, faults: Faults | None = None
+def serving(  # noqa: PLR0913 -- where, with which certificate, and how the third parties are
+    address: str,
+    ports: tuple[int, int],
+    tls: ssl.SSLContext,
+    box: Path,
+    faults: Faults | None = None,
+    account: Account | None = None,
 ) -> Iterator[tuple[int, int]]:
     """Take messages into a file while the block runs.
 
@@ -39,12 +45,13 @@ def serving(
         tls: the certificate, for HTTPS and for STARTTLS.
         box: the inbox's file.
         faults: how the third parties fail; not at all where None.
+        account: what PagerDuty holds; an empty one where None.
 
     Yields:
         the ports.
     """
     about = {"box": box, "faults": faults or Faults()}
-    handler = type("BoxHandler", (Handler,), about)
+    handler = type("BoxHandler", (Handler,), {**about, "account": account or Account()})
     session = type("BoxSession", (Session,), {**about, "tls": tls})
     # Mail first: who sees the web answer may count on both.
     with _Mail((address, ports[1]), session) as mail, _Web((address, ports[0]), handler) as web:

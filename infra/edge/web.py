@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from infra.edge import alerts, amazon, social, statuspage
 from infra.edge.asked import Answer, Asked
 from infra.edge.faults import Faults
+from infra.edge.paging import ACCEPTED, Account
 
 _LONGEST = 512 * 1024
 _PAGE = r"/v1/pages/[^/]+/incidents"
@@ -17,7 +18,8 @@ _SPEAKERS: tuple[tuple[str, re.Pattern[str], Callable[[Asked], Answer]], ...] = 
     (channel, re.compile(path), answer)
     for channel, path, answer in (
         ("pagerduty", r"POST /v2/enqueue.*", alerts.pagerduty),
-        ("slack", r"POST /services.*", alerts.webhook),
+        ("slack", r"POST /services/.*", alerts.webhook),
+        ("heartbeat", r"POST /heartbeat.*", alerts.heartbeat),
         ("slack", r"POST /api/chat\.postMessage.*", alerts.web_api),
         ("statuspage", rf"GET {_PAGE}", statuspage.listed),
         ("statuspage", rf"POST {_PAGE}", statuspage.created),
@@ -43,6 +45,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 10
     box: ClassVar[Path]
     faults: ClassVar[Faults] = Faults()
+    account: ClassVar[Account] = Account()
 
     def do_GET(self) -> None:
         """Tell what is asked for."""
@@ -50,6 +53,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Take a message, or say why not."""
+        self._answer()
+
+    def do_PUT(self) -> None:
+        """Change what PagerDuty's account holds."""
         self._answer()
 
     def do_PATCH(self) -> None:
@@ -64,6 +71,9 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         url = f"https://{self.headers.get('Host', '')}{self.path}"
         asked = Asked(url, path, self.headers, self.rfile.read(int(length)), self.box)
+        if ACCEPTED in self.headers.get("Accept", ""):
+            self._say(Answer(*self.account.answer(self.command, self.path, asked.authorization, asked.json)))
+            return
         spoken = f"{self.command} {path}"
         for channel, pattern, speaker in _SPEAKERS:
             if pattern.fullmatch(spoken):

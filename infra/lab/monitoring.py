@@ -11,10 +11,15 @@ from infra.lab.hosts import write_file
 from infra.lab.processes import Server
 from infra.lab.sites import alone
 from infra.lab.starting import start_missing
-from infra.platform.metrics import ALERTMANAGER_PORT, PROMETHEUS_PORT
 from infra.platform.monitoring import storage_argument
 from infra.platform.render import platform_files, platform_secrets
 from tasks.plan.plan import Plan
+from tasks.plan.ports import (
+    ALERTMANAGER_PORT,
+    NODE_EXPORTER_PORT,
+    PROMETHEUS_PORT,
+    REDIS_EXPORTER_PORT,
+)
 from tasks.plan.references import read_secret
 
 _FOLDERS = ("prometheus/", "alertmanager/")
@@ -22,7 +27,7 @@ _AUTHORITY = "etc/alertmanager/ca.crt"
 
 
 def start_monitoring(home: Home) -> str:
-    """Start both on the control host, where they do not run; where Prometheus answers.
+    """Start both and the exporters, where they do not run; where Prometheus answers.
 
     Raises:
         Transient: one does not listen in time, or another command holds the lab.
@@ -67,7 +72,28 @@ def _servers(home: Home, plan: Plan, site: str, host: str) -> list[Server]:
     ]  # fmt: skip
     # Beside the public authorities, the lab's own: its third parties show certificates that it signed.
     trust = {"SSL_CERT_FILE": str(root / _AUTHORITY)}
+    redis = [
+        "prometheus-redis-exporter", "-redis.addr=",
+        f"-web.listen-address={address}:{REDIS_EXPORTER_PORT}",
+    ]  # fmt: skip
+    # Never as an argument, which every account may read.
+    password = {"REDIS_PASSWORD": plan.secret("redis")}
     return [
+        *(_hosts_server(home, plan, each) for each in plan.sites),
+        Server(f"{site}/{host}/redis-exporter", redis, root, address, REDIS_EXPORTER_PORT, password, prefix),
         Server(f"{site}/{host}/alertmanager", alertmanager, root, address, ALERTMANAGER_PORT, trust, prefix),
         Server(f"{site}/{host}/prometheus", prometheus, root, address, PROMETHEUS_PORT, prefix=prefix),
     ]
+
+
+def _hosts_server(home: Home, plan: Plan, site: str) -> Server:
+    """A site's hosts are this one machine: one exporter answers at the address of each."""
+    name, first = next(iter(plan.sites[site].hosts.items()))
+    listening = [
+        f"--web.listen-address={host.address}:{NODE_EXPORTER_PORT}"
+        for host in plan.sites[site].hosts.values()
+    ]
+    root, prefix = home.root(site, name), tuple(home.network().prefix(site))
+    argv = ["prometheus-node-exporter", *listening]
+    key, address = f"{site}/{name}/node-exporter", str(first.address)
+    return Server(key, argv, root, address, NODE_EXPORTER_PORT, prefix=prefix)

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from infra.platform.monitoring import SECRET_FILES
+from infra.platform.alertmanager import SECRET_FILES
 from tasks.plan.plan import Plan
 
 _SOURCE = {"type": "prometheus", "uid": "${source}"}
@@ -21,6 +21,38 @@ class Panel(NamedTuple):
     unit: str
     legend: str = ""
     limit: float | None = None
+
+
+_DISKS = '{fstype!~"tmpfs|ramfs|squashfs"}'
+_SERVERS = (
+    Panel(
+        "CPU", '1 - avg by (host) (rate(node_cpu_seconds_total{mode="idle"}[5m]))', "percentunit", "{{host}}"
+    ),
+    Panel("Load", "node_load1", "none", "{{host}}"),
+    Panel("Memory available", "node_memory_MemAvailable_bytes", "bytes", "{{host}}"),
+    Panel(
+        "Storage left",
+        f"node_filesystem_avail_bytes{_DISKS} / node_filesystem_size_bytes{_DISKS}",
+        "percentunit",
+        "{{host}} {{mountpoint}}",
+    ),
+    Panel("Storage busy", "rate(node_disk_io_time_seconds_total[5m])", "percentunit", "{{host}} {{device}}"),
+    Panel("Network received", "rate(node_network_receive_bytes_total[5m])", "Bps", "{{host}} {{device}}"),
+    Panel("Network sent", "rate(node_network_transmit_bytes_total[5m])", "Bps", "{{host}} {{device}}"),
+    Panel(
+        "Requests at the gateways",
+        "rate(haproxy_frontend_http_requests_total[5m])",
+        "reqps",
+        "{{host}} {{proxy}}",
+    ),
+    Panel("Sessions at the gateways", "haproxy_frontend_current_sessions", "none", "{{host}} {{proxy}}"),
+    Panel("Servers behind the gateways", "haproxy_backend_active_servers", "none", "{{host}} {{proxy}}"),
+    Panel("Redis running", "redis_up", "bool_yes_no", "{{host}}"),
+    Panel("Redis replicas", "redis_connected_slaves", "none", "{{host}}"),
+    Panel("Redis memory", "redis_memory_used_bytes", "bytes", "{{host}}"),
+    Panel("Redis commands", "rate(redis_commands_processed_total[5m])", "ops", "{{host}}"),
+    Panel("Prefect's events", "rate(prefect_events_observed_total[5m])", "ops", "{{host}}"),
+)
 
 
 def dashboard(plan: Plan, name: str) -> dict[str, Any]:
@@ -73,6 +105,7 @@ def _infrastructure(plan: Plan) -> tuple[Panel, ...]:
         Panel("Segments that wait", "dr_wal_waiting_segments", "none"),
         Panel("Not covered", "dr_coverage_findings", "none", "{{severity}}", 1),
         Panel("Expiry frozen", "dr_expiry_frozen", "bool_yes_no"),
+        *_SERVERS,
         Panel("Age of what is shown", f"time() - {_LAST_MEASURED}", "s", "{{part}}", 300),
     )
 

@@ -6,9 +6,8 @@ measured by the thing itself (objects listed, LSN advanced, a row read back), ne
 
 EXPORTER_PORT = 9469
 NOTICES_PORT = 4300
-PROMETHEUS_PORT = 9090
-ALERTMANAGER_PORT = 9093
 PATRONI_PORT = 8008
+PREFECT_PORT = 4200
 ETCD_PORT = 2379
 
 # What deployments/exporter.py measures; it exports nothing else.
@@ -41,6 +40,33 @@ MEASURED = {
     "dr_certificate_expiry_timestamp_seconds": "until when the certificate of a store is valid; by site",
     "dr_probe_success": "1 where the last request through the public endpoint was answered well, else 0",
     "dr_probe_duration_seconds": "how long that request took",
+    "dr_watch_last_look_timestamp_seconds": "when a vantage last looked at the active site; by vantage",
+    "dr_schedule_late_seconds": "how long ago the run that waits longest should have begun; 0 for none",
+    "dr_schedule_runs_ahead": "how many runs Prefect has planned",
+    "dr_incident_told_timestamp_seconds": "when the newest incident was first told of; by site, channel",
+    "dr_planned_move_timestamp_seconds": "when the service was last moved by plan; by site",
     "dr_exporter_last_success_timestamp_seconds": "when a part of these was last measured; by part",
 }
-EXPORTED_BY_OTHERS = {"up", "patroni_primary", "patroni_postgres_running", "etcd_server_has_leader"}
+EXPORTED_BY_OTHERS = {
+    "up",
+    "patroni_primary",
+    "patroni_postgres_running",
+    "etcd_server_has_leader",
+    "alertmanager_notification_requests_failed_total",
+    "node_cpu_seconds_total",
+    "node_load1",
+    "node_memory_MemAvailable_bytes",
+    "node_filesystem_avail_bytes",
+    "node_filesystem_size_bytes",
+    "node_disk_io_time_seconds_total",
+    "node_network_receive_bytes_total",
+    "node_network_transmit_bytes_total",
+    "haproxy_frontend_http_requests_total",
+    "haproxy_frontend_current_sessions",
+    "haproxy_backend_active_servers",
+    "redis_up",
+    "redis_connected_slaves",
+    "redis_memory_used_bytes",
+    "redis_commands_processed_total",
+    "prefect_events_observed_total",
+}

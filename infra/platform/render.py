@@ -5,16 +5,16 @@ from typing import Any
 
 import yaml
 
-from infra.platform.dashboards import contact_points, dashboard
-from infra.platform.logs import index_template, log_lifecycle, reader_role, saved_objects, shipper_key, space
-from infra.platform.monitoring import (
+from infra.platform.alertmanager import (
+    HEARTBEAT_FILE,
     NOTICES_CREDENTIALS_FILE,
     SECRET_FILES,
     alertmanager_config,
-    prometheus_arguments,
-    prometheus_config,
 )
-from infra.platform.rules import alert_rules
+from infra.platform.dashboards import contact_points, dashboard
+from infra.platform.logs import index_template, log_lifecycle, reader_role, saved_objects, shipper_key, space
+from infra.platform.monitoring import PREFECT_LOGIN_FILE, prometheus_arguments, prometheus_config
+from infra.platform.rule_file import alert_rules
 from infra.platform.stack import recovery_stacks
 from infra.platform.surroundings import (
     destination_rule,
@@ -67,13 +67,15 @@ def _kibana(plan: Plan) -> dict[str, str]:
 def platform_secrets(plan: Plan) -> dict[str, str]:
     """The references of the secrets that belong beside the rendered files, by path."""
     notifications = plan.notifications
-    references = {}
+    references = {f"prometheus/{PREFECT_LOGIN_FILE}": plan.secrets.prefect_api}
     if notifications.pagerduty:
         references[f"alertmanager/{SECRET_FILES['pagerduty']}"] = notifications.pagerduty.routing_key
     if notifications.slack:
         references[f"alertmanager/{SECRET_FILES['slack']}"] = notifications.slack.webhook
     if notifications.email and notifications.email.password:
         references[f"alertmanager/{SECRET_FILES['email']}"] = notifications.email.password
+    if notifications.heartbeat and notifications.heartbeat.token:
+        references[f"alertmanager/{HEARTBEAT_FILE}"] = notifications.heartbeat.token
     if plan.secrets.notices_token:
         references[f"alertmanager/{NOTICES_CREDENTIALS_FILE}"] = plan.secrets.notices_token
     return references

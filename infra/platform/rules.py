@@ -1,7 +1,6 @@
 """Alert rules from the plan's promises, schedules and timings."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,7 +11,6 @@ from tasks.plan.schedule import Schedule
 from tasks.plan.values import in_words
 
 Rule = dict[str, Any]
-_METRIC = re.compile(r"(?:dr|etcd)_\w+(?:\{[^}]*\})?")
 
 # Google, "The Site Reliability Workbook", chapter 5: burn rate, long window, short window, severity.
 _BURNS: tuple[tuple[Decimal, str, str, Severity], ...] = (
@@ -24,26 +22,12 @@ _BURNS: tuple[tuple[Decimal, str, str, Severity], ...] = (
 
 def seconds(duration: timedelta) -> str:
     """A duration as Prometheus and Alertmanager write it."""
-    return f"{_whole(duration)}s"
+    return f"{whole(duration)}s"
 
 
-def _whole(duration: timedelta) -> int:
+def whole(duration: timedelta) -> int:
+    """Whole seconds, as an expression compares them."""
     return int(duration.total_seconds())
-
-
-def alert_rules(plan: Plan) -> dict[str, Any]:
-    """The rule file: recovery point, backups, readiness, health, error budget, what nobody measures."""
-    groups = {
-        "recovery_point": [*recovery_point(plan)],
-        "archiving": [*archiving(plan)],
-        "backups": [*backups(plan), *copies(plan)],
-        "drills": [*drills(plan)],
-        "readiness": [*readiness(plan)],
-        "health": [*health(plan), *certificates(plan)],
-        "error_budget": [*error_budget(plan)],
-    }
-    groups["unmeasured"] = [*unmeasured(groups)]
-    return {"groups": [{"name": name, "rules": rules} for name, rules in groups.items()]}
 
 
 def recovery_point(plan: Plan) -> Iterator[Rule]:
@@ -53,12 +37,12 @@ def recovery_point(plan: Plan) -> Iterator[Rule]:
     for share, severity in ((0.5, "warning"), (0.8, "critical")):
         limit = rpo * share
         summary = f"A disaster now would lose {{{{ $value | humanizeDuration }}}}; promised: {in_words(rpo)}"
-        expr = f"dr_recovery_point_age_seconds > {_whole(limit)}"
-        yield _rule("RecoveryPointAtRisk", expr, severity, summary, plan.tier.rpo / 20)
+        expr = f"dr_recovery_point_age_seconds > {whole(limit)}"
+        yield rule("RecoveryPointAtRisk", expr, severity, summary, plan.tier.rpo / 20)
     lag = f'dr_replication_lag_seconds{{site="{dr}"}}'
-    yield _rule(
+    yield rule(
         "ReplicationLagging",
-        f"{lag} > {_whole(shipping)}",
+        f"{lag} > {whole(shipping)}",
         "warning",
         f"{dr} streams later than archived WAL would arrive",
         plan.recovery.archive_timeout,
@@ -66,8 +50,8 @@ def recovery_point(plan: Plan) -> Iterator[Rule]:
     for site in plan.sites:
         arrival = f'dr_wal_last_arrival_timestamp_seconds{{site="{site}"}}'
         late = min(3 * shipping, rpo)
-        expr = f"time() - {arrival} > {_whole(late)}"
-        yield _rule(
+        expr = f"time() - {arrival} > {whole(late)}"
+        yield rule(
             "WalArchiveStale",
             expr,
             "critical",
@@ -79,14 +63,14 @@ def recovery_point(plan: Plan) -> Iterator[Rule]:
 
 def archiving(plan: Plan) -> Iterator[Rule]:
     """What the check of WAL archiving found, and that it runs at all."""
-    late = _whole((plan.recovery.wal_check.interval or timedelta(hours=1)) * 3)
+    late = whole((plan.recovery.wal_check.interval or timedelta(hours=1)) * 3)
     summary = "{{ $value }} red findings at {{ $labels.site }}: see check_wal_archiving"
-    yield _rule("WalArchivingBroken", "dr_wal_check_red > 0", "critical", summary, timedelta(0))
+    yield rule("WalArchivingBroken", "dr_wal_check_red > 0", "critical", summary, timedelta(0))
     stale = f"time() - dr_wal_check_timestamp_seconds > {late}"
-    yield _rule("WalNotChecked", stale, "critical", "Nobody checks WAL archiving", timedelta(0))
-    full = f"dr_wal_disk_full_seconds < {_whole(timedelta(hours=1))}"
+    yield rule("WalNotChecked", stale, "critical", "Nobody checks WAL archiving", timedelta(0))
+    full = f"dr_wal_disk_full_seconds < {whole(timedelta(hours=1))}"
     summary = "WAL would fill the disk in {{ $value | humanizeDuration }}"
-    yield _rule("WalDiskFilling", full, "warning", summary, timedelta(minutes=5))
+    yield rule("WalDiskFilling", full, "warning", summary, timedelta(minutes=5))
 
 
 def backups(plan: Plan) -> Iterator[Rule]:
@@ -95,9 +79,9 @@ def backups(plan: Plan) -> Iterator[Rule]:
         interval = schedule.interval or timedelta(0)
         age = f'time() - dr_backup_last_success_timestamp_seconds{{backup="{name}"}}'
         for late, severity in ((interval * 5 / 4, "warning"), (interval * 2, "critical")):
-            expr = f"{age} > {_whole(late)}"
+            expr = f"{age} > {whole(late)}"
             summary = f"No good {name} since {{{{ $value | humanizeDuration }}}}; planned {schedule.words}"
-            yield _rule("BackupOverdue", expr, severity, summary, timedelta(minutes=5), backup=name)
+            yield rule("BackupOverdue", expr, severity, summary, timedelta(minutes=5), backup=name)
 
 
 def _clocked(plan: Plan) -> dict[str, Schedule]:
@@ -120,30 +104,30 @@ def copies(plan: Plan) -> Iterator[Rule]:
     for state, severity in states.items():
         expr = f'dr_catalogue_state{{state="{state}"}} == 1'
         summary = f"{{{{ $labels.asset }}}} at {{{{ $labels.site }}}} is {state}"
-        yield _rule("BackupNotRecoverable", expr, severity, summary, timedelta(minutes=5), state=state)
-    yield _rule(
+        yield rule("BackupNotRecoverable", expr, severity, summary, timedelta(minutes=5), state=state)
+    yield rule(
         "BackupDamaged",
         "dr_verified_damages > 0",
         "critical",
         "{{ $value }} objects of {{ $labels.asset }} at {{ $labels.site }} are damaged",
         timedelta(0),
     )
-    yield _rule(
+    yield rule(
         "VerificationOverdue",
-        f"time() - dr_verified_timestamp_seconds > {_whole(verification)}",
+        f"time() - dr_verified_timestamp_seconds > {whole(verification)}",
         "warning",
         "{{ $labels.asset }} at {{ $labels.site }} was not verified for {{ $value | humanizeDuration }}",
         timedelta(hours=1),
     )
-    late = _whole((plan.recovery.replication.interval or timedelta(hours=1)) * 3)
-    yield _rule(
+    late = whole((plan.recovery.replication.interval or timedelta(hours=1)) * 3)
+    yield rule(
         "ReplicationStale",
         f"time() - dr_replication_last_success_timestamp_seconds > {late}",
         "critical",
         "{{ $labels.repository }} did not arrive whole at {{ $labels.target }}",
         timedelta(0),
     )
-    yield _rule(
+    yield rule(
         "ReplicationConflict",
         "dr_replication_conflicts > 0",
         "critical",
@@ -153,9 +137,9 @@ def copies(plan: Plan) -> Iterator[Rule]:
     for severity in ("critical", "warning"):
         expr = f'dr_coverage_findings{{severity="{severity}"}} > 0'
         summary = "{{ $value }} assets are not covered, or not for long: see `dr backups`"
-        yield _rule("NotCovered", expr, severity, summary, timedelta(0))
+        yield rule("NotCovered", expr, severity, summary, timedelta(0))
     frozen = "Nothing expires: an incident is open, or nobody can tell"
-    yield _rule("ExpiryFrozen", "dr_expiry_frozen == 1", "warning", frozen, timedelta(days=1))
+    yield rule("ExpiryFrozen", "dr_expiry_frozen == 1", "warning", frozen, timedelta(days=1))
 
 
 def drills(plan: Plan) -> Iterator[Rule]:
@@ -164,18 +148,18 @@ def drills(plan: Plan) -> Iterator[Rule]:
         if drill.frequency.interval:
             late = drill.frequency.interval * 11 / 10
             age = f'time() - dr_drill_last_success_timestamp_seconds{{drill="{name}"}}'
-            expr = f"{age} > {_whole(late)}"
+            expr = f"{age} > {whole(late)}"
             summary = f"{name} has not passed in time; planned {drill.frequency.words}"
-            yield _rule("DrillOverdue", expr, "warning", summary, timedelta(hours=1), drill=name)
+            yield rule("DrillOverdue", expr, "warning", summary, timedelta(hours=1), drill=name)
 
 
 def readiness(plan: Plan) -> Iterator[Rule]:
     """Whether the service could be recovered now, and whether anybody still asks."""
     interval = plan.readiness.schedule.interval or timedelta(days=1)
     told = "The service could not be recovered now, or nobody can tell: see the artifact `readiness`"
-    yield _rule("NotReady", 'dr_readiness{standing="NOT READY"} == 1', "critical", told, 2 * interval)
-    stale = f"time() - dr_readiness_timestamp_seconds > {_whole(3 * interval)}"
-    yield _rule("ReadinessStale", stale, "warning", "Readiness is not evaluated any more", interval)
+    yield rule("NotReady", 'dr_readiness{standing="NOT READY"} == 1', "critical", told, 2 * interval)
+    stale = f"time() - dr_readiness_timestamp_seconds > {whole(3 * interval)}"
+    yield rule("ReadinessStale", stale, "warning", "Readiness is not evaluated any more", interval)
 
 
 def health(plan: Plan) -> Iterator[Rule]:
@@ -184,15 +168,15 @@ def health(plan: Plan) -> Iterator[Rule]:
     for name, site in plan.sites.items():
         expr = f'dr_site_healthy{{site="{name}"}} == 0'
         severity: Severity = "warning" if site.role == "archive" else "critical"
-        yield _rule(
+        yield rule(
             "SiteUnhealthy", expr, severity, f"The {site.role} site is unhealthy", detection, site=name
         )
-    yield _rule("NotWatched", 'up{job="dr"} == 0', "critical", "Nothing watches the service", detection)
+    yield rule("NotWatched", 'up{job="dr"} == 0', "critical", "Nothing watches the service", detection)
     stale = "time() - dr_exporter_last_success_timestamp_seconds > 300"
     summary = "{{ $labels.part }} is not measured any more"
-    yield _rule("ExporterStale", stale, "critical", summary, timedelta(minutes=1))
+    yield rule("ExporterStale", stale, "critical", summary, timedelta(minutes=1))
     quorum = "sum(etcd_server_has_leader) < 2"
-    yield _rule("ConsensusLost", quorum, "critical", "Fewer than two sites agree on a leader", detection)
+    yield rule("ConsensusLost", quorum, "critical", "Fewer than two sites agree on a leader", detection)
 
 
 def certificates(plan: Plan) -> Iterator[Rule]:
@@ -202,8 +186,8 @@ def certificates(plan: Plan) -> Iterator[Rule]:
         left = f'dr_certificate_expiry_timestamp_seconds{{site="{site}"}} - time()'
         summary = f"The certificate of the store of {site} ends in {{{{ $value | humanizeDuration }}}}"
         for limit, severity in ((ends, "warning"), (ends / 4, "critical")):
-            expr = f"{left} < {_whole(limit)}"
-            yield _rule("CertificateEnding", expr, severity, summary, timedelta(0), site=site)
+            expr = f"{left} < {whole(limit)}"
+            yield rule("CertificateEnding", expr, severity, summary, timedelta(0), site=site)
 
 
 def error_budget(plan: Plan) -> Iterator[Rule]:
@@ -216,24 +200,11 @@ def error_budget(plan: Plan) -> Iterator[Rule]:
                 f"(1 - avg_over_time(dr_probe_success[{window}])) > {limit}" for window in (long, short)
             )
             summary = f"Over {long} the error budget burns {rate:f} times too fast"
-            yield _rule("ErrorBudgetBurn", " and ".join(failed), severity, summary, timedelta(0), window=long)
+            yield rule("ErrorBudgetBurn", " and ".join(failed), severity, summary, timedelta(0), window=long)
 
 
-def unmeasured(groups: Mapping[str, Sequence[Rule]]) -> Iterator[Rule]:
-    """Each metric that a rule rests on, where nobody exports it: unknown is not healthy."""
-    severities: dict[str, str] = {}
-    for rule in (rule for rules in groups.values() for rule in rules):
-        for metric in _METRIC.findall(rule["expr"]):
-            known = severities.setdefault(metric, rule["labels"]["severity"])
-            severities[metric] = min(known, rule["labels"]["severity"])  # "critical" sorts before "warning"
-    for metric, severity in severities.items():
-        summary = f"Nobody measures {metric}"
-        yield _rule(
-            "NotMeasured", f"absent({metric})", severity, summary, timedelta(minutes=5), metric=metric
-        )
-
-
-def _rule(alert: str, expr: str, severity: str, summary: str, lasting: timedelta, **labels: str) -> Rule:
+def rule(alert: str, expr: str, severity: str, summary: str, lasting: timedelta, **labels: str) -> Rule:
+    """One alert rule; it fires once its expression has held for `lasting`."""
     return {
         "alert": alert,
         "expr": expr,

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tasks.errors import Permanent
 from tasks.plan.base import Block, Phrase
-from tasks.plan.values import Duration, Key, SecretRef, Sentence, in_words, matching, refusal
+from tasks.plan.paging import Heartbeat, PagingPolicy
+from tasks.plan.values import Duration, HttpsServer, Key, SecretRef, Sentence, in_words, matching, refusal
 
 Severity = Literal["critical", "warning", "info"]
 ChannelName = Literal["pagerduty", "slack", "email"]
@@ -35,9 +36,6 @@ _LEVEL = re.compile(r"level_([1-9])")
 _ALERTS = re.compile(r"((?:critical|warning|info)(?:(?:, | and )(?:critical|warning|info))*) alerts")
 _SUMMARIES = re.compile(r"(daily|weekly) summary reports")
 EmailAddress = Annotated[str, matching(r"[^@\s]+@[^@\s]+", "an address such as 'dr@example.org'")]
-HttpsServer = Annotated[
-    str, matching(r"https://[^\s/?#@]+", "https://HOST or https://HOST:PORT, nothing after it")
-]
 
 
 def _word(placeholder: str) -> str:
@@ -185,12 +183,35 @@ class Alerting(Block):
         """The channels that carry a severity's alerts."""
         return [channel.name for channel in self.notification_channels if severity in channel.alerts]
 
+    def reaching(self, severity: Severity, level: EscalationLevel) -> list[ChannelName]:
+        """The channels that reach a level."""
+        return [level.channel] if level.channel else self.carrying(severity)
+
+    def standing_in(self, channel: ChannelName, severity: Severity) -> list[ChannelName]:
+        """The channels that are told what another one did not take; only what is critical wakes anybody."""
+        waking = () if severity == "critical" else self.carrying("critical")
+        return [other for other in self.order if other != channel and other not in waking]
+
+    def stood_in_for(self) -> list[tuple[ChannelName, Severity]]:
+        """Each channel and severity that another channel stands in for."""
+        return [
+            (channel, severity)
+            for channel in self.order
+            for severity, policy in self.escalation_policies.by_severity().items()
+            if any(channel in self.reaching(severity, level) for level in policy)
+            and self.standing_in(channel, severity)
+        ]
+
 
 class Pagerduty(Block):
-    """Where pages go; `endpoint` is the Events API, or a proxy that stands for it."""
+    """Where pages go; `endpoint` is the Events API, or a proxy that stands for it.
+
+    With `escalation` PagerDuty takes a page from level to level itself.
+    """
 
     routing_key: SecretRef
     endpoint: HttpsServer = "https://events.pagerduty.com"
+    escalation: PagingPolicy | None = None
 
 
 class Slack(Block):
@@ -238,3 +259,4 @@ class Notifications(Block):
     pagerduty: Pagerduty | None = None
     slack: Slack | None = None
     email: Email | None = None
+    heartbeat: Heartbeat | None = None

@@ -11,8 +11,8 @@ from tasks.plan.backup import BackupStrategy
 from tasks.plan.base import Block
 from tasks.plan.business import BusinessImpact
 from tasks.plan.communication import Alerting, CommunicationTemplates, Notifications
-from tasks.plan.crisis import CrisisCommunication
 from tasks.plan.continuity import Continuity
+from tasks.plan.crisis import CrisisCommunication
 from tasks.plan.drills import DrillPolicy
 from tasks.plan.evidence import EvidencePolicy
 from tasks.plan.mesh import Mesh
@@ -28,6 +28,7 @@ from tasks.plan.sites import Access, Recovery, Role, Secrets, Service, Site
 from tasks.plan.telemetry import Telemetry
 from tasks.plan.validation import RecoveryValidation
 from tasks.plan.values import Name
+from tasks.plan.window import Window
 
 
 class NamedSchedule(NamedTuple):
@@ -74,6 +75,7 @@ class Plan(Block):
     evidence: EvidencePolicy | None = None
     drills: DrillPolicy = Field(default_factory=DrillPolicy)
     readiness: ReadinessPolicy = Field(default_factory=ReadinessPolicy)
+    maintenance: tuple[Window, ...] = ()
     business_impact: BusinessImpact = Field(default_factory=dict)
     services: dict[Name, FurtherService] = Field(default_factory=dict)
     crisis_communication: CrisisCommunication | None = None
@@ -106,6 +108,11 @@ class Plan(Block):
         if self.crisis_communication is None:
             raise Permanent("nobody outside is told anything", "the plan has no crisis_communication")
         return self.crisis_communication
+
+    @property
+    def pagerduty_escalates(self) -> bool:
+        """Whether PagerDuty takes a critical page from level to level itself."""
+        return bool(self.notifications.pagerduty and self.notifications.pagerduty.escalation)
 
     @property
     def turns(self) -> dict[str, Turn]:

@@ -200,6 +200,9 @@ ServiceCommand = Annotated[
 ]
 SiteText = Annotated[str, template({"site"}, "{site}")]
 HttpUrl = Annotated[str, matching(r"https?://\S+", "http://HOST:PORT or https://HOST:PORT")]
+HttpsServer = Annotated[
+    str, matching(r"https://[^\s/?#@]+", "https://HOST or https://HOST:PORT, nothing after it")
+]
 Flag = Annotated[bool, Strict()]
 Integer = Annotated[int, Strict()]
 Day = Annotated[date, BeforeValidator(parse_day), _when_json(date.isoformat)]

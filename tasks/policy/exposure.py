@@ -8,7 +8,7 @@ from tasks.clients.certificates import Certificate
 from tasks.clients.layout import REPLICATION_ROLE, SERVICE_ROLE, SUPERUSER
 from tasks.clients.role_grants import Grants, Role
 from tasks.plan.plan import Plan
-from tasks.plan.ports import PORTS
+from tasks.plan.ports import ON_EVERY_HOST, PORTS
 from tasks.plan.traffic import Endpoint
 from tasks.plan.values import in_words
 
@@ -26,7 +26,9 @@ def expected_ports(plan: Plan, site: str) -> dict[str, frozenset[int]]:
             its_own.update(each.port for each in plan.services.values())
         if str(host.address) == store.hostname and store.port:
             its_own.add(store.port)
-        expected[name] = frozenset({*its_own, *security.administration, *security.listeners.get(name, ())})
+        expected[name] = frozenset(
+            {*its_own, *ON_EVERY_HOST, *security.administration, *security.listeners.get(name, ())}
+        )
     return expected
 
 
@@ -37,7 +39,7 @@ def _endpoint_ports(endpoint: Endpoint) -> set[int]:
 def scanned_ports(plan: Plan) -> list[int]:
     """The plan's range, and every port that any program of ours is known by."""
     scan, endpoint = plan.validation.security.scan, plan.service.endpoint
-    known = {port for ports in PORTS.values() for port in ports} | _endpoint_ports(endpoint)
+    known = {port for ports in PORTS.values() for port in ports} | ON_EVERY_HOST | _endpoint_ports(endpoint)
     stores = {urlsplit(site.storage.endpoint).port or 443 for site in plan.sites.values()}
     services = {each.port for each in plan.services.values()}
     return sorted({*range(scan.first, scan.last + 1), *known, *stores, *services})

@@ -55,9 +55,15 @@ def until(holds, seconds, told):
 
 
 def test_every_target_answers(lab, prometheus):
-    sites, programs = lab.plan.sites.values(), ("postgres", "etcd", "control")
+    sites, programs = lab.plan.sites.values(), ("postgres", "etcd", "gateway", "redis", *["control"] * 3)
     targets = sum(len(site.addresses(program)) for site in sites for program in programs)
+    targets += sum(len(site.hosts) for site in sites)
     until(lambda: len(prometheus.query("up == 1")) == targets, 60, lambda: prometheus.query("up == 0"))
+
+
+def test_every_redis_lets_its_exporter_in(lab, prometheus):
+    count = sum(len(site.addresses("redis")) for site in lab.plan.sites.values())
+    until(lambda: len(prometheus.query("redis_up == 1")) == count, 60, lambda: prometheus.query("redis_up"))
 
 
 def test_all_sites_are_well_and_users_are_served(lab, prometheus):

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 import yaml
 from cryptography.fernet import Fernet
@@ -24,6 +26,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from deployments.register import QUEUED, REFUSED, Deployment, register
 from deployments.trigger import Api, trigger, wait_for
+from deployments.watchers import scheduled
 from infra.control import (
     RECOVERY_POOL,
     Control,
@@ -165,6 +168,33 @@ def test_a_schedule_of_the_plan_yields_a_scheduled_run(plane):
     assert len(found[0]["schedules"]) == 1, "registering again changes nothing"
     scheduled = eventually(lambda: plane.runs("SCHEDULED"))
     assert {run["deployment_id"] for run in scheduled} == {found[0]["id"]}
+
+
+def test_the_exporter_tells_what_is_planned_and_for_how_long_a_run_waits(plane, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", plane.control.api_url)
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", plane.control.password)
+
+    def told():
+        return {metric: samples[0][1] for metric, samples in scheduled(None).items()}
+
+    assert eventually(lambda: told()["dr_schedule_runs_ahead"])
+    assert told()["dr_schedule_late_seconds"] == 0
+    [deployment] = plane.api.call("POST", "/deployments/filter", {})
+    due = {"scheduled_time": (datetime.now(UTC) - timedelta(minutes=20)).isoformat()}
+    state = {"type": "SCHEDULED", "state_details": due}
+    late = plane.api.call("POST", f"/deployments/{deployment['id']}/create_flow_run", {"state": state})
+    assert 1200 <= told()["dr_schedule_late_seconds"] < 1300
+    plane.api.call(
+        "POST", f"/flow_runs/{late['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True}
+    )
+    assert told()["dr_schedule_late_seconds"] == 0
+
+
+def test_the_server_exports_its_metrics_to_those_who_know_the_password(plane):
+    url, login = f"{plane.control.api_url}/metrics", tuple(plane.control.password.split(":"))
+    found = httpx.get(url, auth=login, timeout=10, trust_env=False)
+    assert "# TYPE" in found.raise_for_status().text
+    assert httpx.get(url, timeout=10, trust_env=False).status_code == 401
 
 
 def test_a_trigger_reaches_the_first_line_within_three_seconds(plane, runner):

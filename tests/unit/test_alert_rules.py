@@ -1,14 +1,10 @@
-"""The rules by Prometheus' own program: silent where all is well, and for each fault exactly its alerts.
-
-Source: Prometheus documentation, "Unit testing for rules".
-"""
+"""The rules by Prometheus' own program: silent where all is well, and for each fault exactly its alerts."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
+from promtool import DAY, HOUR, LONG_AGO, STEP_MIN, aging, alert, both, measured, tool, verdict
 
 from infra.platform.render import platform_files, platform_secrets
 from tasks.plan.load import load_plan
@@ -18,22 +14,6 @@ PLANS = {
     "shipped": ROOT / "deployments" / "plan.yaml",
     "other": ROOT / "tests" / "unit" / "plan" / "other_plan.yaml",
 }
-HOUR, DAY = 3600, 24 * 3600
-STEP_MIN = 15
-LONG_AGO, NOW = f"-{400 * DAY}x110", f"0+{60 * STEP_MIN}x110"
-"""Each for longer than a day, as all values here: one every STEP_MIN minutes."""
-HEALTHY = {
-    "dr_certificate_expiry_timestamp_seconds": f"{90 * DAY}x110",
-    r".*_timestamp_seconds": NOW,
-    r"dr_(site_healthy|probe_success)|up|etcd_server_has_leader": "1x110",
-    r"dr_wal_disk_full_seconds": f"{30 * DAY}x110",
-}
-"""By what a metric is called; zero is healthy for all others."""
-
-
-def tool(*argv, folder):
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-    return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module", params=PLANS)
@@ -83,52 +63,12 @@ def test_alertmanager_tells_whom_the_plan_names(tmp_path, severity, receivers):
     assert code == 0, told
 
 
-def measured(folder):
-    """Every series that a rule rests on, as it is where all is well."""
-    text = (folder / "rules.yml").read_text()
-    names = {*re.findall(r"absent\((\w+(?:\{[^}]*\})?)\)", text), 'up{job="dr"}'}
-    names.discard("etcd_server_has_leader")
-    names |= {f'etcd_server_has_leader{{site="{number}"}}' for number in range(3)}
-    return {name: healthy(name.partition("{")[0]) for name in names}
-
-
-def healthy(metric):
-    return next((values for name, values in HEALTHY.items() if re.fullmatch(name, metric)), "0x110")
-
-
-def verdict(folder, series, minutes, firing):
-    """What promtool says of the alerts that should fire by then, each as its labels, and no others."""
-    alerts = [{"labels": f'ALERTS{{alertstate="firing",{labels}}}', "value": 1} for labels in firing]
-    expected = {"expr": 'ALERTS{alertstate="firing"}', "eval_time": f"{minutes}m", "exp_samples": alerts}
-    test = {
-        "interval": f"{STEP_MIN}m",
-        "input_series": [{"series": name, "values": values} for name, values in series.items()],
-        "promql_expr_test": [expected],
-    }
-    tests = {"rule_files": ["rules.yml"], "evaluation_interval": f"{STEP_MIN}m", "tests": [test]}
-    (folder / "tests.yml").write_text(yaml.safe_dump(tests))
-    return tool("promtool", "test", "rules", "tests.yml", folder=folder)
-
-
 def test_nothing_fires_where_all_is_well(shipped):
     code, told = verdict(shipped, measured(shipped), 1500, [])
     assert code == 0, told
 
 
-def alert(name, severity, **labels):
-    named = {"alertname": name, "severity": severity, **labels}
-    return ",".join(f'{key}="{value}"' for key, value in named.items())
-
-
-def both(name, **labels):
-    return [alert(name, "warning", **labels), alert(name, "critical", **labels)]
-
-
-def aging(seconds):
-    """A moment that always lies so many seconds back."""
-    return f"{-seconds}+{60 * STEP_MIN}x110"
-
-
+VANTAGES = ("us-west-2", "eu-west-1")
 FAULTS = {
     "half of the promised loss": ({"dr_recovery_point_age_seconds": "500x110"}, [
         alert("RecoveryPointAtRisk", "warning")]),
@@ -184,6 +124,17 @@ FAULTS = {
         alert("ExporterStale", "critical")]),
     "etcd lost two members": ({f'etcd_server_has_leader{{site="{n}"}}': "0x110" for n in (0, 1)}, [
         alert("ConsensusLost", "critical")]),
+    "a vantage is dead": ({'dr_watch_last_look_timestamp_seconds{vantage="us-west-2"}': LONG_AGO}, [
+        alert("VantageBlind", "warning", vantage="us-west-2")]),
+    "every vantage is dead": (
+        {f'dr_watch_last_look_timestamp_seconds{{vantage="{it}"}}': LONG_AGO for it in VANTAGES},
+        [
+            *(alert("VantageBlind", "warning", vantage=it) for it in VANTAGES),
+            alert("NobodyLooks", "critical")]),
+    "no worker takes what is due": ({"dr_schedule_late_seconds": "700x110"}, [
+        alert("RunsLate", "critical")]),
+    "the scheduler plans nothing": ({"dr_schedule_runs_ahead": "0x110"}, [
+        alert("NothingScheduled", "critical")]),
     "users are refused": ({"dr_probe_success": "0x110"}, [
         *(alert("ErrorBudgetBurn", "critical", window=window) for window in ("1h", "6h")),
         alert("ErrorBudgetBurn", "warning", window="3d")]),
@@ -202,7 +153,7 @@ def test_each_fault_sets_off_its_alerts_and_no_others(shipped, fault):
 def test_every_rule_has_its_fault(shipped):
     text = (shipped / "rules.yml").read_text()
     planted = {*re.findall(r'alertname="(\w+)"', str(FAULTS))}
-    assert {*re.findall(r"alert: (\w+)", text)} == planted | {"NotMeasured"}
+    assert {*re.findall(r"alert: (\w+)", text)} == planted | {"NotMeasured", "Untold"}
 
 
 def test_what_nobody_measures_is_told(shipped):

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deployments.exporter import Exporter, serve
 from deployments.measures import PARTS, Measure, catalogue_samples
+from deployments.watchers import WATCHERS
 from infra.platform.metrics import EXPORTED_BY_OTHERS, MEASURED
 from tasks.clients.walnames import Segment
 from tasks.errors import Transient
@@ -214,6 +215,7 @@ def test_others_export_nothing_of_ours():
     assert not MEASURED.keys() & EXPORTED_BY_OTHERS
     parts = {"catalogue", "distance", "replication", "wal check", "recovery", "readiness", "drills"}
     assert set(PARTS) == parts | {"sites", "probe", "certificates"}
+    assert set(WATCHERS) == {"watch", "schedules", "telling"}
 
 
 class Healthz(BaseHTTPRequestHandler):

@@ -47,10 +47,22 @@ def rules_of(plan, files):
     return [rule for group in read(files, path)["groups"] for rule in group["rules"]]
 
 
+def bare(rule):
+    """A rule's expression without what else explains it."""
+    return rule["expr"].partition(" unless ")[0]
+
+
 def metrics_in(expr):
     """The metric names of an expression: its words that are no function, label or number."""
-    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", expr)
-    return set(re.findall(r"[a-z][a-z0-9_]*(?![a-z0-9_]*\()", bare)) - {"and", "or", "by"}
+    words = re.sub(r'\{[^}]*\}|\[[^\]]*\]|"[^"]*"|\b(on|without|by) \([^)]*\)', "", expr)
+    return set(re.findall(r"[a-z][A-Za-z0-9_]*(?![A-Za-z0-9_]* ?\()", words)) - {
+        "and",
+        "or",
+        "unless",
+        "by",
+        "max",
+        "avg",
+    }
 
 
 def test_files_of_the_shipped_plan(shipped):
@@ -124,8 +136,22 @@ def test_prometheus_scrapes_every_exporter_of_the_plan(rendered):
     expected = {
         f"{address}:{port}"
         for site in plan.sites.values()
-        for program, port in (("control", 9469), ("postgres", 8008), ("etcd", 2379))
+        for program, port in (
+            ("control", 9469),
+            ("postgres", 8008),
+            ("etcd", 2379),
+            ("control", 9093),
+            ("gateway", 8405),
+            ("control", 4200),
+        )
         for address in site.addresses(program)
+    } | {
+        at
+        for site in plan.sites.values()
+        for at in (
+            *(f"redis://{address}:6379" for address in site.addresses("redis")),
+            *(f"{host.address}:9100" for host in site.hosts.values()),
+        )
     }
     found = [
         target
@@ -134,8 +160,9 @@ def test_prometheus_scrapes_every_exporter_of_the_plan(rendered):
         for target in part["targets"]
     ]
     assert sorted(found) == sorted(expected)
-    assert {job["job_name"]: job["honor_labels"] for job in config["scrape_configs"]} == {
-        "dr": True, "patroni": False, "etcd": False
+    assert {job["job_name"]: job.get("honor_labels", False) for job in config["scrape_configs"]} == {
+        "dr": True, "patroni": False, "etcd": False, "alertmanager": False, "haproxy": False,
+        "node": False, "redis": False, "prefect": False,
     }  # fmt: skip
     assert config["rule_files"] == [plan.monitoring.metrics.prometheus.alerting_rules]
     scrape = plan.monitoring.metrics.prometheus.scrape_interval.total_seconds()
@@ -144,10 +171,10 @@ def test_prometheus_scrapes_every_exporter_of_the_plan(rendered):
 
 def test_thresholds_of_the_shipped_plan(shipped):
     rules = rules_of(load_plan(PLANS["shipped"]), shipped)
-    found = {(rule["alert"], rule["labels"]["severity"]): rule["expr"] for rule in rules}
+    found = {(rule["alert"], rule["labels"]["severity"]): bare(rule) for rule in rules}
     assert found["RecoveryPointAtRisk", "warning"] == "dr_recovery_point_age_seconds > 450"
     assert found["RecoveryPointAtRisk", "critical"] == "dr_recovery_point_age_seconds > 720"
-    burns = [rule["expr"] for rule in rules if rule["alert"] == "ErrorBudgetBurn"]
+    burns = [bare(rule) for rule in rules if rule["alert"] == "ErrorBudgetBurn"]
     assert burns[0] == (
         "(1 - avg_over_time(dr_probe_success[1h])) > 0.0072 and "
         "(1 - avg_over_time(dr_probe_success[5m])) > 0.0072"
@@ -184,12 +211,12 @@ def test_rules_are_told_apart_by_their_labels(rendered):
 
 def test_unknown_is_not_healthy(rendered):
     rules = rules_of(*rendered)
-    unmeasured = {rule["expr"] for rule in rules if rule["alert"] == "NotMeasured"}
+    unmeasured = {bare(rule) for rule in rules if rule["alert"] == "NotMeasured"}
     selectors = {
         found
         for rule in rules
         if rule["alert"] != "NotMeasured"
-        for found in re.findall(r"(?:dr|etcd)_\w+(?:\{[^}]*\})?", rule["expr"])
+        for found in re.findall(r"(?:dr|etcd)_\w+(?:\{[^}]*\})?", bare(rule))
     }
     assert unmeasured == {f"absent({selector})" for selector in selectors}
 
@@ -278,12 +305,15 @@ def test_mail_in_clear_stays_on_this_machine(shipped):
 def test_no_secret_is_rendered_and_each_is_named(shipped):
     plan = load_plan(PLANS["shipped"])
     assert platform_secrets(plan) == {
+        "prometheus/secrets/prefect_api": "file:secrets/prefect_api",
         "alertmanager/secrets/pagerduty_routing_key": "file:secrets/pagerduty_routing_key",
         "alertmanager/secrets/slack_webhook": "file:secrets/slack_webhook",
         "alertmanager/secrets/notices_token": "file:secrets/notices_token",
     }
     used = set(re.findall(r"_file: (\S+)", shipped["alertmanager/alertmanager.yml"]))
-    assert {f"alertmanager/{path}" for path in used} == platform_secrets(plan).keys()
+    theirs = {path for path in platform_secrets(plan) if path.startswith("alertmanager/")}
+    assert {f"alertmanager/{path}" for path in used} == theirs
+    assert "password_file: secrets/prefect_api" in shipped["prometheus/prometheus.yml"]
 
 
 def test_grafana_alerts_through_the_plans_channel(rendered):

@@ -6,10 +6,11 @@ from typing import Any
 
 from tasks.plan.checks import (
     business,
-    crisis,
     continuity,
+    crisis,
     database,
     fencing,
+    paging,
     policy,
     protection,
     redis,
@@ -26,6 +27,7 @@ _CHECKS = (
     *database.CHECKS,
     *fencing.CHECKS,
     *policy.CHECKS,
+    *paging.CHECKS,
     *protection.CHECKS,
     *redis.CHECKS,
     *validation.CHECKS,

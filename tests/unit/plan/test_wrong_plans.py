@@ -177,6 +177,7 @@ def _required(data, path=""):
                 "readiness",
                 "redis_ha",
                 "telemetry",
+                "maintenance",
             }:  # a service may define none of it
                 continue
             if inside not in tables and not is_optional and not is_step and not is_channel:
