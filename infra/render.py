@@ -206,7 +206,7 @@ def _balancing(plan: Plan) -> dict[str, Any]:
     availability = plan.high_availability
     probe = availability.failover.health_checks[0]
     return {
-        "balance": {"least_connections": "leastconn", "round_robin": "roundrobin"}[
+        "balance": {"least_connections": "leastconn", "round_robin": "roundrobin", "random": "random"}[
             availability.load_balancing.algorithm
         ],
         "grace_s": int(availability.load_balancing.health_check_grace_period.total_seconds()),

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from infra.platform.dashboards import contact_points, dashboard
+from infra.platform.envoy import envoy_config
 from infra.platform.monitoring import (
     NOTICES_CREDENTIALS_FILE,
     SECRET_FILES,
@@ -47,6 +48,7 @@ def platform_files(plan: Plan) -> dict[str, str]:
         ),
         "istio/destination-rule.yaml": _yaml(destination_rule(plan)),
         "istio/virtual-service.yaml": _yaml(virtual_service(plan)),
+        "envoy/envoy.yaml": _yaml(envoy_config(plan)),
         "cloudformation/parameters.json": _json(stack_parameters(plan)),
         **{f"cloudformation/{name}": _yaml(stack) for name, stack in recovery_stacks(plan).items()},
     }

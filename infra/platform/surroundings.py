@@ -6,6 +6,8 @@ from typing import Any
 from infra.platform.rules import seconds
 from tasks.plan.plan import Plan
 
+_BALANCERS = {"round_robin": "ROUND_ROBIN", "random": "RANDOM"}
+
 
 def lifecycle(retention: timedelta, rotation: timedelta) -> dict[str, Any]:
     """An Elasticsearch lifecycle policy; the age of deletion counts from the rollover."""
@@ -43,7 +45,7 @@ def destination_rule(plan: Plan) -> dict[str, Any]:
     """The seed's circuit breaker; Istio now calls its consecutiveErrors consecutive5xxErrors."""
     breaker = plan.mesh.circuit_breaker
     outliers, pool = breaker.outlier_detection, breaker.connection_pool
-    policy = {
+    policy: dict[str, Any] = {
         "outlierDetection": {
             "consecutive5xxErrors": outliers.consecutive_errors,
             "interval": seconds(outliers.interval),
@@ -58,6 +60,9 @@ def destination_rule(plan: Plan) -> dict[str, Any]:
             },
         },
     }
+    # Istio balances by the least requests where nothing is said.
+    if balancer := _BALANCERS.get(plan.high_availability.load_balancing.algorithm):
+        policy["loadBalancer"] = {"simple": balancer}
     spec: dict[str, Any] = {"host": plan.mesh.host, "trafficPolicy": policy}
     if istio := plan.service.endpoint.istio:
         spec["subsets"] = [{"name": site, "labels": dict(labels)} for site, labels in istio.subsets.items()]

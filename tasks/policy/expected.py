@@ -27,7 +27,7 @@ PGBOUNCER: Mapping[str, str] = {
     "query_wait_timeout": "5",
 }
 DOWN_AFTER_MS = 5000
-_BALANCE = {"least_connections": "leastconn", "round_robin": "roundrobin"}
+_BALANCE = {"least_connections": "leastconn", "round_robin": "roundrobin", "random": "random"}
 
 
 def expected(plan: Plan, active: str) -> tuple[Expected, ...]:
