@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 from infra.platform.rules import seconds
-from tasks.plan.mesh import CircuitBreaker, Mesh, OutlierDetection
+from infra.platform.surroundings import INSTANCE_COOKIE
+from tasks.plan.mesh import CircuitBreaker, OutlierDetection, RetryPolicy
 from tasks.plan.plan import Plan
 from tasks.plan.ports import PORTS
 
@@ -25,7 +26,8 @@ _BALANCERS = {"least_connections": "LEAST_REQUEST", "round_robin": "ROUND_ROBIN"
 WEIGHT_KEY = "users"
 """Weights are read at run time: `POST /runtime_modify?users.SITE=WEIGHT&...` to the admin moves the users.
 
-istiod sends whole routes anew instead, in which a site without users does not occur.
+istiod sends whole routes anew instead, in which a site without users does not occur. An Envoy that starts
+again has the weights of its file again.
 """
 
 
@@ -39,65 +41,75 @@ def envoy_config(plan: Plan) -> dict[str, Any]:
         "admin": {"address": _address("127.0.0.1", _ADMIN_PORT)},
         "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
         "static_resources": {
-            "listeners": [_listener(plan.mesh, weights)],
+            "listeners": [_listener(plan, weights)],
             "clusters": [_cluster(plan, site, addresses) for site, addresses in serving.items()],
         },
     }
 
 
-def _listener(mesh: Mesh, weights: dict[str, int]) -> dict[str, Any]:
+def _listener(plan: Plan, weights: dict[str, int]) -> dict[str, Any]:
+    name = plan.mesh.host
     router = {"@type": f"{_TYPE}.filters.http.router.v3.Router"}
-    hosts = [{"name": mesh.host, "domains": ["*"], "routes": [_route(mesh, weights)]}]
+    hosts = [{"name": name, "domains": ["*"], "routes": [_route(plan, weights)]}]
     manager = {
         "@type": f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": mesh.host,
-        "route_config": {"name": mesh.host, "virtual_hosts": hosts},
+        "stat_prefix": name,
+        "route_config": {"name": name, "virtual_hosts": hosts},
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
     }
     chain = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
     return {
-        "name": mesh.host,
+        "name": name,
         "address": _address("127.0.0.1", _PORT),
         "filter_chains": [{"filters": chain}],
     }
 
 
-def _route(mesh: Mesh, weights: dict[str, int]) -> dict[str, Any]:
-    policy = mesh.retry_policy
-    action = {
+def _route(plan: Plan, weights: dict[str, int]) -> dict[str, Any]:
+    sticky = plan.high_availability.load_balancing.sticky_sessions
+    action: dict[str, Any] = {
         "weighted_clusters": {
             "clusters": [{"name": site, "weight": weight} for site, weight in weights.items()],
             "runtime_key_prefix": WEIGHT_KEY,
         },
-        "timeout": seconds(policy.timeout),
-        # Tries after the first one, with Envoy's own exponential backoff: 25 ms at first, 250 ms at most.
-        "retry_policy": {
-            "num_retries": policy.attempts,
-            "per_try_timeout": seconds(policy.per_try_timeout),
-            "retry_on": ",".join(policy.retry_on),
-            # Another try goes to another instance if five draws find one.
-            "retry_host_predicate": [_PREVIOUS_HOSTS],
-            "host_selection_retry_max_attempts": 5,
-        },
+        "timeout": seconds(plan.mesh.retry_policy.timeout),
+        "retry_policy": _retries(plan.mesh.retry_policy) | ({} if sticky else _ELSEWHERE),
     }
+    if sticky:
+        action["hash_policy"] = [{"cookie": {"name": INSTANCE_COOKIE, "ttl": "0s"}}]
     return {"match": {"prefix": "/"}, "route": action}
 
 
-_PREVIOUS_HOSTS = {
-    "name": "envoy.retry_host_predicates.previous_hosts",
-    "typed_config": {"@type": f"{_TYPE}.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
+def _retries(policy: RetryPolicy) -> dict[str, Any]:
+    """Tries after the first one, with Envoy's own exponential backoff: 25 ms at first, 250 ms at most."""
+    return {
+        "num_retries": policy.attempts,
+        "per_try_timeout": seconds(policy.per_try_timeout),
+        "retry_on": ",".join(policy.retry_on),
+    }
+
+
+# Another try goes to another instance, if five draws find one; not where a user is kept at an instance.
+_ELSEWHERE = {
+    "retry_host_predicate": [
+        {
+            "name": "envoy.retry_host_predicates.previous_hosts",
+            "typed_config": {"@type": f"{_TYPE}.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
+        }
+    ],
+    "host_selection_retry_max_attempts": 5,
 }
 
 
 def _cluster(plan: Plan, site: str, addresses: list[str]) -> dict[str, Any]:
-    breaker = plan.mesh.circuit_breaker
+    breaker, balancing = plan.mesh.circuit_breaker, plan.high_availability.load_balancing
     [port] = PORTS["service"]
     endpoints = [{"endpoint": {"address": _address(address, port)}} for address in addresses]
     return {
         "name": site,
         "type": "STATIC",
         "connect_timeout": seconds(_CONNECT_TIMEOUT),
-        "lb_policy": _BALANCERS[plan.high_availability.load_balancing.algorithm],
+        "lb_policy": "RING_HASH" if balancing.sticky_sessions else _BALANCERS[balancing.algorithm],
         # Istio switches Envoy's panic mode off wherever outliers are ejected: an instance that is out gets
         # nobody, even where no other is left.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},

@@ -6,6 +6,9 @@ from typing import Any
 from infra.platform.rules import seconds
 from tasks.plan.plan import Plan
 
+INSTANCE_COOKIE = "INSTANCE"
+"""Keeps a user at one instance where the plan wants sticky sessions."""
+# Istio balances by the least requests where nothing is said.
 _BALANCERS = {"round_robin": "ROUND_ROBIN", "random": "RANDOM"}
 
 
@@ -60,13 +63,19 @@ def destination_rule(plan: Plan) -> dict[str, Any]:
             },
         },
     }
-    # Istio balances by the least requests where nothing is said.
-    if balancer := _BALANCERS.get(plan.high_availability.load_balancing.algorithm):
-        policy["loadBalancer"] = {"simple": balancer}
+    if balancer := _balancer(plan):
+        policy["loadBalancer"] = balancer
     spec: dict[str, Any] = {"host": plan.mesh.host, "trafficPolicy": policy}
     if istio := plan.service.endpoint.istio:
         spec["subsets"] = [{"name": site, "labels": dict(labels)} for site, labels in istio.subsets.items()]
     return _manifest(plan, "DestinationRule", breaker.name, spec)
+
+
+def _balancer(plan: Plan) -> dict[str, Any]:
+    balancing = plan.high_availability.load_balancing
+    if balancing.sticky_sessions:
+        return {"consistentHash": {"httpCookie": {"name": INSTANCE_COOKIE, "ttl": "0s"}}}
+    return {"simple": each} if (each := _BALANCERS.get(balancing.algorithm)) else {}
 
 
 def virtual_service(plan: Plan) -> dict[str, Any]:

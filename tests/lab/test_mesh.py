@@ -4,8 +4,9 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 
+import httpx
 import pytest
-from envoy_mesh import HOLD, running_mesh
+from envoy_mesh import EAST, HOLD, running_gateway, running_mesh
 from waiting import until
 
 # No lab is needed.
@@ -152,3 +153,17 @@ def test_a_connection_ends_after_its_requests(running):
         used[each.caller] = used.get(each.caller, 0) + 1
     assert max(used.values()) == mesh.plan.mesh.circuit_breaker.connection_pool.max_requests_per_connection
     assert len(used) in {4, 5}, "the first one began while Envoy started"
+
+
+@pytest.mark.parametrize("sticky", [True, False])
+def test_a_user_stays_at_one_instance_where_the_plan_says_so(running, tmp_path, sticky):
+    balancing = {"algorithm": "random", "sticky_sessions": sticky}
+    mesh, *_ = running(retries=NO_RETRIES, balancing=balancing)
+    with running_gateway(mesh.plan, EAST, "gateway-east", tmp_path) as gateway:
+        for url in (mesh.url, gateway):
+            with httpx.Client(base_url=url, trust_env=False) as user:
+                assert len({user.get("/orders").text for _ in range(30)}) == (1 if sticky else 2), url
+                # Without a cookie and on another connection it is another user.
+                user.headers["Connection"] = "close"
+                served = {user.get("/orders").text for _ in range(30) if user.cookies.clear() is None}
+                assert len(served) == 2, url

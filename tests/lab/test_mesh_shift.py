@@ -4,7 +4,6 @@ The Kubernetes API keeps the VirtualService that the plan renders; the new site 
 gateway, the real HAProxy; users ask all the while.
 """
 
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -13,15 +12,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from envoy_mesh import EAST, WEST, Instance, Mesh, free_address, mesh_plan
+from envoy_mesh import EAST, WEST, Instance, Mesh, free_address, mesh_plan, running_gateway
 from istio_schemas import misfits
 from kubernetes_api import KubernetesApi, serving
-from moto_server import wait_for
 from seaweed import Authority
 from waiting import until
 
 from infra.platform.surroundings import virtual_service
-from infra.render import host_files
 from tasks import redirect
 from tasks.clients import orders, traffic
 from tasks.errors import Permanent
@@ -72,7 +69,7 @@ class World:
         }
         self.plan = self._plan(folder, stack)
         self.mesh = Mesh(self.plan, folder, stack)
-        self._gateway(folder, stack)
+        stack.enter_context(running_gateway(self.plan, WEST, "gateway-west", folder))
         self.steps, self.step = [], None
         self._follow()
         users = threading.Thread(target=self._ask)
@@ -92,14 +89,6 @@ class World:
         }  # fmt: skip
         listed = {site: [each.address for each in there] for site, there in self.sites.items()}
         return mesh_plan(folder, listed, istio=istio)
-
-    def _gateway(self, folder, stack):
-        files = host_files(self.plan, WEST, "gateway-west", active=EAST, secrets=False, programs=["gateway"])
-        (folder / "haproxy.cfg").write_text(files["etc/haproxy/haproxy.cfg"].text)
-        log = stack.enter_context((folder / "haproxy.log").open("wb"))
-        argv = ["haproxy", "-db", "-f", folder / "haproxy.cfg"]
-        stack.callback(stack.enter_context(subprocess.Popen(argv, stdout=log, stderr=log)).kill)
-        wait_for(f"{self.plan.sites[WEST].gateway}/health")
 
     def _follow(self):
         """As istiod does: what is true of the VirtualService becomes true of Envoy."""

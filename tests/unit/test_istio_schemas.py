@@ -29,11 +29,11 @@ POOL = ("spec", "trafficPolicy", "connectionPool")
 HTTP = ("spec", "http", 0)
 
 
-def by_istio(folder, algorithm="least_connections"):
+def by_istio(folder, **balancing):
     """The shipped plan where Istio moves the users."""
     document = yaml.safe_load(PLANS[0].read_text())
     document["service"]["endpoint"]["istio"] = ISTIO
-    document["high_availability"]["load_balancing"]["algorithm"] = algorithm
+    document["high_availability"]["load_balancing"] |= balancing
     (folder / "plan.yaml").write_text(yaml.safe_dump(document))
     return load_plan(folder / "plan.yaml")
 
@@ -49,14 +49,21 @@ def test_the_manifests_of_every_plan_fit(file):
     assert [misfits(render(plan)) for render in (destination_rule, virtual_service)] == [[], []]
 
 
-@pytest.mark.parametrize("algorithm", ["least_connections", "round_robin", "random"])
-def test_they_fit_with_subsets_routes_and_every_way_to_balance(tmp_path, algorithm):
-    plan = by_istio(tmp_path, algorithm)
+@pytest.mark.parametrize(
+    ("balancing", "rendered"),
+    [
+        # Istio balances by the least requests where nothing is said.
+        ({"algorithm": "least_connections"}, None),
+        ({"algorithm": "round_robin"}, {"simple": "ROUND_ROBIN"}),
+        ({"algorithm": "random"}, {"simple": "RANDOM"}),
+        ({"sticky_sessions": True}, {"consistentHash": {"httpCookie": {"name": "INSTANCE", "ttl": "0s"}}}),
+    ],
+)
+def test_they_fit_with_subsets_routes_and_every_way_to_balance(tmp_path, balancing, rendered):
+    plan = by_istio(tmp_path, **balancing)
     rule = destination_rule(plan)
     assert [misfits(rule), misfits(virtual_service(plan))] == [[], []]
-    told = rule["spec"]["trafficPolicy"].get("loadBalancer")
-    # Istio balances by the least requests where nothing is said.
-    assert told == {"round_robin": {"simple": "ROUND_ROBIN"}, "random": {"simple": "RANDOM"}}.get(algorithm)
+    assert rule["spec"]["trafficPolicy"].get("loadBalancer") == rendered
 
 
 @pytest.mark.parametrize(
