@@ -70,7 +70,7 @@ def test_two_errors_in_a_row_take_nobody_out(running):
     [
         pytest.param(4, "50%", 2, marks=pytest.mark.long),
         pytest.param(3, "50%", 1, marks=pytest.mark.long),
-        (1, "50%", 0),
+        pytest.param(1, "50%", 0, marks=pytest.mark.long),
         (2, "49%", 0),
     ],
 )
@@ -155,7 +155,7 @@ def test_a_connection_ends_after_its_requests(running):
     assert len(used) in {4, 5}, "the first one began while Envoy started"
 
 
-@pytest.mark.parametrize("sticky", [True, False])
+@pytest.mark.parametrize("sticky", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_user_stays_at_one_instance_where_the_plan_says_so(running, tmp_path, sticky):
     balancing = {"algorithm": "random", "sticky_sessions": sticky}
     mesh, *_ = running(retries=NO_RETRIES, balancing=balancing)

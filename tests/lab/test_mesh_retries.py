@@ -94,6 +94,7 @@ def test_a_post_is_repeated_as_it_was(running):
     assert instance.orders == {order["id"]: order}
 
 
+@pytest.mark.long
 def test_a_slow_try_ends_at_its_timeout_and_another_one_serves(running):
     mesh, slow, good = running(retries={"per_try_timeout": "1 second"})
     slow.says = lambda _nth: HOLD
