@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from infra.platform.render import platform_files
+from infra.platform.surroundings import INSTANCE_COOKIE
 from tasks.clients.layout import REDIS_MASTER, Layout, scope_of, sentinel_user_of, service_file, slot_of
 from tasks.clients.pgbackrest_command import peer_shell
 from tasks.plan.plan import Plan
@@ -207,9 +208,10 @@ def _balancing(plan: Plan) -> dict[str, Any]:
     availability = plan.high_availability
     probe = availability.failover.health_checks[0]
     return {
-        "balance": {"least_connections": "leastconn", "round_robin": "roundrobin"}[
+        "balance": {"least_connections": "leastconn", "round_robin": "roundrobin", "random": "random"}[
             availability.load_balancing.algorithm
         ],
+        "cookie": INSTANCE_COOKIE if availability.load_balancing.sticky_sessions else None,
         "grace_s": int(availability.load_balancing.health_check_grace_period.total_seconds()),
         "probe": {
             "path": probe.endpoint,

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 
 from tasks.clients import orders, traffic
 from tasks.errors import DrError, Permanent, Transient
@@ -59,7 +58,7 @@ def redirect_traffic(
         planned: whether the old site still serves. One that is dead has nothing to keep: all users leave it
             at once, whatever `shift` and the plan say.
         shift: the steps of a planned move; the plan's where None.
-        probe: one try at the target during the steps; its gateway's own health where None.
+        probe: one try at the target during the steps; an order through its own gateway where None.
 
     Raises:
         Transient: what moves the users does not answer.
@@ -67,7 +66,7 @@ def redirect_traffic(
     """
     to, steps = incident.to_site, shift or plan.service.endpoint.shift
     if planned and steps:
-        move_in_steps(plan, to, steps, probe or partial(orders.healthy, plan.sites[to].gateway))
+        move_in_steps(plan, to, steps, probe or (lambda: orders.round_trip(plan.sites[to].gateway) == to))
     else:
         traffic.move(plan, {to: 100})
     standing = traffic.standing(plan)

@@ -12,6 +12,7 @@ from infra.platform.alertmanager import (
     alertmanager_config,
 )
 from infra.platform.dashboards import contact_points, dashboard
+from infra.platform.envoy import envoy_config
 from infra.platform.logs import index_template, log_lifecycle, reader_role, saved_objects, shipper_key, space
 from infra.platform.monitoring import PREFECT_LOGIN_FILE, prometheus_arguments, prometheus_config
 from infra.platform.rule_file import alert_rules
@@ -49,6 +50,7 @@ def platform_files(plan: Plan) -> dict[str, str]:
         ),
         "istio/destination-rule.yaml": _yaml(destination_rule(plan)),
         "istio/virtual-service.yaml": _yaml(virtual_service(plan)),
+        "envoy/envoy.yaml": _yaml(envoy_config(plan)),
         "cloudformation/parameters.json": _json(stack_parameters(plan)),
         **{f"cloudformation/{name}": _yaml(stack) for name, stack in recovery_stacks(plan).items()},
     }

@@ -6,6 +6,11 @@ from typing import Any
 from infra.platform.rules import seconds
 from tasks.plan.plan import Plan
 
+INSTANCE_COOKIE = "INSTANCE"
+"""Keeps a user at one instance where the plan wants sticky sessions."""
+# Istio balances by the least requests where nothing is said.
+_BALANCERS = {"round_robin": "ROUND_ROBIN", "random": "RANDOM"}
+
 
 def trace_lifecycle(retention: timedelta, rotation: timedelta) -> dict[str, Any]:
     """The lifecycle of Jaeger's indices in Elasticsearch; the age of deletion counts from the rollover."""
@@ -29,7 +34,7 @@ def destination_rule(plan: Plan) -> dict[str, Any]:
     """The seed's circuit breaker; Istio now calls its consecutiveErrors consecutive5xxErrors."""
     breaker = plan.mesh.circuit_breaker
     outliers, pool = breaker.outlier_detection, breaker.connection_pool
-    policy = {
+    policy: dict[str, Any] = {
         "outlierDetection": {
             "consecutive5xxErrors": outliers.consecutive_errors,
             "interval": seconds(outliers.interval),
@@ -44,10 +49,19 @@ def destination_rule(plan: Plan) -> dict[str, Any]:
             },
         },
     }
+    if balancer := _balancer(plan):
+        policy["loadBalancer"] = balancer
     spec: dict[str, Any] = {"host": plan.mesh.host, "trafficPolicy": policy}
     if istio := plan.service.endpoint.istio:
         spec["subsets"] = [{"name": site, "labels": dict(labels)} for site, labels in istio.subsets.items()]
     return _manifest(plan, "DestinationRule", breaker.name, spec)
+
+
+def _balancer(plan: Plan) -> dict[str, Any]:
+    balancing = plan.high_availability.load_balancing
+    if balancing.sticky_sessions:
+        return {"consistentHash": {"httpCookie": {"name": INSTANCE_COOKIE, "ttl": "0s"}}}
+    return {"simple": each} if (each := _BALANCERS.get(balancing.algorithm)) else {}
 
 
 def virtual_service(plan: Plan) -> dict[str, Any]:

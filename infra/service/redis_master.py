@@ -1,4 +1,4 @@
-"""The site's Redis, as its Sentinels name it or as a cluster; nobody waits for it longer than half a second."""
+"""The site's Redis, as its Sentinels name it, or a cluster; nobody waits longer than half a second."""
 
 import asyncio
 from collections.abc import AsyncIterator

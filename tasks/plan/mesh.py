@@ -17,6 +17,12 @@ def _whole(ratio: Decimal) -> Decimal:
     return ratio
 
 
+def _some(share: Decimal) -> Decimal:
+    if share == 0:
+        raise refusal("Istio takes 0% for nothing said, which is 10%", "'1%' to '100%'")
+    return share
+
+
 WholePercentage = Annotated[Percentage, AfterValidator(_whole)]
 Count = Annotated[Integer, Field(ge=1)]
 RetryOn = Literal["5xx", "gateway-error", "reset", "connect-failure", "refused-stream", "retriable-4xx"]
@@ -28,7 +34,7 @@ class OutlierDetection(Block):
     consecutive_errors: Count
     interval: Duration
     base_ejection_time: Duration
-    max_ejection: WholePercentage
+    max_ejection: Annotated[WholePercentage, AfterValidator(_some)]
 
 
 class ConnectionPool(Block):

@@ -19,7 +19,13 @@ PGBOUNCER: Mapping[str, str] = {
     "server_login_retry": "0.2",
     "query_wait_timeout": "5",
 }
-_BALANCE = {"least_connections": "leastconn", "round_robin": "roundrobin"}
+# HAProxy 2.6 has no word of its own for random.
+_RANDOM = OneOf(("random", "unknown"))
+_BALANCE: Mapping[str, str | OneOf] = {
+    "least_connections": "leastconn",
+    "round_robin": "roundrobin",
+    "random": _RANDOM,
+}
 
 
 def expected(plan: Plan, active: str) -> tuple[Expected, ...]:
@@ -137,8 +143,7 @@ def _gateway(plan: Plan, site: str, _host: str, _active: str) -> dict[Path, Any]
 
 
 def _endpoint(plan: Plan, active: str) -> dict[Path, Any]:
-    # HAProxy 2.6 has no word of its own for random.
-    settings: dict[Path, Any] = {("backends", "sites", "algorithm"): OneOf(("random", "unknown"))}
+    settings: dict[Path, Any] = {("backends", "sites", "algorithm"): _RANDOM}
     for name, site in plan.sites.items():
         for gateway in site.addresses("gateway")[:1]:
             settings["backends", "sites", "servers", name, "address"] = f"{gateway}:8080"
@@ -178,7 +183,7 @@ def _service_backends(plan: Plan, site: Site) -> dict[Path, Any]:
     return settings
 
 
-def _balance(plan: Plan) -> str:
+def _balance(plan: Plan) -> str | OneOf:
     return _BALANCE[plan.high_availability.load_balancing.algorithm]
 
 

@@ -1,4 +1,4 @@
-"""A real cluster of six nodes from the rendered files: failed over, lost in part, never backed up by halves."""
+"""A real cluster of six nodes from the rendered files: failed over, lost in part, never backed up by half."""
 
 import asyncio
 import json

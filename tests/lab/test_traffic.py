@@ -12,6 +12,7 @@ from itertools import cycle
 import httpx
 import pytest
 from botocore.config import Config
+from istio_schemas import misfits
 from traffic_edges import ANSWERS, EAST, SECRETS, WEST, changed, running_edge
 from waiting import until
 
@@ -330,6 +331,12 @@ def test_nothing_but_weights_is_changed(mesh):
     assert mesh.api.object["spec"]["hosts"] == before["spec"]["hosts"]
 
 
+def test_what_is_written_fits_istios_own_schema(mesh):
+    for share in (1, 10, 50, 100):
+        traffic.move(mesh.plan, {EAST: 100 - share, WEST: share})
+        assert misfits(mesh.api.object) == []
+
+
 @pytest.mark.parametrize(
     ("failing", "kind"), [(401, Permanent), (403, Permanent), (404, Permanent), (422, Permanent),
                           (409, Transient), (429, Transient), (500, Transient), (503, Transient)],
@@ -537,16 +544,15 @@ def test_a_planned_move_is_in_steps_where_they_are_asked_for(proxy, moves, asked
     plan = changed(proxy.plan, shift=quick()) if asked_by == "the plan" else proxy.plan
     shift = quick() if asked_by == "the caller" else None
     redirect_traffic(plan, INCIDENT, planned=True, shift=shift)
-    assert moves == [10, 50, 100], "the target's own gateway says that it is healthy"
+    assert moves == [10, 50, 100], "an order through the target's own gateway is served"
 
 
-def test_a_planned_move_watches_the_targets_own_gateway(proxy, moves):
-    proxy.gateways[WEST].healthy = False
-    try:
-        with pytest.raises(Permanent, match="does not hold 10%"):
-            redirect_traffic(proxy.plan, INCIDENT, planned=True, shift=quick())
-    finally:
-        proxy.gateways[WEST].healthy = True
+def test_a_planned_move_watches_what_the_target_does_and_not_what_it_says(proxy, moves):
+    """It calls itself healthy and takes no order."""
+    proxy.gateways[WEST].takes_orders = False
+    with pytest.raises(Permanent, match="does not hold 10%"):
+        redirect_traffic(proxy.plan, INCIDENT, planned=True, shift=quick())
+    assert moves == [10, 0]
     assert traffic.weights(proxy.plan) == HOME
 
 

@@ -79,10 +79,10 @@ def wait_for_port(address, port, seconds=60):
 
 
 class Gateway:
-    """A site's gateway: says which site it is, healthy or not, and can hold a request open."""
+    """A site's gateway: says which site it is, healthy or not, takes orders or not; can hold a request."""
 
     def __init__(self, site, stack):
-        self.site, self.healthy = site, True
+        self.site, self.healthy, self.takes_orders, self.orders = site, True, True, {}
         self.release, self.holds = threading.Event(), threading.Event()
         gateway = self
 
@@ -90,13 +90,23 @@ class Gateway:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self):
-                self.send_response(200 if gateway.healthy or self.path != "/health" else 503)
-                self.send_header("Content-Length", str(len(site)))
+                order = gateway.orders.get(self.path.rpartition("/")[2])
+                self._send(200 if gateway.healthy or self.path != "/health" else 503, order or site.encode())
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                gateway.orders[json.loads(body)["id"]] = body
+                told = json.dumps(json.loads(body) | {"site": site})
+                self._send(201 if gateway.takes_orders else 500, told.encode())
+
+            def _send(self, status, content):
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 if self.path == "/held":
                     gateway.holds.set()
                     gateway.release.wait(20)
-                self.wfile.write(site.encode())
+                self.wfile.write(content)
 
             def handle(self):
                 # Its session may be shut down.
@@ -133,7 +143,7 @@ class HaproxyEdge:
     def reset(self):
         """All users are at home, where everything is well."""
         for gateway in self.gateways.values():
-            gateway.healthy = True
+            gateway.healthy = gateway.takes_orders = True
             gateway.release.set()
         traffic.move(self.plan, {EAST: 100})
 

@@ -331,3 +331,16 @@ def test_settings_are_masked_by_name():
         "requirepass": MASK, "masterauth": MASK, "tls-key-file-pass": "", "pool": {"auth_password": MASK},
     }  # fmt: skip
     assert masked({"password_encryption": "scram-sha-256"}) == {"password_encryption": "scram-sha-256"}
+
+
+@pytest.mark.parametrize("algorithm", ["least_connections", "round_robin", "random"])
+def test_gateways_balance_as_any_plan_says_and_that_is_no_drift(tmp_path, algorithm):
+    document = yaml.safe_load((PLAN.folder / "plan.yaml").read_text())
+    document["high_availability"]["load_balancing"]["algorithm"] = algorithm
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(document))
+    plan = load_plan(tmp_path / "plan.yaml")
+    config = host_files(plan, EAST, "gateway-east", active=EAST, secrets=False)["etc/haproxy/haproxy.cfg"]
+    [wanted] = [each for each in expected(plan, EAST) if (each.site, each.program) == (EAST, "gateway")]
+    allowed = wanted.settings["backends", "instances", "algorithm"]
+    rendered = haproxy(config.text)["backends"]["instances"]["algorithm"]
+    assert rendered in (allowed.values if isinstance(allowed, OneOf) else {allowed})
