@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tasks.plan.base import Block
-from tasks.plan.communication import EmailAddress, HttpsServer, Smtp
-from tasks.plan.values import Flag, Integer, Name, SecretRef, matching, refusal
+from tasks.plan.communication import EmailAddress, Smtp
+from tasks.plan.values import Flag, HttpsServer, Integer, Name, SecretRef, matching, refusal
 
 PHONE_NUMBER = r"\+[1-9][0-9]{6,14}"
 PhoneNumber = Annotated[str, matching(PHONE_NUMBER, "an E.164 number such as '+4930123456'")]

@@ -15,7 +15,9 @@ Crisis = CrisisCommunication | None
 def addresses(crisis_communication: Crisis) -> Iterator[Mistake]:
     """Each channel of each audience leads somewhere."""
     crisis = crisis_communication
-    for name, audience in crisis.audiences.items() if crisis else ():
+    if crisis is None:
+        return
+    for name, audience in crisis.audiences.items():
         for channel in (*audience.channels, *audience.otherwise):
             place = crisis.status_page if channel == "status_page" else getattr(crisis.channels, channel)
             if place is None:
