@@ -13,7 +13,9 @@ from itertools import chain, zip_longest
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
+from redis.retry import Retry
 
 from tasks.clients import hash_slots
 from tasks.clients.command import run
@@ -236,7 +238,7 @@ def _followers(
 def _node(plan: Plan, address: str) -> Iterator["redis.Redis"]:
     node = redis.Redis(
         host=address, port=_PORT, password=plan.secret("redis"), socket_timeout=_TIMEOUT_S,
-        socket_connect_timeout=1.0, decode_responses=True,
+        socket_connect_timeout=1.0, decode_responses=True, retry=Retry(NoBackoff(), 0),
     )  # fmt: skip
     try:
         yield node

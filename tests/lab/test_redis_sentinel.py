@@ -12,7 +12,7 @@ from tasks.clients import cache
 from tasks.clients.layout import REDIS_MASTER
 
 pytestmark = pytest.mark.long
-REDIS_HA = {"mode": "sentinel", "down_after": "1 second"}
+REDIS_HA = {"mode": "sentinel", "down_after": "3 seconds"}
 
 
 @pytest.fixture
@@ -60,14 +60,12 @@ def test_a_killed_master_is_replaced_in_time_and_returns_as_a_replica(hosts):
     took = time.monotonic() - killed
     print(f"a write {took:.1f} s after the kill")  # noqa: T201 - evidence, shown with -s or on failure
     assert took < plan.high_availability.failover.failover_time.total_seconds()
-    new = cache.master_of(plan, EAST)
-    assert new != old
+    assert cache.master_of(plan, EAST) != old
     assert client.mget(f"order:{number}" for number in range(500)) == [str(n) for n in range(500)]
 
     hosts.start(old, rendered=False)
-    until(lambda: _follows(hosts, old, new), 60)
+    until(lambda: _follows(hosts, old, cache.master_of(plan, EAST)), 60)
     assert hosts.client(old).get("order:later") == "after"
-    assert cache.master_of(plan, EAST) == new
 
 
 def test_a_master_that_answers_stays(hosts):
