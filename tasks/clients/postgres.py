@@ -76,8 +76,7 @@ def connected(
         Transient: it does not answer, or the statement failed for a passing reason.
         Permanent: it refused the password or the statement.
     """
-    place = {f"dr.{name}": value for name, value in plan.place_of(address).items()}
-    known = {"db.system": "postgresql", "server.address": address, **place}
+    known = {"db.system": "postgresql", "server.address": address}
     try:
         with (
             called(f"postgresql {address}", known),
