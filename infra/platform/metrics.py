@@ -1,7 +1,8 @@
 """The metrics that rules and dashboards rest on: a contract with what exports them.
 
-The control plane exports the `dr_` metrics on EXPORTER_PORT; Patroni and etcd export their own. Ages are
-measured by the thing itself (objects listed, LSN advanced, a row read back), never by a tool's opinion of it.
+The control plane exports the `dr_` metrics on EXPORTER_PORT; Patroni, etcd, HAProxy, Prefect and Alertmanager
+export their own; hosts and Redis have exporters. Our ages are measured by the thing itself (objects listed,
+LSN advanced, a row read back), never by a tool's opinion of it.
 """
 
 EXPORTER_PORT = 9469

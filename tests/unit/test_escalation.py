@@ -23,6 +23,7 @@ from alert_path import (
 from third_parties import ADDRESS, Plans, answering, dead_port, silent
 
 from infra.edge.edge import serving
+from infra.edge.inbox import messages
 from infra.platform import alertmanager as rendered
 
 CRITICAL = ["on_call_engineer 1", "engineering_manager 2", "cto 3"]
@@ -150,6 +151,8 @@ def test_where_nobody_acknowledges_the_levels_are_gone_through_again(client, box
     fire(client, "critical")
     until(lambda: len(told(box, "pagerduty")) >= len(CRITICAL) + 1, "nobody was told again")
     assert recipients(box, "pagerduty", "critical")[: len(CRITICAL) + 1] == [*CRITICAL, CRITICAL[0]]
+    keys = {each["key"] for each in messages(box) if each["channel"] == "pagerduty"}
+    assert len(keys) == 1, "for PagerDuty all of it is one alert"
 
 
 @long

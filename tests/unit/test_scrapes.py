@@ -12,6 +12,7 @@ from alert_path import answers, until
 from third_parties import ADDRESS, dead_port
 
 from infra.lab.home import DEFAULT_PLAN
+from infra.platform.metrics import EXPORTED_BY_OTHERS
 from infra.platform.monitoring import prometheus_config
 from infra.render import host_files
 from tasks.plan.load import load_plan
@@ -82,6 +83,8 @@ def test_one_exporter_asks_any_redis_with_the_password_of_its_environment(plan, 
     ):
         until(lambda: query(f"redis_up == {up}"), "no such answer")
         [found] = query("redis_up")
+        known = {each["metric"]["__name__"] for each in query('{__name__=~"redis_.+"}')}
+        assert shown("redis_") <= known or up == "0"
     assert found["metric"]["host"] == "redis-east-1"
     assert found["metric"]["instance"] == f"redis://{ADDRESS}:{redis}"
 
@@ -92,6 +95,7 @@ def test_one_exporter_answers_at_the_address_of_each_host(tmp_path):
     with program(tmp_path, "prometheus-node-exporter", *listening):
         for address in (ADDRESS, OTHER):
             until(lambda at=address: "node_load1" in (body(f"http://{at}:{port}/metrics") or ""), address)
+            assert shown("node_") <= exported(body(f"http://{address}:{port}/metrics"))
 
 
 def test_a_gateway_exports_its_own_metrics(plan, tmp_path):
@@ -106,6 +110,16 @@ def test_a_gateway_exports_its_own_metrics(plan, tmp_path):
         where = f"http://{ADDRESS}:{ports['8405']}/metrics"
         until(lambda: "haproxy_frontend_http_requests_total" in (body(where) or ""), "no metrics")
         assert 'haproxy_backend_active_servers{proxy="instances"}' in body(where)
+        assert shown("haproxy_") <= exported(body(where))
+
+
+def shown(program):
+    """What rules and dashboards need of a program's metrics."""
+    return {metric for metric in EXPORTED_BY_OTHERS if metric.startswith(program)}
+
+
+def exported(text):
+    return set(re.findall(r"^([a-zA-Z_]\w*)[ {]", text, re.MULTILINE))
 
 
 def body(url):
