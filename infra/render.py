@@ -4,7 +4,6 @@ The lab runs on exactly these files; `dr render` writes the same ones for real h
 secrets are rendered apart, so that a plan can be rendered and read without any.
 """
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +15,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from infra.platform.render import platform_files
 from infra.platform.surroundings import INSTANCE_COOKIE
+from infra.service_files import further_config, service_config
 from tasks.clients.layout import REDIS_MASTER, Layout, scope_of, sentinel_user_of, service_file, slot_of
 from tasks.clients.pgbackrest_command import peer_shell
 from tasks.plan.plan import Plan
@@ -75,9 +75,9 @@ def host_files(  # noqa: PLR0913 -- a host is named by its plan, site and name; 
             for path, template in _SECRET.get(program, {}).items():
                 files[path] = Rendered(_templates().get_template(template).render(context), secret=True)
         if program == "service":
-            files["etc/service/service.json"] = Rendered(_service_config(plan, context))
+            files["etc/service/service.json"] = Rendered(service_config(plan, context))
             for name in plan.services:
-                files[service_file(name)] = Rendered(_further_config(plan, context, name))
+                files[service_file(name)] = Rendered(further_config(plan, context, name))
     return files
 
 
@@ -220,48 +220,6 @@ def _balancing(plan: Plan) -> dict[str, Any]:
             "retries": probe.retries,
         },
     }
-
-
-def _service_config(plan: Plan, context: Mapping[str, Any]) -> str:
-    site: Site = context["site"]
-    root = Path(context["root"])
-    config = {
-        "listen": str(context["host"].address),
-        "port": 8000,
-        "site": context["site_name"],
-        "database": {
-            "host": site.addresses("pgbouncer")[0],
-            "port": 6432,
-            "dbname": plan.service.database,
-            "user": "naas_service",
-            "password_file": str(root / "etc/service/database_password"),
-        },
-        "redis": {
-            "sentinels": site.addresses("sentinel"),
-            "sentinel_port": 26379,
-            "master_name": REDIS_MASTER,
-            "nodes": site.addresses("redis") if plan.redis_ha.mode == "cluster" else [],
-            "password_file": str(root / "etc/service/redis_password"),
-        },
-        "flags": plan.continuity.defaults,
-    }
-    return json.dumps(config, indent=2) + "\n"
-
-
-def _further_config(plan: Plan, context: Mapping[str, Any], name: str) -> str:
-    """One of the further services: it needs what it depends on, as its own site's gateway serves it."""
-    site, wanted = context["site"], plan.services[name]
-    main = {plan.service.name: plan.high_availability.failover.health_checks[0].endpoint}
-    health = main | {other: each.public_health for other, each in plan.services.items()}
-    config = {
-        "name": name,
-        "listen": str(context["host"].address),
-        "port": wanted.port,
-        "site": context["site_name"],
-        "health": wanted.health,
-        "needs": {other: f"{site.gateway}{health[other]}" for other in wanted.depends_on},
-    }
-    return json.dumps(config, indent=2) + "\n"
 
 
 class _Lazy:
