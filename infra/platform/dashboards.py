@@ -37,8 +37,9 @@ _SERVERS = (
         "{{host}} {{mountpoint}}",
     ),
     Panel("Storage busy", "rate(node_disk_io_time_seconds_total[5m])", "percentunit", "{{host}} {{device}}"),
-    Panel("Network received", "rate(node_network_receive_bytes_total[5m])", "Bps", "{{host}} {{device}}"),
-    Panel("Network sent", "rate(node_network_transmit_bytes_total[5m])", "Bps", "{{host}} {{device}}"),
+    Panel("Network received", "rate(node_netstat_IpExt_InOctets[5m])", "Bps", "{{host}}"),
+    Panel("Network sent", "rate(node_netstat_IpExt_OutOctets[5m])", "Bps", "{{host}}"),
+    Panel("Network repeats", "rate(node_netstat_Tcp_RetransSegs[5m])", "pps", "{{host}}"),
     Panel(
         "Requests at the gateways",
         "rate(haproxy_frontend_http_requests_total[5m])",
@@ -51,7 +52,7 @@ _SERVERS = (
     Panel("Redis replicas", "redis_connected_slaves", "none", "{{host}}"),
     Panel("Redis memory", "redis_memory_used_bytes", "bytes", "{{host}}"),
     Panel("Redis commands", "rate(redis_commands_processed_total[5m])", "ops", "{{host}}"),
-    Panel("Prefect's events", "rate(prefect_events_observed_total[5m])", "ops", "{{host}}"),
+    Panel("Prefect's CPU", 'rate(process_cpu_seconds_total{job="prefect"}[5m])', "percentunit", "{{host}}"),
 )
 
 

@@ -60,8 +60,9 @@ EXPORTED_BY_OTHERS = {
     "node_filesystem_avail_bytes",
     "node_filesystem_size_bytes",
     "node_disk_io_time_seconds_total",
-    "node_network_receive_bytes_total",
-    "node_network_transmit_bytes_total",
+    "node_netstat_IpExt_InOctets",
+    "node_netstat_IpExt_OutOctets",
+    "node_netstat_Tcp_RetransSegs",
     "haproxy_frontend_http_requests_total",
     "haproxy_frontend_current_sessions",
     "haproxy_backend_active_servers",
@@ -69,5 +70,5 @@ EXPORTED_BY_OTHERS = {
     "redis_connected_slaves",
     "redis_memory_used_bytes",
     "redis_commands_processed_total",
-    "prefect_events_observed_total",
+    "process_cpu_seconds_total",
 }
