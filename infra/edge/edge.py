@@ -35,6 +35,7 @@ def serving(  # noqa: PLR0913 -- where, with which certificate, and how the thir
     tls: ssl.SSLContext,
     box: Path,
     faults: Faults | None = None,
+    *,
     account: Account | None = None,
 ) -> Iterator[tuple[int, int]]:
     """Take messages into a file while the block runs.

@@ -42,7 +42,7 @@ def plan_file(plans, account, tmp_path, monkeypatch):
         }  # fmt: skip
     plans.write("pagerduty_api_token", TOKEN)
     plans.write("pagerduty_routing_key", KEY)
-    with serving(ADDRESS, (0, 0), plans.tls, tmp_path / "inbox", account) as (web, _):
+    with serving(ADDRESS, (0, 0), plans.tls, tmp_path / "inbox", account=account) as (web, _):
         document = yaml.safe_load((plans.folder / "plan.yaml").read_text())
         document["notifications"]["pagerduty"]["escalation"] = {
             "api_token": "file:secrets/pagerduty_api_token", "policy": "naas", "service": "naas-api",

@@ -80,6 +80,7 @@ def test_schedules_of_the_shipped_plan_are_ordered_and_named_once():
         "expire-backups",
         "seal-reports",
         "review-objectives",
+        "inform",
         "drill-backup-restoration",
         "drill-failover-testing",
         "drill-full-failover",
