@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from prefect import Flow, tags
+from prefect import Flow
 from prefect.events.clients import NullEventsClient
 from prefect.events.worker import EventsWorker
 from prefect.flows import load_flow_from_entrypoint
@@ -68,7 +68,8 @@ def run(entrypoint: str, parameters: Mapping[str, Any]) -> Any:
     Raises:
         Exception: what the flow raised.
     """
-    with running_flows(), without_server(), tags(*tags_of(entrypoint)):
+    # Not as Prefect's own tags: for those it would ask its server for a slot at every task.
+    with running_flows(tags_of(entrypoint)), without_server():
         flow: Flow[..., Any] = load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
         result = flow(**parameters)
         return asyncio.run(result) if flow.isasync else result

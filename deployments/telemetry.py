@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,15 +30,18 @@ _LAST_SPANS_S = 1.0
 
 
 @contextmanager
-def running_flows() -> Iterator[None]:
+def running_flows(tags: Sequence[str] = ()) -> Iterator[None]:
     """Write lines and send traces while a block runs flows, as the plan that DR_PLAN names says.
 
     Its threads are started here: call it in the process that does the work, after any fork.
+
+    Args:
+        tags: those of a run that no server has given any.
     """
     plan = _plan()
     mask = Mask(plan)
     with _written("flow", plan, mask, {}):
-        end_traces = _begin_traces(plan, mask)
+        end_traces = _begin_traces(plan, mask, tags)
         try:
             yield
         finally:
@@ -116,13 +119,13 @@ def _opened(plan: Plan | None) -> DailyFile | None:
         return None
 
 
-def _begin_traces(plan: Plan | None, mask: Mask) -> Callable[[], None] | None:
+def _begin_traces(plan: Plan | None, mask: Mask, tags: Sequence[str]) -> Callable[[], None] | None:
     if plan is None or plan.telemetry.traces is None:
         return None
     from deployments.tracing import begin_traces  # noqa: PLC0415 -- for those who trace only
 
     try:
-        return begin_traces(plan, plan.telemetry.traces, mask)
+        return begin_traces(plan, plan.telemetry.traces, mask, tags)
     except DrError as error:
         _log.warning("nothing is traced: %s", error)
         return None

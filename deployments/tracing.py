@@ -38,7 +38,7 @@ _QUEUE, _BATCH, _EVERY_MS = 4096, 256, 500
 Mask = Callable[[str], str]
 
 
-def begin_traces(plan: Plan, wanted: Traces, mask: Mask) -> Callable[[], None]:
+def begin_traces(plan: Plan, wanted: Traces, mask: Mask, tags: Sequence[str] = ()) -> Callable[[], None]:
     """Trace what this process does from now on; gives what sends the last spans.
 
     Raises:
@@ -56,7 +56,7 @@ def begin_traces(plan: Plan, wanted: Traces, mask: Mask) -> Callable[[], None]:
     )
     rate = float(plan.monitoring.tracing.jaeger.sampling_rate)
     provider = TracerProvider(
-        sampler=ParentBased(Sampling(rate, [_TAGS[name] for name in wanted.always])),
+        sampler=ParentBased(Sampling(rate, [_TAGS[name] for name in wanted.always], tags)),
         resource=Resource.create({"service.name": f"{plan.service.name}-dr"}),
         shutdown_on_exit=False,
     )
@@ -74,10 +74,16 @@ def begin_traces(plan: Plan, wanted: Traces, mask: Mask) -> Callable[[], None]:
 
 
 class Sampling(Sampler):
-    """Samples a part of all traces, and every trace of a flow run that has one of some tags."""
+    """Samples a part of all traces, and every trace of a flow run that has one of some tags.
 
-    def __init__(self, rate: float, tags: Sequence[str]) -> None:
-        self._tags, self._others = frozenset(tags), TraceIdRatioBased(rate)
+    Args:
+        rate: which part.
+        tags: those.
+        own: the tags of this process's run, where no server has given it any.
+    """
+
+    def __init__(self, rate: float, tags: Sequence[str], own: Sequence[str] = ()) -> None:
+        self._tags, self._others, self._own = frozenset(tags), TraceIdRatioBased(rate), own
 
     def should_sample(  # noqa: PLR0913 -- OpenTelemetry's own
         self,
@@ -91,7 +97,8 @@ class Sampling(Sampler):
     ) -> SamplingResult:
         """Decide about a trace by its first span, which Prefect begins with the run's tags."""
         tags = (attributes or {}).get("prefect.tags")
-        ours = isinstance(tags, Sequence) and not self._tags.isdisjoint(tags)
+        known = [*self._own, *(tags if isinstance(tags, Sequence) else ())]
+        ours = not self._tags.isdisjoint(known)
         sampler: Sampler = ALWAYS_ON if ours else self._others
         return sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
 

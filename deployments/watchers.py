@@ -3,16 +3,20 @@
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from deployments.measures import Measure, Samples
 from deployments.trigger import Api
-from tasks.clients import journal
+from tasks.clients import journal, pgbouncer
+from tasks.clients.parallel import ask_all
+from tasks.errors import DrError
 from tasks.evidence import read_deliveries
 from tasks.facts.communication import Delivery
 from tasks.incidents import OnRecord, on_record
 from tasks.plan.plan import Plan
 from tasks.watching import last_told
 
+_POOLS_S = 5.0
 _WAITING = {"type": {"any_": ["SCHEDULED"]}}
 
 
@@ -72,8 +76,29 @@ def told_samples(record: OnRecord, deliveries: Sequence[Delivery]) -> Samples:
     }
 
 
+def pooled(plan: Plan) -> Samples:
+    """The clients of each PgBouncer; nothing of one that does not answer.
+
+    Measured here, for Debian's exporter knows no PgBouncer as new as Debian's own.
+    """
+    asked = {
+        (site, name): partial(pgbouncer.clients, plan, str(host.address))
+        for site, each in plan.sites.items()
+        for name, host in each.running("pgbouncer").items()
+    }
+    return {
+        "dr_pgbouncer_clients": [
+            ({"site": site, "host": name, "state": state}, float(count))
+            for (site, name), counts in ask_all(asked, _POOLS_S).items()
+            if not isinstance(counts, DrError)
+            for state, count in counts.items()
+        ]
+    }
+
+
 WATCHERS: Mapping[str, Measure] = {
     "watch": Measure(looked, 15),
     "schedules": Measure(scheduled, 30),
     "telling": Measure(told, 15),
+    "pools": Measure(pooled, 15),
 }

@@ -3,7 +3,7 @@
 Started when asked only: their alerts reach the lab's third parties, beside what incidents tell them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from infra.lab.home import Home
@@ -17,6 +17,7 @@ from tasks.plan.plan import Plan
 from tasks.plan.ports import (
     ALERTMANAGER_PORT,
     NODE_EXPORTER_PORT,
+    POSTGRES_EXPORTER_PORT,
     PROMETHEUS_PORT,
     REDIS_EXPORTER_PORT,
 )
@@ -80,10 +81,26 @@ def _servers(home: Home, plan: Plan, site: str, host: str) -> list[Server]:
     password = {"REDIS_PASSWORD": plan.secret("redis")}
     return [
         *(_hosts_server(home, plan, each) for each in plan.sites),
+        *_database_servers(home, plan),
         Server(f"{site}/{host}/redis-exporter", redis, root, address, REDIS_EXPORTER_PORT, password, prefix),
         Server(f"{site}/{host}/alertmanager", alertmanager, root, address, ALERTMANAGER_PORT, trust, prefix),
         Server(f"{site}/{host}/prometheus", prometheus, root, address, PROMETHEUS_PORT, prefix=prefix),
     ]
+
+
+def _database_servers(home: Home, plan: Plan) -> Iterator[Server]:
+    """An exporter beside each PostgreSQL, which it asks by its socket, as the account that owns it."""
+    for site_name, site in plan.sites.items():
+        prefix = tuple(home.network().prefix(site_name))
+        for name, host in site.running("postgres").items():
+            root, address = home.root(site_name, name), str(host.address)
+            argv = [
+                "prometheus-postgres-exporter",
+                f"--web.listen-address={address}:{POSTGRES_EXPORTER_PORT}",
+            ]
+            where = {"DATA_SOURCE_NAME": f"host={root}/run/postgresql user=postgres dbname=postgres"}
+            key = f"{site_name}/{name}/postgres-exporter"
+            yield Server(key, argv, root, address, POSTGRES_EXPORTER_PORT, where, prefix)
 
 
 def _hosts_server(home: Home, plan: Plan, site: str) -> Server:

@@ -46,6 +46,7 @@ MEASURED = {
     "dr_schedule_runs_ahead": "how many runs Prefect has planned",
     "dr_incident_told_timestamp_seconds": "when the newest incident was first told of; by site, channel",
     "dr_planned_move_timestamp_seconds": "when the service was last moved by plan; by site",
+    "dr_pgbouncer_clients": "how many clients each PgBouncer has; by site, host, state (served, waiting)",
     "dr_exporter_last_success_timestamp_seconds": "when a part of these was last measured; by part",
 }
 EXPORTED_BY_OTHERS = {
@@ -66,6 +67,10 @@ EXPORTED_BY_OTHERS = {
     "haproxy_frontend_http_requests_total",
     "haproxy_frontend_current_sessions",
     "haproxy_backend_active_servers",
+    "pg_up",
+    "pg_stat_activity_count",
+    "pg_stat_database_xact_commit",
+    "pg_database_size_bytes",
     "redis_up",
     "redis_connected_slaves",
     "redis_memory_used_bytes",

@@ -10,6 +10,7 @@ from tasks.plan.ports import (
     ALERTMANAGER_PORT,
     HAPROXY_METRICS_PORT,
     NODE_EXPORTER_PORT,
+    POSTGRES_EXPORTER_PORT,
     REDIS_EXPORTER_PORT,
 )
 from tasks.plan.sites import Program
@@ -18,6 +19,7 @@ _JOBS: dict[str, tuple[Program, int]] = {
     "dr": ("control", EXPORTER_PORT),
     "patroni": ("postgres", PATRONI_PORT),
     "etcd": ("etcd", ETCD_PORT),
+    "postgresql": ("postgres", POSTGRES_EXPORTER_PORT),
     # What could not be told is a metric of its own.
     "alertmanager": ("control", ALERTMANAGER_PORT),
     "haproxy": ("gateway", HAPROXY_METRICS_PORT),

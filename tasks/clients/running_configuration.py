@@ -20,10 +20,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-import psycopg
 import redis
 
-from tasks.clients import postgres
+from tasks.clients import pgbouncer, postgres
 from tasks.clients.http import request
 from tasks.clients.layout import Layout, service_file
 from tasks.clients.masking import masked, masker, without_secrets
@@ -177,17 +176,11 @@ def _sentinel(_plan: Plan, _site: str, address: str) -> Settings:
 
 
 def _pgbouncer(plan: Plan, _site: str, address: str) -> Settings:
-    try:
-        with psycopg.connect(
-            host=address, port=6432, dbname="pgbouncer", user="naas_service", connect_timeout=3,
-            password=plan.secret("database_service"), autocommit=True, prepare_threshold=None,
-        ) as admin:  # fmt: skip
-            config = admin.execute("show config").fetchall()
-            databases = admin.execute("show databases").fetchall()
-    except psycopg.Error as error:
-        raise Transient(f"PgBouncer at {address} does not tell its settings", str(error).strip()) from error
-    served = {row[0]: dict(zip(("host", "port", "database"), row[1:4], strict=True)) for row in databases}
-    return {"config": {row[0]: row[1] for row in config}, "databases": served}
+    with pgbouncer.console(plan, address) as opened:
+        config = opened.execute("show config").fetchall()
+        databases = opened.execute("show databases").fetchall()
+    served = {row["name"]: {key: row[key] for key in ("host", "port", "database")} for row in databases}
+    return {"config": {row["key"]: row["value"] for row in config}, "databases": served}
 
 
 def _gateway(plan: Plan, _site: str, address: str) -> Settings:  # noqa: ARG001 -- one signature

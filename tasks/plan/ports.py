@@ -9,9 +9,10 @@ ALERTMANAGER_PORT = 9093
 HAPROXY_METRICS_PORT = 8405
 REDIS_EXPORTER_PORT = 9121
 NODE_EXPORTER_PORT = 9100
+POSTGRES_EXPORTER_PORT = 9187
 
 PORTS: Mapping[Program, frozenset[int]] = {
-    "postgres": frozenset({5432, 8008}),
+    "postgres": frozenset({5432, 8008, POSTGRES_EXPORTER_PORT}),
     "etcd": frozenset({2379, 2380}),
     "gateway": frozenset({5000, 8080, HAPROXY_METRICS_PORT, 9999}),
     "pgbouncer": frozenset({6432}),
