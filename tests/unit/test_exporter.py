@@ -215,7 +215,7 @@ def test_others_export_nothing_of_ours():
     assert not MEASURED.keys() & EXPORTED_BY_OTHERS
     parts = {"catalogue", "distance", "replication", "wal check", "recovery", "readiness", "drills"}
     assert set(PARTS) == parts | {"sites", "probe", "certificates"}
-    assert set(WATCHERS) == {"watch", "schedules", "telling"}
+    assert set(WATCHERS) == {"watch", "schedules", "telling", "pools"}
 
 
 class Healthz(BaseHTTPRequestHandler):

@@ -62,6 +62,7 @@ def metrics_in(expr):
         "by",
         "max",
         "avg",
+        "sum",
     }
 
 
@@ -140,6 +141,7 @@ def test_prometheus_scrapes_every_exporter_of_the_plan(rendered):
         for program, port in (
             ("control", 9469),
             ("postgres", 8008),
+            ("postgres", 9187),
             ("etcd", 2379),
             ("control", 9093),
             ("gateway", 8405),
@@ -163,7 +165,7 @@ def test_prometheus_scrapes_every_exporter_of_the_plan(rendered):
     assert sorted(found) == sorted(expected)
     assert {job["job_name"]: job.get("honor_labels", False) for job in config["scrape_configs"]} == {
         "dr": True, "patroni": False, "etcd": False, "alertmanager": False, "haproxy": False,
-        "node": False, "redis": False, "prefect": False,
+        "node": False, "postgresql": False, "redis": False, "prefect": False,
     }  # fmt: skip
     assert config["rule_files"] == [plan.monitoring.metrics.prometheus.alerting_rules]
     scrape = plan.monitoring.metrics.prometheus.scrape_interval.total_seconds()
