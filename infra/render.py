@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from infra.platform.render import platform_files
+from infra.platform.render import platform_files, platform_secrets
 from infra.platform.surroundings import INSTANCE_COOKIE
 from infra.service_files import further_config, service_config
 from tasks.clients.layout import REDIS_MASTER, Layout, scope_of, sentinel_user_of, service_file, slot_of
 from tasks.clients.pgbackrest_command import peer_shell
 from tasks.plan.plan import Plan
+from tasks.plan.references import read_secret
 from tasks.plan.sites import Host, Program, Site
 
 
@@ -245,6 +246,9 @@ def write_all(plan: Plan, folder: Path, *, secrets: bool) -> int:
     """
     active = plan.site_of("primary")
     files: Files = {path: Rendered(text) for path, text in platform_files(plan).items()}
+    if secrets:
+        for path, reference in platform_secrets(plan).items():
+            files[path] = Rendered(read_secret(plan.folder, reference), secret=True)
     if plan.service.endpoint.driver == "haproxy":
         files["edge/etc/haproxy/haproxy.cfg"] = Rendered(endpoint_config(plan, active))
     for site_name, site in plan.sites.items():

@@ -81,13 +81,17 @@ def inbox(lab, case):
 
 
 def told(messages):
-    """Each message as (channel, to whom, in which words), how often it came."""
-    return Counter((each["channel"], str(each.get("to", "")), each["subject"]) for each in messages)
+    """Each message as (channel, to whom, in which words), how often it came.
+
+    An incident at Statuspage keeps its name; what is said of it is its status.
+    """
+    return Counter(
+        (each["channel"], str(each.get("to", "")), each.get("status") or each["subject"]) for each in messages
+    )
 
 
-def expected(case, *subjects):
+def expected(english, german, status):
     """Everything that the plan says is told, of the beginning or the end."""
-    english, german = subjects
     mail = [
         (f"{who}@{audience}.example", words)
         for audience in ("customers", "partners")
@@ -95,7 +99,7 @@ def expected(case, *subjects):
     ]
     return Counter(
         [
-            ("statuspage", "", english),
+            ("statuspage", "", status),
             ("x", "", english),
             ("linkedin", "", english),
             ("sms", "+15550101", english),
@@ -105,18 +109,17 @@ def expected(case, *subjects):
 
 
 def beginning(case):
-    return expected(case, f"Service Disruption - {case.service}", f"Störung - {case.service}")
+    return expected(f"Service Disruption - {case.service}", f"Störung - {case.service}", "investigating")
 
 
 def ending(case):
-    return expected(case, f"Service Restored - {case.service}", f"Wiederhergestellt - {case.service}")
+    return expected(f"Service Restored - {case.service}", f"Wiederhergestellt - {case.service}", "resolved")
 
 
 def page(lab, site):
     trust = ssl.create_default_context(cafile=lab.plan.secret_path("ca_certificate"))
     answer = httpx.get(url_of(lab.plan, site), verify=trust, timeout=10)
-    answer.raise_for_status()
-    return answer.text
+    return answer.text if answer.status_code == httpx.codes.OK else ""
 
 
 def test_a_disaster_is_told_from_its_beginning_to_its_end_in_order_and_once(lab, case):
@@ -138,7 +141,7 @@ def test_a_disaster_is_told_from_its_beginning_to_its_end_in_order_and_once(lab,
         "--words", "Orders are taken again; the list is still slow.",
     )  # fmt: skip
     inform(lab, case)
-    updates = [each for each in inbox(lab, case) if each["subject"].endswith("update")]
+    updates = [each for each in inbox(lab, case) if each["subject"].endswith(("update", "neuer Stand"))]
     assert updates
     assert all("the list is still slow" in each["text"] for each in updates if each["channel"] == "email")
     end(lab, case)
@@ -154,8 +157,12 @@ def test_a_disaster_is_told_from_its_beginning_to_its_end_in_order_and_once(lab,
 def assert_in_order(messages):
     """Nobody hears of the end before the beginning."""
     for who in {(each["channel"], str(each.get("to", ""))) for each in messages}:
-        heard = [m["subject"] for m in messages if (m["channel"], str(m.get("to", ""))) == who]
-        ends = [at for at, subject in enumerate(heard) if "Restored" in subject or "Wieder" in subject]
+        heard = [
+            m.get("status") or m["subject"] for m in messages if (m["channel"], str(m.get("to", ""))) == who
+        ]
+        ends = [
+            at for at, words in enumerate(heard) if words.startswith(("Service Rest", "Wieder", "resolved"))
+        ]
         assert ends == [len(heard) - 1], who
 
 

@@ -49,17 +49,21 @@ def outside(lab):
 
 def everything(lab):
     name = lab.plan.service.name
-    both = [(f"Service Disruption - {name}", f"Störung - {name}")]
-    both += [(f"Service Restored - {name}", f"Wiederhergestellt - {name}")]
+    both = [
+        (f"Service Disruption - {name}", f"Störung - {name}", "investigating"),
+        (f"Service Restored - {name}", f"Wiederhergestellt - {name}", "resolved"),
+    ]
     people = [
         f"['{who}@{audience}.example']" for audience in ("customers", "partners") for who in ("ada", "kenji")
     ]
     germans = [f"['lea@{audience}.example']" for audience in ("customers", "partners")]
     return Counter(
         (channel, to, words)
-        for english, german in both
+        for english, german, status in both
         for channel, to, words in (
-            *((channel, "", english) for channel in ("statuspage", "x", "linkedin")),
+            ("statuspage", "", status),
+            ("x", "", english),
+            ("linkedin", "", english),
             ("sms", "+15550101", english),
             *(("email", who, english) for who in people),
             *(("email", who, german) for who in germans),
