@@ -44,7 +44,10 @@ def killed(lab):
 
 
 def outside(lab):
-    return [each for each in messages(lab.home.inbox) if each["channel"] not in {"pagerduty", "slack"}]
+    """What left the house; the owners of processes are told by mail as well."""
+    public = {"statuspage", "x", "linkedin", "sms"}
+    found = messages(lab.home.inbox)
+    return [each for each in found if each["channel"] in public or ".example" in str(each.get("to"))]
 
 
 def everything(lab):
@@ -83,7 +86,8 @@ def test_everybody_is_told_once_although_the_response_was_killed(lab):
     duty = ("incident", "discharge", incident, "approve/public/disrupted")
     lab.dr(*duty, "--by", "grace-moreau")
     lab.dr("incident", "resume", incident, "--here")
-    until(lambda: told(outside(lab)) == everything(lab), 120)
+    until(lambda: len(outside(lab)) >= everything(lab).total(), 120)
+    assert told(outside(lab)) == everything(lab)
     picture(survivor, SHOTS / "after.png")
     assert_in_order(outside(lab))
     assert all(each.settled for each in read_crisis(plan, incident).tellings)
