@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import ssl
 import subprocess
 import sys
@@ -262,11 +261,6 @@ def settled(lab, case):
         return sum(each.settled for each in read_crisis(lab.plan, case.id).tellings) == wanted
 
     until(told_all, 120, pause=3)
-
-
-def test_a_speaker_that_is_killed_tells_the_rest_and_nothing_twice_that_it_can_know_of(lab):
-    for number in random.Random(7).sample(range(1, moments(lab)), 3):  # noqa: S311
-        killed_at(lab, number)
 
 
 @pytest.mark.long
