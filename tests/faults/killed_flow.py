@@ -1,7 +1,8 @@
-"""`killed_flow.py FLOW NUMBER WHEN [name=value ...]`: a flow that kills its own process at a step's boundary.
+"""`killed_flow.py FLOW STEP WHEN [name=value ...]`: a flow that kills its own process at a step's boundary.
 
-With SIGKILL, before or after (WHEN) the record of its step NUMBER is written, counted from 1. `DR_PLAN` names
-the plan. It ends as the flow does where it has fewer steps.
+With SIGKILL, before or after (WHEN) the record of its step STEP is written: a step's name, or its number,
+counted from 1; steps that run side by side are counted as they end. `DR_PLAN` names the plan. It ends as the
+flow does where it has no such step.
 """
 
 import itertools
@@ -14,12 +15,14 @@ from deployments.run import entrypoint_of, parse_parameters, run
 from tasks.clients import journal
 
 
-def main(flow: str, number: int, when: str, pairs: list[str]) -> None:
+def main(flow: str, step: str, when: str, pairs: list[str]) -> None:
     """Plant the kill, then run the flow."""
     write, counted = journal.write, itertools.count(1)
 
     def write_and_die(plan: Any, site: str, incident: str, name: str, data: str | bytes) -> None:
-        due = name.startswith("steps/") and next(counted) == number
+        due = name.startswith("steps/") and (
+            name.endswith(f"-{step.replace(' ', '-')}.json") or str(next(counted)) == step
+        )
         if due and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         write(plan, site, incident, name, data)
@@ -31,4 +34,4 @@ def main(flow: str, number: int, when: str, pairs: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:])
+    main(*sys.argv[1:4], sys.argv[4:])

@@ -21,8 +21,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(900), pyte
 
 SHOTS = BUILD / "status"
 KILLED_FLOW = Path(__file__).parents[1] / "faults" / "killed_flow.py"
-# The redirection of users is the seventh step's act.
-KILLED_AT = 7
+KILLED_AT = "redirect traffic"
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def lab(labs):
 
 
 def killed(lab):
-    argv = [sys.executable, str(KILLED_FLOW), "fail-over", str(KILLED_AT), "before", "reason=no power"]
+    argv = [sys.executable, str(KILLED_FLOW), "fail-over", KILLED_AT, "before", "reason=no power"]
     environment = os.environ | client_settings(lab.home, lab.plan)
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode < 0, done.stderr[-2000:]

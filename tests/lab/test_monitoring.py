@@ -55,7 +55,10 @@ def until(holds, seconds, told):
 
 
 def test_every_target_answers(lab, prometheus):
-    sites, programs = lab.plan.sites.values(), ("postgres", "postgres", "etcd", "gateway", "redis", *["control"] * 3)
+    sites, programs = (
+        lab.plan.sites.values(),
+        ("postgres", "postgres", "etcd", "gateway", "redis", *["control"] * 3),
+    )
     targets = sum(len(site.addresses(program)) for site in sites for program in programs)
     targets += sum(len(site.hosts) for site in sites)
     until(lambda: len(prometheus.query("up == 1")) == targets, 60, lambda: prometheus.query("up == 0"))

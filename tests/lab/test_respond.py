@@ -147,7 +147,7 @@ def test_a_failover_that_is_refused_leaves_no_incident_in_the_way(lab):
 def test_an_incident_that_is_aborted_before_its_promotion_leaves_the_site_writing(lab):
     """The old primary lives and is fenced by force; the run dies right after that."""
     plan, home = lab.plan, lab.plan.site_of("primary")
-    argv = [sys.executable, str(KILLED_FLOW), "fail-over", "2", "after", "force=true"]
+    argv = [sys.executable, str(KILLED_FLOW), "fail-over", "fence the old primary", "after", "force=true"]
     environment = os.environ | client_settings(lab.home, plan)
     died = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert died.returncode == -signal.SIGKILL, died.stdout + died.stderr
