@@ -20,7 +20,8 @@ from tasks.expiry import MOVED_CLOCK
 # Told after a check of the WAL, a replication, an incident or a drill.
 RARE = {
     "dr_wal_disk_full_seconds", "dr_recovery_duration_seconds", "dr_recovery_loss_seconds",
-    "dr_drill_last_success_timestamp_seconds",
+    "dr_drill_last_success_timestamp_seconds", "dr_incident_told_timestamp_seconds",
+    "dr_planned_move_timestamp_seconds",
 }  # fmt: skip
 pytestmark = [pytest.mark.lab, pytest.mark.fault]
 

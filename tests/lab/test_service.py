@@ -207,7 +207,7 @@ def test_no_acknowledged_order_is_lost_when_the_database_crashes_under_load(stac
     seconds = max(e.sent_at for e in told.acknowledged.values()) - min(
         e.sent_at for e in told.acknowledged.values()
     )
-    assert attempts == pytest.approx(50 * seconds, rel=0.1)  # the outage did not slow the load down
+    assert attempts == pytest.approx(50 * seconds, rel=0.2)  # the outage did not slow the load down
 
 
 def test_the_ledger_tells_a_planted_loss(stack, tmp_path):
