@@ -189,6 +189,7 @@ def test_a_planned_move_is_told_nobody_outside(lab, case):
     assert lab.attempt("incident", "duties", case.id).returncode == 2
 
 
+@pytest.mark.long
 def test_what_is_overdue_pages_once_and_is_settled_when_it_is_done(lab, case):
     late = case.model_copy(update={"triggered_at": case.triggered_at - timedelta(hours=2)})
     journal.write(lab.plan, case.failed_site, case.id, "incident.json", late.model_dump_json())

@@ -92,6 +92,7 @@ def assert_each_once(counts, count):
     assert counts == Counter(f"['customer{number}@example.org']" for number in range(count))
 
 
+@pytest.mark.long
 def test_a_hundred_are_told_once_by_a_provider_that_fails_now_and_then(lab, tmp_path, crowd):
     counts, _ = tell_all(lab, tmp_path, crowd, 100)
     assert_each_once(counts, 100)
