@@ -72,10 +72,10 @@ def owners_message(incident: Incident, moment: Ends, ways: str) -> Message:
     return Message(
         stage=moment,
         severity="critical",
-        incident=f"{incident.id}-workarounds",
+        incident=incident.id,
         subject=subject,
         text=text,
-        dedup_key=incident.id,
+        dedup_key=f"{incident.id}-workarounds",
     )
 
 
