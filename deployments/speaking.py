@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from deployments.environment import api
+from deployments.starting import start_here
 from deployments.trigger import trigger
-from tasks.crisis_record import read_crisis, recent_incidents
-from tasks.errors import DrError, Refused
+from tasks.crisis_record import crisis_if_any, recent_incidents
+from tasks.errors import DrError
 from tasks.facts.crisis import Crisis
 from tasks.plan.plan import Plan
 from tasks.policy.crisis import due, overtaken
@@ -38,19 +39,12 @@ def speak(plan: Plan) -> None:
     for incident in recent_incidents(plan, datetime.now(UTC)):
         if _looked.get(incident, 0.0) > time.monotonic():
             continue
-        crisis = _crisis(plan, incident)
+        crisis = crisis_if_any(plan, incident)
         now = datetime.now(UTC)
         if crisis is None or (crisis.ended and now - crisis.ended.at > _FRESH):
             _looked[incident] = time.monotonic() + _NOW_AND_THEN_S
         if crisis:
             _start(incident, sorted(_due(plan, crisis, now)))
-
-
-def _crisis(plan: Plan, incident: str) -> Crisis | None:
-    try:
-        return read_crisis(plan, incident)
-    except Refused:
-        return None
 
 
 def _due(plan: Plan, crisis: Crisis, now: datetime) -> Iterator[str]:
@@ -74,10 +68,4 @@ def _start(incident: str, wanted: list[str]) -> None:
         trigger(api(), _FLOW, {"incident": incident}, key, timeout=_SERVER_S)
     except DrError as error:
         _log.warning("told without Prefect: %s", error)
-        _here(incident)
-
-
-def _here(incident: str) -> None:
-    from deployments.run import entrypoint_of, run  # noqa: PLC0415 -- Prefect takes a second to import
-
-    run(entrypoint_of(_FLOW), {"incident": incident})
+        start_here(_FLOW, {"incident": incident})

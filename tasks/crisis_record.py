@@ -1,14 +1,14 @@
 """What the journal has of what is said and owed about an incident. No Prefect here: a loop looks at it."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TypeVar
 
 from tasks.clients import journal
 from tasks.errors import Refused
 from tasks.facts.base import Fact
-from tasks.facts.crisis import Alerted, Batch, Crisis, Discharge, Ended, Telling
+from tasks.facts.crisis import Alerted, Batch, Crisis, Discharge, Ended, Outcome, Telling
 from tasks.facts.incident import Incident
 from tasks.facts.report import Report
 from tasks.facts.response import Decision
@@ -21,6 +21,8 @@ from tasks.policy.duties import open_duties
 _LOOKED_AT = timedelta(days=14)
 _TELLINGS, _DISCHARGES, _ALERTED = "public/tellings/", "public/discharges/", "public/alerted/"
 F = TypeVar("F", bound=Fact)
+Place = tuple[str, str, PublicChannel]
+"""A notice's key, an audience and a channel: one telling."""
 
 
 def read_crisis(plan: Plan, incident: str) -> Crisis:
@@ -45,6 +47,18 @@ def read_crisis(plan: Plan, incident: str) -> Crisis:
     )
 
 
+def crisis_if_any(plan: Plan, incident: str) -> Crisis | None:
+    """The same; None of what nobody outside is told of.
+
+    Raises:
+        Transient: no store answers.
+    """
+    try:
+        return read_crisis(plan, incident)
+    except Refused:
+        return None
+
+
 def recent_incidents(plan: Plan, now: datetime) -> list[str]:
     """The ids of the disasters that were declared lately, oldest first.
 
@@ -56,15 +70,27 @@ def recent_incidents(plan: Plan, now: datetime) -> list[str]:
     return [name for name in known if name >= since]
 
 
-def write_telling(plan: Plan, incident: Incident, telling: Telling) -> None:
-    """Put a telling on record.
+def record_telling(  # noqa: PLR0913 -- which telling, and what became of it
+    plan: Plan, incident: Incident, place: Place, outcome: Outcome, detail: str, people: int | None = None
+) -> Telling:
+    """Put on record what has become of a telling now.
 
     Raises:
         Transient: no store takes it.
     """
+    notice, audience, channel = place
+    telling = Telling(
+        notice=notice,
+        audience=audience,
+        channel=channel,
+        outcome=outcome,
+        detail=detail,
+        people=people,
+        at=datetime.now(UTC),
+    )
     # A name of its own for each outcome: a store that missed one does not hide it from the others.
-    name = f"{_TELLINGS}{telling.notice}/{telling.audience}/{telling.channel}-{telling.outcome}.json"
-    _write(plan, incident, name, telling)
+    _write(plan, incident, f"{_TELLINGS}{notice}/{audience}/{channel}-{outcome}.json", telling)
+    return telling
 
 
 def write_discharge(plan: Plan, incident: Incident, said: Discharge) -> None:
@@ -86,26 +112,22 @@ def write_alerted(plan: Plan, incident: Incident, told: Alerted) -> None:
     _write(plan, incident, f"{_ALERTED}{told.duty.replace('/', '-')}-{told.stage}.json", told)
 
 
-def read_batches(
-    plan: Plan, incident: str, notice: str, audience: str, channel: PublicChannel
-) -> list[Batch]:
+def read_batches(plan: Plan, incident: str, place: Place) -> list[Batch]:
     """The batches of one telling so far, in their order.
 
     Raises:
         Transient: no store answers.
     """
-    return list(_all(plan, incident, _batches(notice, audience, channel), Batch))
+    return list(_all(plan, incident, _batches(place), Batch))
 
 
-def write_batch(
-    plan: Plan, incident: Incident, place: tuple[str, str, PublicChannel], number: int, batch: Batch
-) -> None:
+def write_batch(plan: Plan, incident: Incident, place: Place, number: int, batch: Batch) -> None:
     """Put a batch on record, in the place of what was there of it.
 
     Raises:
         Transient: no store takes it.
     """
-    _write(plan, incident, f"{_batches(*place)}{number:06}.json", batch)
+    _write(plan, incident, f"{_batches(place)}{number:06}.json", batch)
 
 
 def require_duty(plan: Plan, crisis: Crisis, said: Discharge) -> None:
@@ -130,8 +152,8 @@ def person(address: str) -> str:
     return sha256(address.encode()).hexdigest()[:16]
 
 
-def _batches(notice: str, audience: str, channel: PublicChannel) -> str:
-    return f"public/batches/{notice}/{audience}/{channel}/"
+def _batches(place: Place) -> str:
+    return f"public/batches/{'/'.join(place)}/"
 
 
 def _ended(plan: Plan, case: Incident) -> Ended | None:

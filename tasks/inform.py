@@ -18,12 +18,13 @@ from tasks.clients.channels.senders import SENDERS
 from tasks.clients.parallel import ask_all
 from tasks.clients.public.speaking import post
 from tasks.crisis_record import (
+    crisis_if_any,
     read_crisis,
     recent_incidents,
+    record_telling,
     require_duty,
     write_alerted,
     write_discharge,
-    write_telling,
 )
 from tasks.errors import DrError, Permanent, Refused
 from tasks.evidence import read_steps
@@ -59,10 +60,7 @@ def see_crisis(plan: Plan, incident: str) -> Crisis | None:
     Raises:
         Transient: no store answers.
     """
-    try:
-        return read_crisis(plan, incident)
-    except Refused:
-        return None
+    return crisis_if_any(plan, incident)
 
 
 @retried("pass over what is old", times=5, delay=0.5)
@@ -72,7 +70,8 @@ def pass_over(plan: Plan, crisis: Crisis, notice: Notice, audience: str, channel
     Raises:
         Transient: no store takes it.
     """
-    return _recorded(plan, crisis, notice, audience, channel, "overtaken", "there was something newer to say")
+    place = notice.key, audience, channel
+    return record_telling(plan, crisis.incident, place, "overtaken", "there was something newer to say")
 
 
 @retried("tell people outside", run_name="tell {audience} by {channel}: {notice.key}", times=3, delay=1)
@@ -87,18 +86,17 @@ def tell(plan: Plan, crisis: Crisis, notice: Notice, audience: str, channel: Pub
         Transient: no store takes the records.
     """
     words_of(plan, crisis, notice)
+    recorded = partial(record_telling, plan, crisis.incident, (notice.key, audience, channel))
     if plan.crisis.rehearse:
-        return _recorded(plan, crisis, notice, audience, channel, "rehearsed", "the plan lets nothing leave")
-    _recorded(plan, crisis, notice, audience, channel, "sending", "")
+        return recorded("rehearsed", "the plan lets nothing leave")
+    recorded("sending", "")
     try:
         if channel in PERSONAL:
-            told = tell_people(plan, crisis, notice, audience, channel)
-            write_telling(plan, crisis.incident, told)
-            return told
+            return tell_people(plan, crisis, notice, audience, channel)
         receipt = _say(plan, crisis, notice, channel)
     except DrError as error:
-        return _recorded(plan, crisis, notice, audience, channel, "failed", str(error))
-    return _recorded(plan, crisis, notice, audience, channel, "sent", receipt)
+        return recorded("failed", str(error))
+    return recorded("sent", receipt)
 
 
 @retried("publish the status page", times=2, delay=2)
@@ -202,26 +200,3 @@ def _require_taken(message: Message, answers: Mapping[ChannelName, str | DrError
     if not any(isinstance(answer, str) for answer in answers.values()):
         told = "; ".join(f"{name}: {answer}" for name, answer in answers.items())
         raise Permanent(f"nobody was told: {message.subject}", told, "see `notifications`")
-
-
-def _recorded(  # noqa: PLR0913 -- a telling is named by its notice, audience and channel
-    plan: Plan,
-    crisis: Crisis,
-    notice: Notice,
-    audience: str,
-    channel: PublicChannel,
-    outcome: str,
-    detail: str,
-) -> Telling:
-    told = Telling.model_validate(
-        {
-            "notice": notice.key,
-            "audience": audience,
-            "channel": channel,
-            "outcome": outcome,
-            "detail": detail,
-            "at": datetime.now(UTC),
-        }
-    )
-    write_telling(plan, crisis.incident, told)
-    return told

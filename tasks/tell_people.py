@@ -8,18 +8,17 @@ has only the first, nobody knows whom it reached: those few are told again, unde
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import islice
 
 from tasks.clients.channels.failures import Busy
 from tasks.clients.public.speaking import send
 from tasks.clients.public.subscribers import Subscriber, subscribers
 from tasks.clients.public.words import Words
-from tasks.crisis_record import person, read_batches, write_batch, write_telling
+from tasks.clients.telemetry.threads import Threads
+from tasks.crisis_record import person, read_batches, record_telling, write_batch
 from tasks.errors import DrError, Permanent, Transient
-from tasks.facts.crisis import Batch, Crisis, Notice, Telling
+from tasks.facts.crisis import Batch, Crisis, Notice, Outcome, Telling
 from tasks.plan.crisis import PersonalChannel
 from tasks.plan.plan import Plan
 from tasks.policy.crisis_words import words_of
@@ -93,7 +92,7 @@ def tell_people(
 
 def _remember(state: _Audience) -> None:
     """What earlier runs did."""
-    for batch in read_batches(state.plan, state.crisis.incident.id, *state.place):
+    for batch in read_batches(state.plan, state.crisis.incident.id, state.place):
         state.number += 1
         if batch.ended:
             state.told |= set(batch.recipients) - set(batch.left)
@@ -111,13 +110,13 @@ def _tell_batch(state: _Audience, people: list[Subscriber]) -> None:
     state.number += 1
     names = tuple(person(each.address) for each in people)
     write_batch(state.plan, state.crisis.incident, state.place, state.number, Batch(recipients=names))
-    with ThreadPoolExecutor(_WORKERS) as workers:
+    with Threads(_WORKERS) as workers:
         answers = dict(zip(names, workers.map(lambda each: _tell_one(state, each), people), strict=True))
     left = tuple(name for name, answer in answers.items() if isinstance(answer, Transient))
     refused = {name: str(answer) for name, answer in answers.items() if isinstance(answer, Permanent)}
     ended = Batch(recipients=names, ended=True, left=left, refused=refused)
     write_batch(state.plan, state.crisis.incident, state.place, state.number, ended)
-    write_telling(state.plan, state.crisis.incident, _record(state, "sending", ""))
+    _record(state, "sending", "")
     state.told |= set(names) - set(left)
     state.refused += len(refused)
 
@@ -149,15 +148,6 @@ def _telling(state: _Audience, total: int) -> Telling:
     return _record(state, "sent", f"{state.refused} of {total} were refused" if state.refused else "")
 
 
-def _record(state: _Audience, outcome: str, detail: str) -> Telling:
-    return Telling.model_validate(
-        {
-            "notice": state.notice.key,
-            "audience": state.name,
-            "channel": state.channel,
-            "outcome": outcome,
-            "detail": detail,
-            "people": len(state.told) - state.refused,
-            "at": datetime.now(UTC),
-        }
-    )
+def _record(state: _Audience, outcome: Outcome, detail: str) -> Telling:
+    people = len(state.told) - state.refused
+    return record_telling(state.plan, state.crisis.incident, state.place, outcome, detail, people)

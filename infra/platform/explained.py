@@ -47,7 +47,7 @@ def _one_page(plan: Plan, rule: Rule, move: str) -> Rule:
     expr = f"{rule['expr']} unless on () ({move})"
     if not plan.pagerduty_escalates:
         return rule | {"expr": expr}
-    told = f'time() - dr_incident_told_timestamp_seconds{{channel="pagerduty"}} < {whole(plan.tier.rto)}'
+    told = f'{_INCIDENT}{{channel="pagerduty"}} < {whole(plan.tier.rto)}'
     behind = _BEHIND * plan.monitoring.metrics.prometheus.scrape_interval
     lasting = plan.high_availability.failover.detection_timeout + behind
     return rule | {"expr": f"{expr} unless on (site) ({told})", "for": seconds(lasting)}

@@ -9,6 +9,7 @@ from tasks.facts.base import Fact
 from tasks.facts.incident import Incident
 from tasks.plan.crisis import Phase, PublicChannel
 
+Outcome = Literal["sending", "sent", "failed", "overtaken", "rehearsed"]
 DutyKind = Literal["approve", "update", "call", "file", "review"]
 
 
@@ -74,7 +75,7 @@ class Telling(Fact):
     notice: str
     audience: str
     channel: PublicChannel
-    outcome: Literal["sending", "sent", "failed", "overtaken", "rehearsed"]
+    outcome: Outcome
     detail: str = ""
     people: int | None = None
     at: datetime

@@ -7,8 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
-from tasks.clients.public.words import Phase
 from tasks.facts.base import Fact
+from tasks.plan.crisis import Phase
 from tasks.plan.values import Sentence, matching
 
 # What XML cannot carry, and what makes text read otherwise than it is written (bidirectional overrides).

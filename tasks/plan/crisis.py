@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tasks.plan.base import Block
 from tasks.plan.communication import Template, TemplateText
-from tasks.plan.public_channels import PublicChannels
+from tasks.plan.public_channels import PhoneNumber, PublicChannels
 from tasks.plan.schedule import Schedule
 from tasks.plan.status_page import StatusPage
 from tasks.plan.values import Duration, Flag, Name, SecretRef, Sentence, matching, refusal
@@ -104,7 +104,7 @@ class Call(Block):
     """
 
     customer: Sentence
-    phone: Annotated[str, matching(r"\+[1-9][0-9]{6,14}", "a number such as '+4930123456'")]
+    phone: PhoneNumber
     by: Sentence
     within: Duration = timedelta(hours=1)
 

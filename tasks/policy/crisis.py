@@ -71,10 +71,11 @@ def overtaken(
 
 def waiting(plan: CrisisCommunication, crisis: Crisis, now: datetime) -> Iterator[tuple[str, Notice]]:
     """The words that wait for an approval: the audience and the notice."""
+    said = list(_newest_updates(notices(plan, crisis, now)))
     for name, audience in plan.audiences.items():
         if refused(crisis, name):
             continue
-        for notice in _newest_updates(notices(plan, crisis, now)):
+        for notice in said:
             if _needs_approval(audience, notice) and not crisis.discharged(approval_of(name, notice)):
                 yield name, notice
                 break
@@ -89,11 +90,6 @@ def refused(crisis: Crisis, audience: str) -> bool:
 def approval_of(audience: str, notice: Notice) -> str:
     """The duty that approves a notice for an audience."""
     return f"approve/{audience}/{notice.key}"
-
-
-def promise(plan: CrisisCommunication, crisis: Crisis, now: datetime) -> datetime | None:
-    """By when there must be more; None once it is over."""
-    return notices(plan, crisis, now)[-1].promised
 
 
 def _first(plan: CrisisCommunication, crisis: Crisis) -> Notice:

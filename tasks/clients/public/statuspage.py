@@ -14,8 +14,9 @@ import httpx
 from tasks.clients.channels.failures import told
 from tasks.clients.public.web import ask, fields, refused
 from tasks.clients.public.wording import BLOCK, checked
-from tasks.clients.public.words import Phase, Words
+from tasks.clients.public.words import Words
 from tasks.errors import Permanent
+from tasks.plan.crisis import Phase
 from tasks.plan.plan import Plan
 from tasks.plan.public_channels import Statuspage
 from tasks.plan.references import read_secret

@@ -1,9 +1,8 @@
 """What is said in public, whatever the channel."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-Phase = Literal["disrupted", "update", "restored"]
+from tasks.plan.crisis import Phase
 
 
 @dataclass(frozen=True)
