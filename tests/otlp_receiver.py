@@ -1,7 +1,6 @@
 """A collector of traces as a real HTTP server: it takes OTLP's protobuf and nothing else."""
 
 import gzip
-import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from servers import running
 
 
 class Span:
@@ -68,12 +68,5 @@ class _Traces(BaseHTTPRequestHandler):
 @contextmanager
 def collector(slow_s=0.0):
     """A collector that ends with its block."""
-    server = Collector(slow_s)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with running(Collector(slow_s)) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -6,8 +6,8 @@ import time
 import unicodedata
 from dataclasses import dataclass
 
-from authlib.oauth1.rfc5849.signature import verify_hmac_sha1  # type: ignore[import-untyped]
-from authlib.oauth1.rfc5849.wrapper import OAuth1Request  # type: ignore[import-untyped]
+from authlib.oauth1.rfc5849.signature import verify_hmac_sha1
+from authlib.oauth1.rfc5849.wrapper import OAuth1Request
 
 from infra.edge import inbox
 from infra.edge.addresses import secret_of

@@ -6,6 +6,8 @@ import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from servers import running
+
 API_KEY = "bm90LWEta2V5OnRoYXQtYW55Ym9keS1ndWVzc2Vz"
 
 
@@ -121,12 +123,5 @@ def _no_json(constant):
 @contextmanager
 def elasticsearch(port=0, documents=None):
     """A server that dies with its block."""
-    server = Elasticsearch(port, documents)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with running(Elasticsearch(port, documents)) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -2,11 +2,12 @@
 
 import socket
 import ssl
-import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer, ThreadingTCPServer
+
+from servers import running
 
 from infra.edge.smtp import Session
 from infra.lab.home import DEFAULT_PLAN, Home, lab_plan
@@ -59,18 +60,6 @@ class Plans:
 
     def secret(self, name):
         return (self.folder / "secrets" / name).read_text()
-
-
-@contextmanager
-def running(server):
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 import httpx
-from authlib.oauth1 import ClientAuth  # type: ignore[import-untyped]
+from authlib.oauth1 import ClientAuth
 
 from tasks.clients.channels.failures import told
 from tasks.clients.public.web import ask, fields, refused
