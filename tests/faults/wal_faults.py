@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "lab"))
 
-from conftest import Lab
+from lab_handle import Lab
 from second_cluster import SecondCluster
 from wal_planting import Ground, dumped
 

@@ -6,8 +6,8 @@ import subprocess
 import time
 
 import pytest
-from conftest import DR
 from drill_traces import left
+from lab_handle import DR
 from waiting import until
 
 from tasks.activation_drill import choose_host, clone_standby, open_apart, require_isolated

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from conftest import DR
+from lab_handle import DR
 
 from infra.lab.traffic import add_rows
 from tasks.clients import archiver, cache, held, journal, ledger, patroni, postgres

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from conftest import DR
+from lab_handle import DR
 from waiting import until
 
 from tasks.clients import cache, journal, patroni, postgres

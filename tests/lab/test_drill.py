@@ -7,8 +7,8 @@ import time
 from contextlib import suppress
 
 import pytest
-from conftest import DR
 from drill_traces import left
+from lab_handle import DR
 from waiting import until
 
 from infra.lab.traffic import add_rows

@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 import yaml
-from conftest import DR, run_dr, tail, traces
+from lab_handle import DR, run_dr, tail, traces
 from waiting import until
 
 from infra.lab import provision

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from conftest import Lab
+from lab_handle import Lab
 
 from tasks.clients import journal
 from tasks.clients.objects import Bucket

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 from browser import BUILD, follow, reload_until, signed_in
-from conftest import Lab
+from lab_handle import Lab
 from playwright.sync_api import Page, expect
 
 from infra.lab.home import DEFAULT_PLAN

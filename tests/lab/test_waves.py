@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 import pytest
-from conftest import SECOND_PLAN
+from lab_handle import SECOND_PLAN
 from waiting import until
 
 from tasks.clients import orders, switch

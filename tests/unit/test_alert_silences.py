@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from alert_path import LEVEL_S, alertmanager, fire, hurried, recipients, told, until
-from third_parties import ADDRESS, Plans
+from third_parties import ADDRESS
 from typer.testing import CliRunner
 
 from deployments import alert_commands
@@ -18,16 +18,6 @@ from tasks.plan.paging import Heartbeat
 from tasks.plan.window import Window
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-def plans(tmp_path_factory):
-    return Plans(tmp_path_factory.mktemp("plan"))
-
-
-@pytest.fixture
-def box(tmp_path):
-    return tmp_path / "inbox.jsonl"
 
 
 @pytest.fixture

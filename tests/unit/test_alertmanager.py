@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 from alert_path import LEVEL_S, acknowledge, alertmanager, fire, hurried, recipients, told, until
-from third_parties import ADDRESS, Plans
+from third_parties import ADDRESS
 
 from infra.edge.edge import serving
 from infra.edge.inbox import messages
@@ -16,16 +16,6 @@ from infra.platform import alertmanager as rendered
 
 CRITICAL = ["on_call_engineer 1", "engineering_manager 2", "cto 3"]
 WARNING = ["engineering_team_slack 1", "engineering_manager 2"]
-
-
-@pytest.fixture(scope="module")
-def plans(tmp_path_factory):
-    return Plans(tmp_path_factory.mktemp("plan"))
-
-
-@pytest.fixture
-def box(tmp_path):
-    return tmp_path / "inbox.jsonl"
 
 
 @pytest.fixture

@@ -27,16 +27,6 @@ TAKEN = {
 SENDERS = {"pagerduty": pagerduty.send, "slack": slack.send}
 
 
-@pytest.fixture(scope="module")
-def plans(tmp_path_factory):
-    return Plans(tmp_path_factory.mktemp("plan"))
-
-
-@pytest.fixture
-def box(tmp_path):
-    return tmp_path / "inbox.jsonl"
-
-
 @pytest.fixture
 def edge(plans, box):
     """Everything works; a plan whose channels lead there."""

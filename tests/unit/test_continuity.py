@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from third_parties import INCIDENT, Plans, dead_port, mail_server
+from third_parties import INCIDENT, dead_port, mail_server
 
 import tasks.step
 from infra.edge.inbox import messages
@@ -133,11 +133,6 @@ def test_the_steps_are_no_part_of_the_recovery_time():
 @pytest.mark.parametrize("text", ["", "true", "{}", '{"on": "yes", "by": "a", "why": "b"}'])
 def test_what_is_no_setting_is_none(text):
     assert parsed(text) is None
-
-
-@pytest.fixture(scope="module")
-def plans(tmp_path_factory):
-    return Plans(tmp_path_factory.mktemp("plan"))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from alert_path import (
     told,
     until,
 )
-from third_parties import ADDRESS, Plans, answering, dead_port, silent
+from third_parties import ADDRESS, answering, dead_port, silent
 
 from infra.edge.edge import serving
 from infra.edge.inbox import messages
@@ -37,16 +37,6 @@ LOST = 'dr_site_healthy{site="us-east-1"} 0\n'
 ARCHIVE_LOST = 'dr_site_healthy{site="eu-west-1"} 0\n'
 WELL = 'dr_site_healthy{site="us-east-1"} 1\n'
 ROUND_S = len(CRITICAL) * LEVEL_S
-
-
-@pytest.fixture(scope="module")
-def plans(tmp_path_factory):
-    return Plans(tmp_path_factory.mktemp("plan"))
-
-
-@pytest.fixture
-def box(tmp_path):
-    return tmp_path / "inbox.jsonl"
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from third_parties import ADDRESS, Plans
+from third_parties import ADDRESS
 from typer.testing import CliRunner
 
 from deployments.cli import app
@@ -20,11 +20,6 @@ PEOPLE = {
     "cto": "user PCTO123",
 }
 AS_PLANNED = "PagerDuty escalates as the plan says"
-
-
-@pytest.fixture(scope="module")
-def plans(tmp_path_factory):
-    return Plans(tmp_path_factory.mktemp("plan"))
 
 
 @pytest.fixture

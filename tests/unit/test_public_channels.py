@@ -30,16 +30,6 @@ TEXTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def plans(tmp_path_factory):
-    return Plans(tmp_path_factory.mktemp("plan"))
-
-
-@pytest.fixture
-def box(tmp_path):
-    return tmp_path / "inbox.jsonl"
-
-
 @pytest.fixture
 def ports(plans, box):
     """An edge where everything works."""

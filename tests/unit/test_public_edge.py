@@ -12,7 +12,7 @@ from moto.backends import get_backend
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from public_parties import DOWN, LINK, NUMBER, SUBSCRIBER, by_ses, channels
-from third_parties import ADDRESS, Plans
+from third_parties import ADDRESS
 from werkzeug.serving import make_server
 
 from infra.edge.addresses import HTTPS_PORT, SMTP_PORT, our_public_channels, secret_of
@@ -38,11 +38,6 @@ POST = {
     "lifecycleState": "PUBLISHED",
 }
 SMS = {"Action": "Publish", "PhoneNumber": NUMBER, "Message": "m"}
-
-
-@pytest.fixture(scope="module")
-def plans(tmp_path_factory):
-    return Plans(tmp_path_factory.mktemp("plan"))
 
 
 @pytest.fixture(scope="module")

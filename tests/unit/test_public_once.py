@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from public_parties import DOWN, NUMBER, SUBSCRIBER, channels
-from third_parties import ADDRESS, Plans, answering
+from third_parties import ADDRESS, answering
 
 from infra.edge.edge import serving
 from infra.edge.faults import Faults
@@ -20,16 +20,6 @@ LATER = replace(DOWN, key="inc-1/update/1", phase="update", text="We move to the
 OVER = replace(DOWN, key="inc-1/restored/1", phase="restored", subject="Service Restored", text="It works.")
 NOTICES = (DOWN, LATER, OVER)
 SEED = 3
-
-
-@pytest.fixture(scope="module")
-def plans(tmp_path_factory):
-    return Plans(tmp_path_factory.mktemp("plan"))
-
-
-@pytest.fixture
-def box(tmp_path):
-    return tmp_path / "inbox.jsonl"
 
 
 @pytest.fixture

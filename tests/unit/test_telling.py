@@ -4,7 +4,7 @@ import time
 
 import pytest
 from prefect import flow
-from third_parties import ADDRESS, INCIDENT, Plans, answering, dead_port, silent
+from third_parties import ADDRESS, INCIDENT, answering, dead_port, silent
 
 import tasks.notify
 from deployments.run import run
@@ -17,16 +17,6 @@ from tasks.notify import notify
 RESUMED = INCIDENT.model_copy(update={"resumed": True})
 BUSY = (429, "slower", {"Retry-After": 0})
 FAILING = (500, "broken", {})
-
-
-@pytest.fixture(scope="module")
-def plans(tmp_path_factory):
-    return Plans(tmp_path_factory.mktemp("plan"))
-
-
-@pytest.fixture
-def box(tmp_path):
-    return tmp_path / "inbox.jsonl"
 
 
 @pytest.fixture
