@@ -1,6 +1,7 @@
 """The restored database in service: started by Patroni, proven by a write, replicated, archived, checked."""
 
 import time
+from contextlib import suppress
 from datetime import datetime
 
 from tasks.clients import patroni, pgbackrest, postgres, switch
@@ -114,6 +115,9 @@ def _first_write(plan: Plan, incident: Incident, restored: str) -> tuple[str, da
         except DrError as error:
             if time.monotonic() > deadline:
                 raise Permanent(f"the restored PostgreSQL at {address} takes no write", str(error)) from error
+            if isinstance(error, Permanent):  # it answers, and is read-only until Patroni looks again
+                with suppress(DrError):
+                    patroni.wake(plan, incident.to_site, address)
         time.sleep(_POLL_S)
 
 

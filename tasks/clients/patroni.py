@@ -65,6 +65,18 @@ def promote(plan: Plan, site: str) -> None:
     _tell_leader(plan, site, {"standby_cluster": None, **_KEPT})
 
 
+def wake(plan: Plan, site: str, address: str) -> None:
+    """Have a node of a primary cluster look around now, not when its `loop_wait` is over; nothing is changed.
+
+    Source: Patroni source, `patroni/api.py` (`do_PATCH_config`).
+
+    Raises:
+        Transient: the node does not answer.
+        Permanent: it refused.
+    """
+    patroni_rest.patch_config(plan, site, address, {"standby_cluster": None})
+
+
 def demote(plan: Plan, site: str, upstream: str) -> None:
     """Make a primary cluster a standby one of another site, by its leader's REST API, which wakes its loop.
 
