@@ -55,7 +55,7 @@ def take_reference(plan: Plan, drill: Drill) -> Reference:
     address = patroni.leader(plan, site).host
     with standing(plan, str(plan.sites[site].hosts[name].address), address) as point:
         at, ranges = datetime.now(UTC), point.ranges()
-        chosen = _chosen(ranges, plan.drills.sample, drill.id)
+        chosen = sampled(ranges, plan.drills.sample, drill.id)
         with shown(f"read {name} at {point.lsn}") as told:
             sums = point.digests(chosen, REST, lambda done: told(done, len(chosen)))
     # A recovery ends before a position only once it has read a record behind it.
@@ -152,7 +152,8 @@ def _others(plan: Plan) -> list[str]:
     return [site for site in plan.sites if site != active]
 
 
-def _chosen(ranges: list[Range], share: Decimal, seed: str) -> list[Range]:
+def sampled(ranges: list[Range], share: Decimal, seed: str) -> list[Range]:
+    """Each table's first range, and a share of the others that depends on the seed."""
     named = {f"{each.database}/{each.table}/{each.first}": each for each in ranges}
     some = sample((name for name, each in named.items() if each.first), share, seed)
     return [each for name, each in named.items() if not each.first or name in some]

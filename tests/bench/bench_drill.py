@@ -3,8 +3,9 @@
 A database of MEGABYTES (5000), in a lab of its own. `drill` is `dr run drill-backup-restoration` of the DR
 site's copy, from its begin to its report; `by hand` is what it contains: one standby read as the drill reads
 it, and for each of its two restores pgBackRest, a start, pg_amcheck, every row read, the comparison, the
-removal. `users` is the p95 of the orders' answers while a part of a standby is added up, and in a quiet
-time as long right after, in turns until the whole database is read. ROUNDS (3) of each; prints the medians.
+removal. `users` is the p95 of the orders' answers while some blocks of a standby are added up, and in a quiet
+time as long right after, in turns, over a sample as a drill takes it. ROUNDS (3) of each; prints the ratio of
+the medians of the turns', and of the p95 of all answers.
 """
 
 import json
@@ -12,13 +13,14 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from rows import fill
 from shared import Bench, write_results
 
-from infra.load.ledger import Acknowledged, Ledger
+from infra.load.ledger import Ledger
 from tasks.clients import drill_ground, patroni, pgbackrest
 from tasks.clients.digests import digests_of
 from tasks.clients.pgbackrest_command import recovery_secrets
@@ -28,10 +30,10 @@ from tasks.drill_evidence import read_drill_reports
 from tasks.facts.drill import Drill, Variant
 from tasks.plan.plan import Plan
 from tasks.policy.database_backup import choose_standby
-from tasks.rehearse import REST, check_invariants, choose_database, compare_rows, take_reference
+from tasks.rehearse import REST, check_invariants, choose_database, compare_rows, sampled, take_reference
 
 ROUNDS, MEGABYTES = int(os.environ.get("ROUNDS", "3")), int(os.environ.get("MEGABYTES", "5000"))
-TIMEOUT_S, SETTLE_S, PART = 1200, 60, 8
+TIMEOUT_S, SETTLE_S, ENOUGH = 1200, 60, 40
 SCRATCH = {"fsync": "off", "full_page_writes": "off"}
 VARIANTS: tuple[Variant, ...] = ("newest", "random")
 DRILL = ("run", "drill-backup-restoration", "--param", 'assets=["database"]', "--param")
@@ -69,36 +71,33 @@ def by_hand(plan: Plan, like: Drill) -> float:
     return took
 
 
-def users(bench: Bench, plan: Plan) -> list[dict[str, float]]:
-    """The p95 of the answers in milliseconds: while a part of a standby is added up, and as long after it."""
+def users(bench: Bench, plan: Plan, seed: str) -> list[dict[str, list[float]]]:
+    """How long answers took, in seconds: while blocks of a standby are added up, and as long after it."""
     site = plan.site_of("primary")
     name = choose_standby(patroni.members(plan, site))
     primary = patroni.leader(plan, site).host
     turns = []
     with standing(plan, str(plan.sites[site].hosts[str(name)].address), primary) as point:
-        ranges = point.ranges()
-        for first in range(0, len(ranges), PART):
+        for each in sampled(point.ranges(), plan.drills.sample, seed):
             began = time.time()
-            point.digests(ranges[first : first + PART], REST, lambda _: None)
+            point.digests([each], REST, lambda _: None)
             ended = time.time()
             time.sleep(ended - began)
             turns.append((began, ended, time.time()))
-    p95 = partial(_p95, Ledger.read(bench.home.ledger))
-    return [{"read": p95(began, ended), "quiet": p95(ended, over)} for began, ended, over in turns]
+    took = partial(_took, Ledger.read(bench.home.ledger))
+    told = [{"read": took(began, ended), "quiet": took(ended, over)} for began, ended, over in turns]
+    # A table of a few rows is read before anybody asks.
+    return [each for each in told if min(map(len, each.values())) >= ENOUGH]
 
 
-def _p95(book: Ledger, since: float, until: float) -> float:
-    took = [_took(each) for each in book.acknowledged.values() if since <= each.sent_at < until]
-    return round(statistics.quantiles(took, n=20)[-1] * 1000, 3)
-
-
-def _took(order: Acknowledged) -> float:
-    return order.acknowledged_at - order.sent_at
+def _took(book: Ledger, since: float, until: float) -> list[float]:
+    asked = (each for each in book.acknowledged.values() if since <= each.sent_at < until)
+    return [each.acknowledged_at - each.sent_at for each in asked]
 
 
 def measure() -> dict[str, Any]:
     """Run all rounds."""
-    drills, answers = list[dict[str, float]](), list[dict[str, float]]()
+    drills, turns = list[dict[str, float]](), list[dict[str, list[float]]]()
     with Bench() as bench:
         bench.dr("lab", "down")
         bench.dr("lab", "up")
@@ -112,19 +111,26 @@ def measure() -> dict[str, Any]:
             _tell(drills[-1])
         bench.dr("lab", "load")
         time.sleep(SETTLE_S)
-        for _ in range(ROUNDS):
-            answers += users(bench, plan)
+        for number in range(ROUNDS):
+            turns += users(bench, plan, str(number))
     return {
         "megabytes": MEGABYTES,
         "drills": drills,
-        "users": answers,
+        "turns": len(turns),
         "drill over by hand": _ratio([each["drill"] / each["by hand"] for each in drills]),
-        "p95 while read over p95 between": round(_middle(answers, "read") / _middle(answers, "quiet"), 3),
+        "p95 while read over p95 between": {
+            "median of the turns": _over(lambda name: statistics.median(_p95(each[name]) for each in turns)),
+            "all answers": _over(lambda name: _p95([took for each in turns for took in each[name]])),
+        },
     }
 
 
-def _middle(rows: list[dict[str, float]], name: str) -> float:
-    return statistics.median(each[name] for each in rows)
+def _over(of: Callable[[str], float]) -> float:
+    return round(of("read") / of("quiet"), 3)
+
+
+def _p95(took: list[float]) -> float:
+    return statistics.quantiles(took, n=20)[-1]
 
 
 def _ratio(ratios: list[float]) -> float:
