@@ -99,9 +99,8 @@ def _mailed(plan: Plan, incident: Incident, moment: Ends, owner: str, ways: str)
         return "not told: no address to mail to"
     there = plan.notifications.model_copy(update={"email": email.model_copy(update={"to": owner})})
     try:
-        receipt = mail.send(
-            plan.model_copy(update={"notifications": there}), owners_message(incident, moment, ways)
-        )
+        message = owners_message(incident, moment, owner, ways)
+        receipt = mail.send(plan.model_copy(update={"notifications": there}), message)
     except DrError as error:
         return f"not told: {error}"
     return f"told: {receipt}"

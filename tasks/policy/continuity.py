@@ -4,6 +4,7 @@ What a person has set stays, and is not released: they had a reason. The one exc
 orders, by which no recovery could prove itself.
 """
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
@@ -61,8 +62,9 @@ def workarounds(business_impact: BusinessImpact, service: str) -> dict[str, str]
     return {owner: "\n".join(lines) for owner, lines in told.items()}
 
 
-def owners_message(incident: Incident, moment: Ends, ways: str) -> Message:
-    """What an owner reads; its Message-ID is its own, its thread the incident's."""
+def owners_message(incident: Incident, moment: Ends, owner: str, ways: str) -> Message:
+    """What an owner reads; its Message-ID is their own, its thread the incident's."""
+    reader = hashlib.sha256(owner.encode()).hexdigest()[:8]  # an address may hold what an id may not
     if moment == "declared":
         subject = f"{incident.service} is disrupted: how to work without it"
         text = f"{incident.service} is being recovered ({incident.id}). Until you hear that it is:\n\n{ways}"
@@ -75,7 +77,7 @@ def owners_message(incident: Incident, moment: Ends, ways: str) -> Message:
         incident=incident.id,
         subject=subject,
         text=text,
-        dedup_key=f"{incident.id}-workarounds",
+        dedup_key=f"{incident.id}-workarounds-{reader}",
     )
 
 

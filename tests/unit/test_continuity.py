@@ -159,6 +159,8 @@ def test_each_owner_is_told_once_how_to_work_and_when_that_ends(plans, records, 
     assert "there again" in mails[2]["subject"]
     # The incident's own mail of the same stage, where mail stands in for a channel, is another one.
     assert not any(mail["id"].startswith(f"<{INCIDENT.id}.") for mail in mails)
+    # A mailbox that reads for both owners keeps one of two mails of the same id.
+    assert len({mail["id"] for mail in mails}) == len(mails)
     names = [StepRecord.model_validate_json(record).name for record in records]
     assert set(names) == {"tell the owners when declared", "tell the owners when recovered"}
 
