@@ -17,6 +17,7 @@ from tasks.clients.http import request
 from tasks.clients.layout import Layout
 from tasks.clients.objects import Bucket, location_of
 from tasks.clients.parallel import ask_all
+from tasks.clients.public.reaching import public_reachable
 from tasks.clients.sealing import recipients, recovery_key
 from tasks.clients.serverfacts import server_facts
 from tasks.clients.signing import public_key
@@ -52,6 +53,7 @@ def look_around(plan: Plan, drift: Sequence[Finding] | DrError) -> Sights:
         "certificates": {site: partial(certificates.store_until, plan, site) for site in plan.sites},
         "keys": _keys(plan),
         "routes": reachable(plan),
+        "public": public_reachable(plan),
         "control": _control(plan),
         "one": {
             "lags": partial(_lags, plan),

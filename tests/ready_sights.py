@@ -39,6 +39,7 @@ def well(plan, **changed):
         keys={f"owner key of the store of {site}": None for site in plan.sites},
         drift=(Finding("servers", "ok"),),
         routes={"pagerduty": None, "slack": None},
+        public={"statuspage": None, "subscribers of customers": None},
         control=dict.fromkeys(control),
         vantages=dict.fromkeys(vantages, NOON - timedelta(seconds=5)),
         drills=[held(plan, kind) for kind in plan.dr_testing.drills()],

@@ -34,6 +34,7 @@ class Sights:
         keys: what came of using each credential.
         drift: what the servers run that is not what the plan says.
         routes: what came of reaching each notification channel, without telling anyone.
+        public: what came of reaching each public channel, and of reading each list of subscribers.
         control: what came of asking each site's control plane.
         vantages: when each vantage last told what it saw.
         drills: the reports of all drills, oldest first.
@@ -52,6 +53,7 @@ class Sights:
     keys: Mapping[str, DrError | None]
     drift: Sequence[Finding] | DrError
     routes: Mapping[str, DrError | None]
+    public: Mapping[str, DrError | None]
     control: Mapping[str, DrError | None]
     vantages: Mapping[str, datetime | None] | DrError
     drills: Sequence[DrillReport] | DrError

@@ -18,7 +18,10 @@ _HELPFUL: tuple[Program, ...] = ("control", "watch", "etcd")
 
 
 def routes(_: Plan, seen: Sights) -> Iterator[Finding]:
-    """Whether each channel can be reached; one that cannot is made up for by another."""
+    """Whether each channel can be reached; one that cannot is made up for by another.
+
+    A disaster can be recovered without the public's channels.
+    """
     reached = any(error is None for error in seen.routes.values())
     for channel, error in seen.routes.items():
         if error is None:
@@ -28,6 +31,12 @@ def routes(_: Plan, seen: Sights) -> Iterator[Finding]:
             yield Finding(channel, severity, error.seen, error.hint)
     if not seen.routes:
         yield Finding("notification", "critical", "the plan has no channel", "add one to `notifications`")
+    for place, error in seen.public.items():
+        if error is None:
+            yield Finding(f"public: {place}", "ok", "reached")
+        else:
+            hint = error.hint or "mend it, or the public is told by what the audience has `otherwise`"
+            yield Finding(f"public: {place}", "warning", error.seen, hint)
 
 
 def drills(plan: Plan, seen: Sights) -> Iterator[Finding]:

@@ -119,6 +119,9 @@ FAULTS = {
         fault(routes=lambda all_: with_(all_, "slack", SILENT)), "notification", "AT RISK", "no answer"),
     "all channels are away": (
         fault(routes=lambda all_: dict.fromkeys(all_, SILENT)), "notification", "NOT READY", "no answer"),
+    "the status page refuses its key": (
+        fault(public=lambda all_: with_(all_, "statuspage", REFUSED)),
+        "notification", "AT RISK", "access is denied"),
     "the survivor has no control plane": (
         fault(control=lambda _: {WEST: SILENT}), "control", "NOT READY", "no answer"),
     "a watch is dead": (

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from tasks.clients.channels.failures import TIMEOUT_S
 from tasks.clients.channels.trust import trusted
 from tasks.errors import Permanent, Transient
-from tasks.plan.communication import ChannelName, Email, Pagerduty, Slack
+from tasks.plan.communication import ChannelName, Pagerduty, Slack, Smtp
 from tasks.plan.plan import Plan
 from tasks.plan.references import read_secret
 
@@ -28,7 +28,7 @@ def reachable(plan: Plan) -> Mapping[ChannelName, Callable[[], None]]:
     if told.slack:
         found["slack"] = partial(_slack, plan, told.slack)
     if told.email:
-        found["email"] = partial(_mail, plan, told.email)
+        found["email"] = partial(knock, plan, told.email)
     return found
 
 
@@ -54,27 +54,13 @@ def places(plan: Plan) -> dict[str, tuple[str, int]]:
     return found
 
 
-def _slack_url(plan: Plan, settings: Slack) -> str:
-    return settings.endpoint if settings.token else read_secret(plan.folder, settings.webhook)
+def knock(plan: Plan, settings: Smtp) -> None:
+    """See that a smarthost answers and that its password can be read; nothing is sent.
 
-
-def _smarthost(settings: Email) -> tuple[str, int]:
-    host, _, port = settings.smarthost.rpartition(":")
-    return host, int(port)
-
-
-def _pagerduty(plan: Plan, settings: Pagerduty) -> None:
-    read_secret(plan.folder, settings.routing_key)
-    _shake_hands(plan, settings.endpoint)
-
-
-def _slack(plan: Plan, settings: Slack) -> None:
-    if settings.token:
-        read_secret(plan.folder, settings.token)
-    _shake_hands(plan, _slack_url(plan, settings))
-
-
-def _mail(plan: Plan, settings: Email) -> None:
+    Raises:
+        Transient: it does not answer.
+        Permanent: the password cannot be read.
+    """
     if settings.password:
         read_secret(plan.folder, settings.password)
     host, port = _smarthost(settings)
@@ -85,8 +71,13 @@ def _mail(plan: Plan, settings: Email) -> None:
         raise Transient(f"{settings.smarthost} does not answer", type(error).__name__) from error
 
 
-def _shake_hands(plan: Plan, url: str) -> None:
-    """TLS up to the certificate; the webhook's path, which is a secret, goes nowhere."""
+def shake_hands(plan: Plan, url: str) -> None:
+    """TLS up to the certificate; the path, which may be a secret, goes nowhere.
+
+    Raises:
+        Transient: nobody answers.
+        Permanent: the certificate is not trusted.
+    """
     host, port = place_of(url)
     try:
         with socket.create_connection((host, port), TIMEOUT_S) as plain:
@@ -95,3 +86,23 @@ def _shake_hands(plan: Plan, url: str) -> None:
         raise Permanent(f"the certificate of {host}:{port} is not trusted", error.verify_message) from None
     except OSError as error:
         raise Transient(f"{host}:{port} does not answer", type(error).__name__) from None
+
+
+def _slack_url(plan: Plan, settings: Slack) -> str:
+    return settings.endpoint if settings.token else read_secret(plan.folder, settings.webhook)
+
+
+def _smarthost(settings: Smtp) -> tuple[str, int]:
+    host, _, port = settings.smarthost.rpartition(":")
+    return host, int(port)
+
+
+def _pagerduty(plan: Plan, settings: Pagerduty) -> None:
+    read_secret(plan.folder, settings.routing_key)
+    shake_hands(plan, settings.endpoint)
+
+
+def _slack(plan: Plan, settings: Slack) -> None:
+    if settings.token:
+        read_secret(plan.folder, settings.token)
+    shake_hands(plan, _slack_url(plan, settings))

@@ -44,8 +44,8 @@ def publish(plan: Plan, settings: Statuspage, words: Words) -> str:
     # A page may read a text as HTML: what would begin a tag is written as a sign that begins none.
     subject, _, text = _untagged(checked(words)).partition("\n")
     key = read_secret(plan.folder, settings.api_key)
-    place = f"{settings.endpoint}/v1/pages/{settings.page}/incidents"
-    call = partial(ask, plan, headers={"Authorization": f"OAuth {key}"})
+    place = _place(settings)
+    call = partial(ask, plan, headers=_login(key))
     with told("statuspage", [key], BLOCK):
         before = _find(call("GET", place, params={"limit": _NEWEST}), words.incident)
         if before and words.key in _told(before):
@@ -60,18 +60,41 @@ def publish(plan: Plan, settings: Statuspage, words: Words) -> str:
         return _shown(made, change, words.key)
 
 
+def reach(plan: Plan, settings: Statuspage) -> None:
+    """See that the page shows its incidents to whoever has the key.
+
+    Raises:
+        Transient, Permanent: as of `publish`.
+    """
+    key = read_secret(plan.folder, settings.api_key)
+    with told("statuspage", [key], BLOCK):
+        _listed(ask(plan, "GET", _place(settings), _login(key), params={"limit": 1}))
+
+
+def _place(settings: Statuspage) -> str:
+    return f"{settings.endpoint}/v1/pages/{settings.page}/incidents"
+
+
+def _login(key: str) -> dict[str, str]:
+    return {"Authorization": f"OAuth {key}"}
+
+
 def _untagged(text: str) -> str:
     return text.replace("<", "\u2039")
 
 
 def _find(answer: httpx.Response, incident: str) -> dict[str, Any] | None:
+    return next((each for each in _listed(answer) if _ours(each).get("incident") == incident), None)
+
+
+def _listed(answer: httpx.Response) -> list[dict[str, Any]]:
     try:
         listed = answer.json() if answer.status_code == 200 else None
     except ValueError:
         listed = None
     if not isinstance(listed, list):
         raise refused(answer)
-    return next((each for each in listed if _ours(each).get("incident") == incident), None)
+    return listed
 
 
 def _ours(incident: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,9 @@ _DUPLICATE = "duplicate content"
 
 
 @dataclass(frozen=True)
-class _Keys:
+class Keys:
+    """An app's pair of keys, and the account's."""
+
     consumer_key: str
     consumer_secret: str = field(repr=False)
     access_token: str
@@ -50,12 +52,26 @@ def publish(plan: Plan, settings: X, words: Words) -> str:
     """
     # A space without width behind an @ keeps it from being the name of somebody.
     text = shortened(_MENTION.sub("@\u200b", checked(words)), lambda part: weight(part) <= _LONGEST)
-    keys = _read_keys(plan, settings)
+    keys = read_keys(plan, settings)
     url = f"{settings.endpoint}/2/tweets"
     hidden = [keys.consumer_key, keys.consumer_secret, keys.access_token, keys.access_token_secret]
     with told("x", hidden, BLOCK):
         answer = ask(plan, "POST", url, _signed(keys, url), content=json.dumps({"text": text}))
         return _receipt(answer)
+
+
+def read_keys(plan: Plan, settings: X) -> Keys:
+    """What signs each request.
+
+    Raises:
+        Permanent: the secret cannot be read, or is not all four of them.
+    """
+    try:
+        found = json.loads(read_secret(plan.folder, settings.credentials))
+        return Keys(**{name: str(value) for name, value in found.items()})
+    except (ValueError, TypeError, AttributeError):
+        hint = "write JSON of consumer_key, consumer_secret, access_token and access_token_secret"
+        raise Permanent(f"the credentials {settings.credentials} are malformed", hint=hint) from None
 
 
 def weight(text: str) -> int:
@@ -77,16 +93,7 @@ def _of(character: str) -> int:
     return 1 if light and character not in _EMOJI_BELOW else 2
 
 
-def _read_keys(plan: Plan, settings: X) -> _Keys:
-    try:
-        found = json.loads(read_secret(plan.folder, settings.credentials))
-        return _Keys(**{name: str(value) for name, value in found.items()})
-    except (ValueError, TypeError, AttributeError):
-        hint = "write JSON of consumer_key, consumer_secret, access_token and access_token_secret"
-        raise Permanent(f"the credentials {settings.credentials} are malformed", hint=hint) from None
-
-
-def _signed(keys: _Keys, url: str) -> dict[str, str]:
+def _signed(keys: Keys, url: str) -> dict[str, str]:
     """The headers: OAuth signs the address and the keys, not a body of JSON."""
     auth = ClientAuth(keys.consumer_key, keys.consumer_secret, keys.access_token, keys.access_token_secret)
     _, headers, _ = auth.prepare("POST", url, {"Content-Type": "application/json"}, b"")
