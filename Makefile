@@ -41,7 +41,8 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile tests/unit
+	$(BIN)/pytest tests/lab
 
 # Recoveries from backups, to a moment, every validation and drill with its planted fault, and what else takes long.
 test-long: setup
