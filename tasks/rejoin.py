@@ -15,7 +15,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.clients import (
-    cache,
     journal,
     ledger,
     patroni,
@@ -92,12 +91,12 @@ def rejoin(plan: Plan, incident: Incident, saved: Divergence | None = None) -> R
     patroni.follow(plan, site, incident.to_site)
     leader = until_streaming(plan, site, incident.to_site)
     _until(lambda: rebuild.forbid(plan, site), _RETURN_S)
-    redis_site.follow(plan, site, incident.to_site)
+    redis_master = redis_site.follow(plan, site, incident.to_site)
     return Return(
         site=site,
         standby_leader=leader,
         streaming_at=datetime.now(UTC),
-        redis_master=cache.master_of(plan, incident.to_site),
+        redis_master=redis_master,
         ways={host: rebuild.way_of(labels[host], label) for host, label in _labels(plan, site).items()},
     )
 

@@ -54,11 +54,13 @@ def take_over(plan: Plan, site: str) -> str:
     return redis_cluster.whole(plan, site).shards[0].master
 
 
-def follow(plan: Plan, site: str, upstream: str) -> None:
-    """Make a site's Redis follow another site's; a cluster follows nobody.
+def follow(plan: Plan, site: str, upstream: str) -> str:
+    """Make a site's Redis follow another site's; the address of that one's master, of a cluster none.
 
     Raises:
         Transient: a server does not answer.
     """
-    if plan.redis_ha.mode == "sentinel":
-        cache.follow(plan, site, upstream)
+    if plan.redis_ha.mode == "cluster":
+        return ""
+    cache.follow(plan, site, upstream)
+    return cache.master_of(plan, upstream)

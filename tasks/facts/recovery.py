@@ -121,7 +121,7 @@ class Return(Fact):
         site: the site.
         standby_leader: the node that streams from the active site.
         streaming_at: when it was seen to.
-        redis_master: the master its Redis follows.
+        redis_master: the master its Redis follows; empty of a cluster, which follows nobody.
         ways: how each node came to follow, by its name; see `tasks.clients.rebuild`.
     """
 
