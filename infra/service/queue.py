@@ -15,7 +15,8 @@ from infra.service.notes import Note
 from infra.service.redis_master import RedisMaster
 from tasks.errors import Transient
 
-_QUEUE, _UNREADABLE = "notes:queue", "notes:unreadable"
+# The same hash tag: in a cluster both lie in one slot, and can be changed as one.
+_QUEUE, _UNREADABLE = "{notes}:queue", "{notes}:unreadable"
 _BATCH = 100
 # About 50 MB at the longest notes, of the 256 MB that Redis has.
 _LONGEST = 50_000

@@ -1,11 +1,13 @@
 """The service's feature flags in a site's Redis, as the recovery and people see and set them."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import redis
+from redis.cluster import RedisCluster
 
+from tasks.clients import redis_cluster
 from tasks.clients.cache import master_of, opened
 from tasks.clients.flag_settings import KEY, FlagSetting, parsed
 from tasks.clients.listeners import listening
@@ -19,9 +21,10 @@ def read(plan: Plan, site: str) -> dict[str, FlagSetting]:
     Raises:
         Transient: no Redis of the site answers, or it has no flags.
     """
-    with _master(plan, site) as server:
+    with _opened(plan, site) as server:
         kept: dict[Any, Any] = server.hgetall(KEY)
-    found = {name: parsed(text) for name, text in kept.items()}
+    # A cluster's client gives bytes.
+    found = {name.decode() if isinstance(name, bytes) else name: parsed(text) for name, text in kept.items()}
     return {name: setting for name, setting in found.items() if setting}
 
 
@@ -33,7 +36,7 @@ def write(plan: Plan, site: str, settings: Mapping[str, FlagSetting | None]) -> 
     """
     if not settings:
         return
-    with _master(plan, site) as server, server.pipeline(transaction=True) as all_of_them:
+    with _opened(plan, site) as server, server.pipeline(transaction=True) as all_of_them:
         for name, setting in settings.items():
             if setting:
                 all_of_them.hset(KEY, name, setting.model_dump_json())
@@ -43,12 +46,18 @@ def write(plan: Plan, site: str, settings: Mapping[str, FlagSetting | None]) -> 
 
 
 @contextmanager
-def _master(plan: Plan, site: str) -> Iterator["redis.Redis"]:
+def _opened(plan: Plan, site: str) -> Iterator["redis.Redis | RedisCluster"]:
     # A dead server is tried for seconds by redis-py, and a lost site has nothing but dead ones.
     if not any(listening(address, [6379]) for address in plan.sites[site].addresses("redis")):
         raise Transient(f"no Redis of {site} answers")
     try:
-        with opened(plan, master_of(plan, site)) as server:
+        with _client(plan, site) as server:
             yield server
     except redis.RedisError as error:
         raise Transient(f"Redis of {site} takes no flags", str(error)) from error
+
+
+def _client(plan: Plan, site: str) -> AbstractContextManager["redis.Redis | RedisCluster"]:
+    if plan.redis_ha.mode == "cluster":
+        return redis_cluster.client(plan, site)
+    return opened(plan, master_of(plan, site))

@@ -11,7 +11,7 @@ from waiting import until
 from tasks.clients.flag_settings import KEY, FlagSetting
 
 PATIENCE = 2.0
-QUEUE = "notes:queue"
+QUEUE = "{notes}:queue"
 CRITICAL = {"X-Request-Priority": "critical"}
 # One for all, which is cheap, with a connection for each request, which outlives no service.
 CLIENT = httpx.Client(

@@ -131,4 +131,4 @@ def test_what_is_no_note_is_set_aside_and_holds_nothing_up(stack):
     until(lambda: notes(stack, order_id)[-1:] == ["behind"], seconds=5)
     until(lambda: waiting(stack) == 0, seconds=5)
     with stack.redis() as redis:
-        assert [fields for _, fields in redis.xrange("notes:unreadable")] == [{"note": "torn"}]
+        assert [fields for _, fields in redis.xrange("{notes}:unreadable")] == [{"note": "torn"}]

@@ -3,18 +3,26 @@
 import asyncio
 import json
 import time
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from redis_ground import connected, fill, linked, running_clusters
 from redis_hosts import EAST, PASSWORD, WEST
+from service_client import QUEUE
 from waiting import until
 
 from infra.service.cache import OrderCache
 from infra.service.config import Redis
+from infra.service.flags import READ_ONLY, Flags
+from infra.service.notes import NewNote, Note
 from infra.service.orders import Order
+from infra.service.queue import NoteQueue
+from infra.service.redis_master import RedisMaster
 from tasks.clients import cache, points, redis_cluster, redis_fill, redis_points, redis_site
+from tasks.clients.flag_settings import FlagSetting
+from tasks.clients.flags import write as write_flags
 from tasks.errors import Refused, Transient
 from tasks.redis_backup import take_redis_backup, verify_redis_backup
 
@@ -123,24 +131,69 @@ def test_a_cluster_that_holds_nothing_takes_over_with_its_newest_point(plan, poi
     assert redis_site.get(plan, EAST, "late:7") == "7"
 
 
-def test_the_service_keeps_orders_in_the_cluster(plan, point, tmp_path):
-    site = plan.sites[EAST]
+@asynccontextmanager
+async def service_in(plan, tmp_path):
+    """What the service uses of Redis, with the cluster behind it."""
     file = tmp_path / "password"
     file.write_text(PASSWORD)
-    told = Redis(nodes=site.addresses("redis"), sentinel_port=26379, master_name="", password_file=file)
+    nodes = plan.sites[EAST].addresses("redis")
+    master = RedisMaster(Redis(nodes=nodes, sentinel_port=26379, master_name="", password_file=file))
+    try:
+        await master.check()
+        yield master
+    finally:
+        await master.close()
+
+
+def test_the_service_keeps_orders_in_the_cluster(plan, point, tmp_path):
     now = datetime.now(UTC)
     orders = [Order(id=uuid4(), item=f"item {n}", quantity=1, created_at=now) for n in range(20)]
 
     async def kept():
-        cache = OrderCache(told)
-        await cache.check()
-        for order in orders:
-            await cache.put(order)
-        found = [await cache.get(order.id) for order in orders]
-        await cache.close()
-        return found
+        async with service_in(plan, tmp_path) as master:
+            for order in orders:
+                await OrderCache(master).put(order)
+            return [await OrderCache(master).get(order.id) for order in orders]
 
     assert asyncio.run(kept()) == orders
+
+
+def test_the_services_notes_wait_in_the_cluster_and_a_torn_one_holds_nothing_up(plan, point, tmp_path):
+    notes = [Note.accepted(uuid4(), NewNote(id=uuid4(), note=f"note {n}")) for n in range(5)]
+
+    async def waited():
+        async with service_in(plan, tmp_path) as master:
+            queue = NoteQueue(master)
+            for note in notes[:3]:
+                await queue.append(note)
+            async with master.asked() as cluster:
+                await cluster.xadd(QUEUE, {"note": "torn"})
+            for note in notes[3:]:
+                await queue.append(note)
+            found = await queue.oldest()
+            await queue.forget(list(found))
+            return list(found.values()), await queue.length()
+
+    assert asyncio.run(waited()) == (notes, 0)
+
+
+def test_the_service_reads_its_flags_in_the_cluster(plan, point, tmp_path):
+    now = datetime.now(UTC)
+    setting = FlagSetting(on=True, by="ann", why="a test", at=now, until=now + timedelta(minutes=5))
+
+    async def read():
+        async with service_in(plan, tmp_path) as master:
+            flags = Flags(master, {READ_ONLY: False})
+            following = asyncio.create_task(flags.follow())
+            await asyncio.sleep(0.5)
+            following.cancel()
+            return flags.on(READ_ONLY)
+
+    write_flags(plan, EAST, {READ_ONLY: setting})
+    try:
+        assert asyncio.run(read())
+    finally:
+        write_flags(plan, EAST, {READ_ONLY: None})
 
 
 def test_a_cluster_that_lost_a_whole_shard_is_not_backed_up(plan, hosts, point):

@@ -8,7 +8,7 @@ from redis_hosts import as_cluster
 from waiting import until
 
 from infra.lab.home import DEFAULT_PLAN
-from tasks.clients import redis_cluster, redis_site
+from tasks.clients import flags, journal, redis_cluster, redis_site
 
 pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.long]
 EAST, WEST = "us-east-1", "us-west-2"
@@ -21,6 +21,12 @@ def lab(labs, tmp_path_factory):
     lab = labs.fresh("loopback", file)
     yield lab
     labs.end()
+
+
+def switches(plan, incident):
+    """What became of the flags at each moment of a recovery."""
+    steps = [json.loads(text) for text in journal.read_all(plan, incident, "steps/")]
+    return {each["name"].rpartition(" ")[2]: each["result"] for each in steps if "continuity" in each["name"]}
 
 
 def test_the_other_region_takes_over_with_its_newest_point(lab):
@@ -38,7 +44,12 @@ def test_the_other_region_takes_over_with_its_newest_point(lab):
 
     lab.dr("lab", "break", EAST)
     lab.dr("run", "fail-over", "--param", "reason=power loss", site=WEST, timeout=300)
-    assert json.loads(lab.dr("report", "latest", "--json"))["verdict"] == "met"
+    report = json.loads(lab.dr("report", "latest", "--json"))
+    assert report["verdict"] == "met"
+    switched = switches(plan, report["incident"])
+    assert "load_shedding" in switched["promoted"]["flags"]["shed_low_priority"]
+    assert "released" in switched["recovered"]["flags"]["shed_low_priority"]
+    assert flags.read(plan, WEST)["shed_low_priority"].incident == report["incident"]
     assert redis_site.get(plan, WEST, "flag:199") == "199"
     with redis_cluster.client(plan, WEST) as client:
         assert all(client.exists(f"flag:{number}") for number in range(200))
