@@ -41,8 +41,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile tests/unit
-	$(BIN)/pytest tests/lab
+	$(BIN)/pytest
 
 # Recoveries from backups, to a moment, every validation and drill with its planted fault, and what else takes long.
 test-long: setup
