@@ -41,16 +41,6 @@ def info(plan: Plan, address: str) -> dict[str, Any]:
         return {str(name): value for name, value in server.info("default").items()}
 
 
-def get(plan: Plan, address: str, key: str) -> str | None:
-    """The text of a key; None where there is none.
-
-    Raises:
-        Transient: it does not answer.
-    """
-    with opened(plan, address) as server:
-        return server.get(key)  # type: ignore[return-value] # redis-py types both of its clients at once
-
-
 def keys(plan: Plan, address: str) -> int:
     """How many keys a Redis server holds, in all its databases.
 
@@ -164,8 +154,11 @@ def _wait_for_replica(plan: Plan, master: "redis.Redis", replica: str) -> None:
         time.sleep(_POLL_S)
 
 
-def follow(plan: Plan, site: str, upstream: str) -> None:
+def follow(plan: Plan, site: str, upstream: str) -> str:
     """Make a site's Redis servers replicas of another site's master; its Sentinels stop watching first.
+
+    Returns:
+        that master's address.
 
     Raises:
         Transient: a server does not answer.
@@ -173,9 +166,11 @@ def follow(plan: Plan, site: str, upstream: str) -> None:
     for address in plan.sites[site].addresses("sentinel"):
         _unwatch(address)
     first, *others = plan.sites[site].addresses("redis")
-    _follow(plan, first, master_of(plan, upstream), priority=0)
+    master = master_of(plan, upstream)
+    _follow(plan, first, master, priority=0)
     for address in others:
         _follow(plan, address, first, priority=0)
+    return master
 
 
 def _copy(source: "redis.Redis", target: "redis.Redis", key: bytes) -> None:

@@ -1,14 +1,13 @@
 """The service's feature flags in a site's Redis, as the recovery and people see and set them."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import redis
 from redis.cluster import RedisCluster
 
-from tasks.clients import redis_cluster
-from tasks.clients.cache import master_of, opened
+from tasks.clients import redis_site
 from tasks.clients.flag_settings import KEY, FlagSetting, parsed
 from tasks.clients.listeners import listening
 from tasks.errors import Transient
@@ -51,13 +50,7 @@ def _opened(plan: Plan, site: str) -> Iterator["redis.Redis | RedisCluster"]:
     if not any(listening(address, [6379]) for address in plan.sites[site].addresses("redis")):
         raise Transient(f"no Redis of {site} answers")
     try:
-        with _client(plan, site) as server:
+        with redis_site.opened(plan, site) as server:
             yield server
     except redis.RedisError as error:
         raise Transient(f"Redis of {site} takes no flags", str(error)) from error
-
-
-def _client(plan: Plan, site: str) -> AbstractContextManager["redis.Redis | RedisCluster"]:
-    if plan.redis_ha.mode == "cluster":
-        return redis_cluster.client(plan, site)
-    return opened(plan, master_of(plan, site))

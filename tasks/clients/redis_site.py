@@ -4,6 +4,12 @@ Between sites a single Redis is replicated. A cluster is not, for Redis knows no
 them: the other site's cluster takes over with what its newest point holds, and a planned move is refused.
 """
 
+from contextlib import AbstractContextManager
+from typing import Any
+
+import redis
+from redis.cluster import RedisCluster
+
 from tasks.clients import cache, points, redis_cluster, redis_fill, redis_points
 from tasks.errors import Permanent
 from tasks.plan.plan import Plan
@@ -24,17 +30,26 @@ def require_serving(plan: Plan, site: str) -> str:
     return f"Redis master {master}"
 
 
+def opened(plan: Plan, site: str) -> AbstractContextManager["redis.Redis | RedisCluster"]:
+    """A connection to what serves a site: its master, which gives text, or its cluster, which gives bytes.
+
+    Raises:
+        Transient: no server answers, or the cluster does not.
+    """
+    if plan.redis_ha.mode == "cluster":
+        return redis_cluster.client(plan, site)
+    return cache.opened(plan, cache.master_of(plan, site))
+
+
 def get(plan: Plan, site: str, key: str) -> str | None:
     """The text of a key at a site; None where there is none.
 
     Raises:
         Transient: the server, or the cluster, does not answer.
     """
-    if plan.redis_ha.mode == "sentinel":
-        return cache.get(plan, cache.master_of(plan, site), key)
-    with redis_cluster.client(plan, site) as cluster:
-        value = cluster.get(key)
-    return value.decode() if isinstance(value, bytes) else None
+    with opened(plan, site) as server:
+        value: Any = server.get(key)
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def take_over(plan: Plan, site: str) -> str:
@@ -62,5 +77,4 @@ def follow(plan: Plan, site: str, upstream: str) -> str:
     """
     if plan.redis_ha.mode == "cluster":
         return ""
-    cache.follow(plan, site, upstream)
-    return cache.master_of(plan, upstream)
+    return cache.follow(plan, site, upstream)

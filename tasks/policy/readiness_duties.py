@@ -18,10 +18,7 @@ _HELPFUL: tuple[Program, ...] = ("control", "watch", "etcd")
 
 
 def routes(_: Plan, seen: Sights) -> Iterator[Finding]:
-    """Whether each channel can be reached; one that cannot is made up for by another.
-
-    A disaster can be recovered without the public's channels.
-    """
+    """Whether each channel can be reached; one that cannot is made up for by another."""
     reached = any(error is None for error in seen.routes.values())
     for channel, error in seen.routes.items():
         if error is None:
@@ -31,12 +28,7 @@ def routes(_: Plan, seen: Sights) -> Iterator[Finding]:
             yield Finding(channel, severity, error.seen, error.hint)
     if not seen.routes:
         yield Finding("notification", "critical", "the plan has no channel", "add one to `notifications`")
-    for place, error in seen.public.items():
-        if error is None:
-            yield Finding(f"public: {place}", "ok", "reached")
-        else:
-            hint = error.hint or "mend it, or the public is told by what the audience has `otherwise`"
-            yield Finding(f"public: {place}", "warning", error.seen, hint)
+    yield from _public(seen)
 
 
 def drills(plan: Plan, seen: Sights) -> Iterator[Finding]:
@@ -62,6 +54,16 @@ def single_sites(plan: Plan, seen: Sights) -> Iterator[Finding]:
             severity: Severity = "critical" if program in _NEEDED else "warning"
             yield Finding(what, severity, f"only {seen.active} runs it", "run it at another site as well")
     yield from _routes_through(plan, seen)
+
+
+def _public(seen: Sights) -> Iterator[Finding]:
+    """A recovery does without the public's channels: one that is away is no more than a warning."""
+    for place, error in seen.public.items():
+        if error is None:
+            yield Finding(f"public: {place}", "ok", "reached")
+        else:
+            hint = error.hint or "mend it, or the public is told by what the audience has `otherwise`"
+            yield Finding(f"public: {place}", "warning", error.seen, hint)
 
 
 def _drill(plan: Plan, seen: Sights, name: str, planned: Planned, last: DrillReport | None) -> Finding:

@@ -15,7 +15,7 @@ from infra.lab.processes import MARK
 
 _PLAN = Path(os.environ.get("TEST_PLAN") or DEFAULT_PLAN).resolve()
 _LOG_LINES = 25
-_started: list["Lab"] = []
+_started: list[Lab] = []
 
 
 class Labs:

@@ -9,9 +9,8 @@ from functools import partial
 
 import pytest
 from public_parties import DOWN, LINK, NUMBER, SECRETS, SUBSCRIBER, TELL, by_ses, channels
-from third_parties import ADDRESS, Plans, answering, dead_port, mail_server, silent
+from third_parties import Plans, answering, dead_port, mail_server, silent
 
-from infra.edge.edge import serving
 from infra.edge.inbox import messages
 from infra.edge.smtp import Session
 from tasks.clients.channels.failures import TIMEOUT_S, Busy
@@ -28,13 +27,6 @@ TEXTS = {
     "mention": "@everyone (mail infrastructure@naas.ai) #tag *bold* _x_ {y} ~z~ [1] a|b \\",
     "template": "{{ 7*7 }} ${x} %s {0}",
 }
-
-
-@pytest.fixture
-def ports(plans, box):
-    """An edge where everything works."""
-    with serving(ADDRESS, (0, 0), plans.tls, box) as found:
-        yield found
 
 
 def failure(channel, plans, port, words=DOWN):

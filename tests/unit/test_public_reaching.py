@@ -5,7 +5,6 @@ from public_parties import SES, channels
 from third_parties import ADDRESS, Plans, answering, dead_port
 
 from infra.edge.addresses import our_public_channels
-from infra.edge.edge import serving
 from infra.edge.inbox import messages
 from tasks.clients.public.reaching import public_reachable
 from tasks.errors import DrError, Permanent, Transient
@@ -14,12 +13,6 @@ from tasks.plan.public_channels import PublicChannels
 LIST = "channel,address,language,timezone\nemail,ann@example.org,en,\nsms,+4930123456,de,Europe/Berlin\n"
 EVERY = {"statuspage", "x", "linkedin", "email to subscribers", "sms"}
 LISTS = {"subscribers of customers", "subscribers of partners"}
-
-
-@pytest.fixture
-def ports(plans, box):
-    with serving(ADDRESS, (0, 0), plans.tls, box) as found:
-        yield found
 
 
 def reached(plans, found):

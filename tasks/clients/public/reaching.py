@@ -9,6 +9,7 @@ from functools import partial
 
 from tasks.clients.channels.reaching import knock, shake_hands
 from tasks.clients.public import statuspage, x
+from tasks.clients.public.amazon import client
 from tasks.clients.public.subscribers import subscribers
 from tasks.plan.crisis import CrisisCommunication
 from tasks.plan.plan import Plan
@@ -60,14 +61,14 @@ def _linkedin(plan: Plan, settings: Linkedin) -> None:
 
 def _mail(plan: Plan, settings: PublicEmail) -> None:
     if settings.ses:
-        _amazon(plan, settings.ses, "email")
+        _amazon(plan, settings.ses, "sesv2")
     if settings.smtp:
         knock(plan, settings.smtp)
 
 
 def _amazon(plan: Plan, settings: Amazon, service: str) -> None:
-    plan.credentials(settings.credentials)
-    shake_hands(plan, settings.endpoint or f"https://{service}.{settings.region}.amazonaws.com")
+    with client(plan, settings, service, service, hidden=()) as amazon:
+        shake_hands(plan, amazon.meta.endpoint_url)
 
 
 def _list(plan: Plan, reference: str) -> None:
