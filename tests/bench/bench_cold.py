@@ -57,8 +57,8 @@ def prepare(bench: Bench, source: Path) -> Plan:
     old, new = plan.site_of("primary"), plan.site_of("dr")
     fill(plan, old, MEGABYTES)
     bench.dr("run", "backup-database")
+    bench.dr("lab", "wipe", new)  # before there are more copies: less disk is needed
     bench.dr("run", "replicate-backups")
-    bench.dr("lab", "wipe", new)
     bench.dr("lab", "wipe", old)
     bench.dr("lab", "break", old)
     time.sleep(plan.patroni_timings.ttl)  # the dead leader's lease: whoever declares has waited longer

@@ -124,8 +124,17 @@ def only(results, name, outcome="failed"):
 
 def until_found(attempt, patience=10):
     """A server takes a moment to read its file again: look until something did not pass, or patience ends."""
+    return _until(lambda: not_passed(attempt()), attempt, patience)
+
+
+def until_passed(attempt, patience=10):
+    """The same for a file that is whole again: look until everything passes, or patience ends."""
+    return _until(lambda: not not_passed(attempt()), attempt, patience)
+
+
+def _until(seen, attempt, patience):
     end = time.monotonic() + patience
-    while not not_passed(attempt()) and time.monotonic() < end:
+    while not seen() and time.monotonic() < end:
         time.sleep(0.3)
     return attempt()  # the one before may have begun when the file was the old one
 
