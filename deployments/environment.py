@@ -6,6 +6,7 @@ from deployments.plan_commands import plan_path
 from deployments.trigger import Api
 from infra.lab.control import client_settings
 from infra.lab.home import Home, default_directory
+from tasks.errors import Permanent
 from tasks.plan.load import load_plan
 from tasks.plan.plan import Plan
 
@@ -25,6 +26,12 @@ def adopt_lab() -> None:
 
 
 def api() -> Api:
-    """The Prefect API that this process's environment names."""
+    """The Prefect API that this process's environment names.
+
+    Raises:
+        Permanent: it names none.
+    """
     adopt_lab()
+    if "PREFECT_API_URL" not in os.environ:
+        raise Permanent("no Prefect API is named", hint="set PREFECT_API_URL, or `dr run FLOW` without one")
     return Api(os.environ["PREFECT_API_URL"], os.environ.get("PREFECT_API_AUTH_STRING", ""))

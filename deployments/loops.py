@@ -21,7 +21,7 @@ _log = logging.getLogger("dr.loop")
 
 
 def repeat(act: Callable[[], object], interval_s: float) -> None:
-    """Do one thing again and again; a failure is told once, and its end too.
+    """Do one thing again and again; a failure is told once, and its end too, and none ends it.
 
     Args:
         act: the thing.
@@ -39,6 +39,10 @@ def repeat(act: Callable[[], object], interval_s: float) -> None:
             if error.message != failing:
                 _log.warning("%s", error)
             failing = error.message
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the next look may be well
+            if repr(error) != failing:
+                _log.exception("a mistake of ours or another's; the loop goes on")
+            failing = repr(error)
         time.sleep(max(0.0, interval_s - (time.monotonic() - began)))
 
 

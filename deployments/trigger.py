@@ -47,7 +47,10 @@ class Api:
             raise Permanent(
                 "the Prefect API refuses", f"{path}: HTTP {answer.status_code} {answer.text[:500]}", _HINT
             )
-        return answer.json() if answer.content else None
+        try:
+            return answer.json() if answer.content else None
+        except ValueError as error:  # some other server's, or a proxy's page
+            raise Transient("the Prefect API does not answer as one", f"{self.url}{path}") from error
 
 
 _HINT = "`dr deploy` registers the deployments; `dr run FLOW` needs no server"

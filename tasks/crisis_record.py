@@ -17,8 +17,8 @@ from tasks.plan.plan import Plan
 from tasks.policy.crisis import UPDATE
 from tasks.policy.duties import open_duties
 
-# What is owed longest, a review after the last filing, is over by then.
-_LOOKED_AT = timedelta(days=14)
+# A disaster is looked at for so long at least, and until what is owed longest was due some time ago.
+_LOOKED_AT, _AFTERWARDS = timedelta(days=14), timedelta(days=7)
 _TELLINGS, _DISCHARGES, _ALERTED = "public/tellings/", "public/discharges/", "public/alerted/"
 F = TypeVar("F", bound=Fact)
 Place = tuple[str, str, PublicChannel]
@@ -65,7 +65,8 @@ def recent_incidents(plan: Plan, now: datetime) -> list[str]:
     Raises:
         Transient: no store answers.
     """
-    since = f"inc-{now - _LOOKED_AT:%Y%m%dT%H%M%SZ}"
+    owed = [plan.crisis.review.within, *(each.within for each in plan.crisis.filings.values())]
+    since = f"inc-{now - max(_LOOKED_AT, max(owed) + _AFTERWARDS):%Y%m%dT%H%M%SZ}"
     known = journal.incidents(plan, having="incident.json")
     return [name for name in known if name >= since]
 

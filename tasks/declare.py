@@ -10,6 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.clients import fingerprints, journal, postgres
+from tasks.clients.moment import require_zone
 from tasks.clients.observation import last_observation
 from tasks.clients.truth import claim, read_truth
 from tasks.errors import DrError, Refused
@@ -34,9 +35,10 @@ def declare(  # noqa: PLR0913 -- what a declarer may say
     """Open an incident, or take up the one of the given id, or of this very flow run when it is run again.
 
     Raises:
-        Refused: another incident is open, or the target cannot take over.
+        Refused: another incident is open, the target cannot take over, or `detected_at` has no time zone.
         Transient: etcd has no quorum.
     """
+    require_zone(detected_at)
     return _open(
         plan, incident, to_site, reason=reason, detected_at=detected_at or datetime.now(UTC), kind=kind
     )

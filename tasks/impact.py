@@ -8,6 +8,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact
 
 from tasks.clients import journal, orders, patroni, postgres, redis_site
+from tasks.clients.moment import require_zone
 from tasks.clients.objects import Bucket
 from tasks.clients.parallel import ask_all
 from tasks.clients.truth import active_site
@@ -40,9 +41,10 @@ def raise_alarm(  # noqa: PLR0913 -- what whoever raises it may say
     """Write down that a site is said to be lost; once more for the same incident is no change.
 
     Raises:
-        Refused: the site is not the active one: losing it moves nothing.
+        Refused: the site is not the active one: losing it moves nothing; or `detected_at` has no time zone.
         Transient: etcd has no quorum, or no store takes the record.
     """
+    require_zone(detected_at)
     name = incident or own_incident()
     known = journal.read(plan, name, "alarm.json")
     if known:

@@ -3,29 +3,33 @@
 People are told in small batches. A record goes before each batch and another after it, which holds digests of
 addresses and no address. A run that is started again sends nothing to whom the second names; of a batch that
 has only the first, nobody knows whom it reached: those few are told again, under the same Message-ID.
+
+A channel that refuses one message among others has refused a person, who is not asked for again. One that
+refuses everybody, as with a key that was withdrawn, has refused us: they are told once it is mended.
 """
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-from tasks.clients.channels.failures import Busy
+from tasks.clients.channels.failures import Busy, Undeliverable
 from tasks.clients.public.speaking import send
 from tasks.clients.public.subscribers import Subscriber, subscribers
+from tasks.clients.public.wording import checked
 from tasks.clients.public.words import Words
 from tasks.clients.telemetry.threads import Threads
 from tasks.crisis_record import person, read_batches, record_telling, write_batch
-from tasks.errors import DrError, Permanent, Transient
+from tasks.errors import DrError, Permanent, Refused, Transient
 from tasks.facts.crisis import Batch, Crisis, Notice, Outcome, Telling
-from tasks.plan.crisis import PersonalChannel
+from tasks.plan.crisis import OWN_LANGUAGE, PersonalChannel
 from tasks.plan.plan import Plan
 from tasks.policy.crisis_words import words_of
 from tasks.progress import shown
 
 _BATCH, _WORKERS = 16, 8
-# How long one person's message is tried; a batch takes twice that at most.
+# How long one person's message is tried anew; a batch takes twice that, and twice a channel's longest answer.
 _PATIENCE_S, _PAUSE_S = 20.0, 0.2
 # A provider that has taken nothing of so many batches is left alone until the next run.
 _DEAD_AFTER = 2
@@ -44,6 +48,8 @@ class _Audience:
     number: int = 0
     told: set[str] = field(default_factory=set)
     refused: int = 0
+    works: bool = False
+    trouble: str = ""
     not_before: float = 0.0
     words: dict[tuple[str, str], Words] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -56,8 +62,17 @@ class _Audience:
         key = subscriber.language, subscriber.zone
         with self.lock:
             if key not in self.words:
-                self.words[key] = words_of(self.plan, self.crisis, self.notice, *key)
+                self.words[key] = self._fit_words(*key)
             return self.words[key]
+
+    def _fit_words(self, language: str, zone: str) -> Words:
+        """Their own language's; where those cannot be said, at least the plan's."""
+        words = words_of(self.plan, self.crisis, self.notice, language, zone)
+        try:
+            checked(words)
+        except Refused:
+            return words_of(self.plan, self.crisis, self.notice, OWN_LANGUAGE, zone)
+        return words
 
 
 def tell_people(
@@ -112,13 +127,22 @@ def _tell_batch(state: _Audience, people: list[Subscriber]) -> None:
     write_batch(state.plan, state.crisis.incident, state.place, state.number, Batch(recipients=names))
     with Threads(_WORKERS) as workers:
         answers = dict(zip(names, workers.map(lambda each: _tell_one(state, each), people), strict=True))
-    left = tuple(name for name, answer in answers.items() if isinstance(answer, Transient))
-    refused = {name: str(answer) for name, answer in answers.items() if isinstance(answer, Permanent)}
-    ended = Batch(recipients=names, ended=True, left=left, refused=refused)
+    refused = _refused(state, answers)
+    left = {name: answer.seen for name, answer in answers.items() if answer and name not in refused}
+    state.trouble = next(iter(left.values()), state.trouble)
+    ended = Batch(recipients=names, ended=True, left=tuple(left), refused=refused)
     write_batch(state.plan, state.crisis.incident, state.place, state.number, ended)
     _record(state, "sending", "")
     state.told |= set(names) - set(left)
     state.refused += len(refused)
+
+
+def _refused(state: _Audience, answers: Mapping[str, DrError | None]) -> dict[str, str]:
+    """Whom the channel will never tell. What it refuses to all of a batch is no matter of theirs."""
+    alone = len(answers) == 1  # the last of them says nothing of the channel by himself
+    state.works = None in answers.values() or (alone and state.works)
+    never = Permanent if state.works else Undeliverable
+    return {name: str(answer) for name, answer in answers.items() if isinstance(answer, never)}
 
 
 def _tell_one(state: _Audience, subscriber: Subscriber) -> DrError | None:
@@ -142,9 +166,11 @@ def _tell_one(state: _Audience, subscriber: Subscriber) -> DrError | None:
 
 
 def _telling(state: _Audience, total: int) -> Telling:
-    left = total - len(state.told)
+    # Who has left the list since an earlier run is no longer counted, though told.
+    left = sum(len(people) for people in _batches(state))
     if left > 0:
-        return _record(state, "failed", f"{left} of {total} are not told yet")
+        why = f": {state.trouble}" if state.trouble else ""
+        return _record(state, "failed", f"{left} of {total} are not told yet{why}")
     return _record(state, "sent", f"{state.refused} of {total} were refused" if state.refused else "")
 
 

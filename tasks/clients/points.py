@@ -21,10 +21,11 @@ from tasks.clients.manifest import (
     point_of,
     stamp_of,
 )
+from tasks.clients.moment import require_zone
 from tasks.clients.objects import Bucket, Entry, Missing
 from tasks.clients.sealed_objects import put_sealed
 from tasks.clients.sealing import Content
-from tasks.errors import DrError, Permanent, Refused, Transient
+from tasks.errors import DrError, Permanent, Transient
 from tasks.plan.plan import Plan
 
 __all__ = ["ROOT", "StoredPoint", "stamp_of"]
@@ -141,8 +142,7 @@ def pick(
         Permanent: there is none.
         Transient: see `Bucket`.
     """
-    if at is not None and at.tzinfo is None:
-        raise Refused("the moment has no time zone", at.isoformat(), "end it with Z or an offset")
+    require_zone(at)
     fitting = [
         point
         for point in stored(plan, site, asset)

@@ -8,10 +8,11 @@ overwrites a record of another name.
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from typing import TypeVar
 
-from tasks.clients.objects import Bucket, Missing
-from tasks.clients.parallel import each_answer
+from tasks.clients.objects import Bucket, Entry, Missing
+from tasks.clients.parallel import answered, ask_all, each_answer
 from tasks.errors import DrError, Transient
 from tasks.plan.plan import Plan
 
@@ -19,8 +20,10 @@ _ALL_S = 30.0
 _WRITTEN_S = 0.5
 _READ_S = 3.0
 _SILENT_S = 30.0
+_AT_ONCE, _REMEMBERED = 32, 10_000
 T = TypeVar("T")
 _silent_until: dict[str, float] = {}
+_read_before: dict[tuple[str, str], str] = {}
 
 
 def survivors(plan: Plan, failed_site: str = "") -> list[str]:
@@ -75,7 +78,7 @@ def read_all(plan: Plan, folder: str, prefix: str = "") -> list[str]:
         Transient: no store answers.
     """
     found: dict[str, str] = {}
-    for held in _ask(plan, survivors(plan), partial(_texts, folder, f"{folder}/{prefix}")):
+    for held in _ask(plan, survivors(plan), partial(_texts, f"{folder}/{prefix}")):
         found = held | found
     return [found[key] for key in sorted(found)]
 
@@ -139,5 +142,22 @@ def _text(key: str, bucket: Bucket) -> str | None:
         return None
 
 
-def _texts(folder: str, beginning: str, bucket: Bucket) -> dict[str, str]:
-    return {key: bucket.get(key).decode() for key in keys(bucket, folder) if key.startswith(beginning)}
+def _texts(beginning: str, bucket: Bucket) -> dict[str, str]:
+    """A long disaster leaves thousands of records: many are read at once, and each version once only."""
+    there = [each for each in bucket.list(beginning.rpartition("/")[0]) if each.key.startswith(beginning)]
+    known = {each.key: _read_before.get((each.key, each.etag)) for each in there}
+    unread = iter([key for key, text in known.items() if text is None])
+    found = {key: text for key, text in known.items() if text is not None}
+    while some := list(islice(unread, _AT_ONCE)):
+        for answer in ask_all({key: partial(bucket.read, key) for key in some}, _ALL_S).values():
+            entry, data = answered(answer)
+            found[entry.key] = data.decode()
+            _remember_read(entry, found[entry.key])
+    return found
+
+
+def _remember_read(entry: Entry, text: str) -> None:
+    if len(_read_before) >= _REMEMBERED:
+        _read_before.clear()
+    if entry.etag:
+        _read_before[entry.key, entry.etag] = text

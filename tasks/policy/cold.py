@@ -6,6 +6,7 @@ Source: seed, "Cold Standby Site".
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from tasks.clients.moment import require_zone
 from tasks.clients.walnames import SEGMENT_SIZE, Segment, parse_lsn
 from tasks.errors import Refused
 from tasks.facts.cold import (
@@ -68,8 +69,7 @@ def require_moment(target: datetime | None, now: datetime) -> None:
     """
     if target is None:
         return
-    if target.tzinfo is None:
-        raise Refused("the moment has no time zone", target.isoformat(), "end it with Z or an offset")
+    require_zone(target)
     if target >= now:
         raise Refused("the moment is not past", f"{target.isoformat()}, now {now.isoformat()}")
 

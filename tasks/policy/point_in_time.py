@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from tasks.clients.digests import Digest, Digests
+from tasks.clients.moment import require_zone
 from tasks.errors import Refused
 from tasks.facts.point_in_time import Rescued, TableDifference, Verdict
 
@@ -46,8 +47,7 @@ def require_reach(oldest: datetime | None, at: datetime, now: datetime) -> None:
     Raises:
         Refused: it has no time zone, is not past, or lies before the first backup.
     """
-    if at.tzinfo is None:
-        raise Refused("the moment has no time zone", at.isoformat(), "end it with Z or an offset")
+    require_zone(at)
     if at >= now:
         raise Refused("the moment is not past", f"{at.isoformat()}, now {now.isoformat()}")
     if oldest is None or at < oldest:

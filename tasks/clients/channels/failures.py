@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 
 from tasks.clients.masking import hiding
-from tasks.errors import DrError, Permanent, Transient
+from tasks.errors import DrError, Permanent, Refused, Transient
 
 TIMEOUT_S = 2
 """Seconds for connecting, and for each wait for an answer."""
@@ -18,6 +18,10 @@ class Busy(Transient):
     def __init__(self, message: str, detail: str = "", hint: str = "", seconds: float = 1.0) -> None:
         super().__init__(message, detail, hint)
         self.seconds = seconds
+
+
+class Undeliverable(Refused):
+    """This one address is none: it says nothing of the channel, nor of anybody else."""
 
 
 class Answered(Exception):

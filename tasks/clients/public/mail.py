@@ -9,12 +9,12 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate
 
-from tasks.clients.channels.failures import told
+from tasks.clients.channels.failures import Undeliverable, told
 from tasks.clients.channels.mail import domain_of, hand_over
 from tasks.clients.public.amazon import client, receipt
 from tasks.clients.public.wording import BLOCK, checked
 from tasks.clients.public.words import Words
-from tasks.errors import Permanent, Refused
+from tasks.errors import Permanent
 from tasks.plan.plan import Plan
 from tasks.plan.public_channels import Amazon, PublicEmail
 
@@ -35,14 +35,15 @@ def send(plan: Plan, settings: PublicEmail, words: Words, recipient: str) -> str
         its Message-ID, or SES's id of it.
 
     Raises:
-        Refused: the address is none, or the words are not fit for the public.
+        Undeliverable: the address is none.
+        Refused: the words are not fit for the public.
         Busy: SES throttles.
         Transient: no answer in time, 4yz or 5xx.
         Permanent: 5yz, no TLS to a smarthost elsewhere, or SES refuses.
     """
     if not _ADDRESS.fullmatch(recipient) or len(recipient) > _LONGEST_ADDRESS or "=?" in recipient:
         hint = "write one address in ASCII, a domain of other letters as xn--..."
-        raise Refused("not a mail address", hint=hint)
+        raise Undeliverable("not a mail address", hint=hint)
     mail = _mail(settings, words, recipient)
     if settings.ses:
         return _by_ses(plan, settings.ses, mail, recipient)

@@ -5,10 +5,10 @@ Source: Amazon SNS API, Publish; 3GPP TS 23.038 (the alphabets and how they are 
 
 import re
 
+from tasks.clients.channels.failures import Undeliverable
 from tasks.clients.public.amazon import client, receipt
 from tasks.clients.public.wording import checked, shortened
 from tasks.clients.public.words import Words
-from tasks.errors import Refused
 from tasks.plan.plan import Plan
 from tasks.plan.public_channels import PHONE_NUMBER, Sms
 
@@ -40,13 +40,14 @@ def send(plan: Plan, settings: Sms, words: Words, number: str) -> str:
         SNS's id of the message.
 
     Raises:
-        Refused: the number is none, or the words are not fit for the public.
+        Undeliverable: the number is none.
+        Refused: the words are not fit for the public.
         Busy: throttled.
         Transient: no answer in time, or 5xx.
         Permanent: the message or the credentials are refused.
     """
     if not re.fullmatch(PHONE_NUMBER, number):
-        raise Refused("not a phone number", hint="write it as E.164 does, such as '+4930123456'")
+        raise Undeliverable("not a phone number", hint="write it as E.164 does, such as '+4930123456'")
     text = shortened(checked(words).translate(_PLAIN), lambda part: segments(part) <= settings.segments)
     attributes = {"AWS.SNS.SMS.SMSType": "Transactional"}
     if settings.sender:

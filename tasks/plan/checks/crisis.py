@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from tasks.plan.communication import KNOWN_AFTER, KNOWN_DURING, Template
-from tasks.plan.crisis import OWN_LANGUAGE, CrisisCommunication
+from tasks.plan.crisis import OWN_LANGUAGE, PERSONAL, CrisisCommunication
 from tasks.plan.mistakes import Mistake
 from tasks.plan.sites import Site
 
@@ -64,4 +64,21 @@ def _templates(crisis: CrisisCommunication) -> Iterator[tuple[str, Template, fro
         yield f"{path}.resolution_notification", wording.resolution_notification, KNOWN_DURING
 
 
-CHECKS = (addresses, status_buckets, words, own_language)
+def one_audience(crisis_communication: Crisis) -> Iterator[Mistake]:
+    """What everybody can read is said for one audience, whose approval it waits for."""
+    if crisis_communication is None:
+        return
+    owners: dict[str, str] = {}
+    for name, audience in crisis_communication.audiences.items():
+        for channel in dict.fromkeys((*audience.channels, *audience.otherwise)):
+            if channel in PERSONAL:
+                continue
+            if (owner := owners.setdefault(channel, name)) != name:
+                yield Mistake(
+                    f"{_PATH}.audiences.{name}",
+                    f"{channel} is {owner}'s already",
+                    "one audience for each of these",
+                )
+
+
+CHECKS = (addresses, status_buckets, words, own_language, one_audience)
