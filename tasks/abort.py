@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from tasks.clients import cache, journal, patroni, postgres
+from tasks.clients.promotion import may_be_promoted
 from tasks.clients.truth import Truth, abandon, read_truth
 from tasks.errors import Permanent, Refused, Transient
 from tasks.facts.incident import Incident
@@ -13,8 +14,8 @@ from tasks.facts.response import Alarm, Decision
 from tasks.plan.plan import Plan
 from tasks.retry import retried
 
-# A step that had looked at the epoch just before it was given up has acted by then.
-_LAST_ACT_S = 2.0
+# A step that had looked at the epoch just before it was given up has acted by then: one request to Patroni.
+_LAST_ACT_S = 6.0
 
 
 @retried("abort the incident", times=5, delay=0.5)
@@ -25,9 +26,9 @@ def abort(plan: Plan, incident: str, reason: str) -> str:
         what was done, in words.
 
     Raises:
-        Refused: there is no such incident, it has ended, or the other site is promoted already.
+        Refused: there is no such incident, it has ended, or the other site is promoted already, or being so.
         Permanent: the other site was promoted meanwhile.
-        Transient: etcd or a store does not answer.
+        Transient: etcd, a store, or a target with a DCS of its own does not answer.
     """
     text = journal.read(plan, incident, "incident.json")
     if text is None:
@@ -36,14 +37,14 @@ def abort(plan: Plan, incident: str, reason: str) -> str:
     truth, _ = read_truth(plan)
     if truth.incident != case.id or truth.done:
         raise Refused(f"{incident} is not open", f"epoch {truth.epoch}, {truth.active} is active")
-    if _promoted(plan, case.to_site):
+    if may_be_promoted(plan, case.to_site):
         raise Refused(
-            f"{case.to_site} takes writes already: {incident} cannot be undone",
+            f"{case.to_site} is promoted, or being promoted: {incident} cannot be undone",
             hint=f"finish it with `dr incident resume {incident}`, then `dr trigger fail-back`",
         )
     abandon(plan, Truth(active=case.to_site, epoch=case.epoch, incident=case.id))
     time.sleep(_LAST_ACT_S)
-    if _promoted(plan, case.to_site):
+    if may_be_promoted(plan, case.to_site):
         raise Permanent(
             f"{case.to_site} was promoted while {incident} was aborted",
             "two sites may take writes",
@@ -104,14 +105,6 @@ def _abort_alarm(plan: Plan, incident: str, reason: str) -> str:
         raise Refused(f"{incident} is decided already", hint=f"`dr incident show {incident}`")
     _record(plan, Alarm.model_validate_json(text).site, incident, reason)
     return "the alarm is refused; nothing was touched"
-
-
-def _promoted(plan: Plan, site: str) -> bool:
-    """Whether the site takes writes; one that does not answer was not promoted by a step of ours."""
-    try:
-        return not postgres.position(plan, patroni.leader(plan, site).host).in_recovery
-    except Transient:
-        return False
 
 
 def _record(plan: Plan, site: str, incident: str, reason: str) -> None:
