@@ -20,7 +20,7 @@ _LAST_ACT_S = 6.0
 
 @retried("abort the incident", times=5, delay=0.5)
 def abort(plan: Plan, incident: str, reason: str) -> str:
-    """Give an incident up; the site that was active takes writes as before.
+    """Give an incident up; the site that was active takes writes as before. One that died is finished.
 
     Returns:
         what was done, in words.
@@ -34,15 +34,7 @@ def abort(plan: Plan, incident: str, reason: str) -> str:
     if text is None:
         return _abort_alarm(plan, incident, reason)
     case = Incident.model_validate_json(text)
-    truth, _ = read_truth(plan)
-    if truth.incident != case.id or truth.done:
-        raise Refused(f"{incident} is not open", f"epoch {truth.epoch}, {truth.active} is active")
-    if may_be_promoted(plan, case.to_site):
-        raise Refused(
-            f"{case.to_site} is promoted, or being promoted: {incident} cannot be undone",
-            hint=f"finish it with `dr incident resume {incident}`, then `dr trigger fail-back`",
-        )
-    abandon(plan, Truth(active=case.to_site, epoch=case.epoch, incident=case.id))
+    _give_up(plan, case)
     time.sleep(_LAST_ACT_S)
     if may_be_promoted(plan, case.to_site):
         raise Permanent(
@@ -73,6 +65,29 @@ def given_up_if_alive(plan: Plan, incident: Incident) -> Iterator[None]:
         if not incident.resumed and postgres.writable(plan, nodes):
             abort(plan, incident.id, refused.message)
         raise
+
+
+def _give_up(plan: Plan, case: Incident) -> None:
+    """Take the epoch from the incident's runs, unless an abort that died has done so."""
+    truth, _ = read_truth(plan)
+    if _half_aborted(plan, case, truth):
+        return
+    if truth.incident != case.id or truth.done:
+        raise Refused(f"{case.id} is not open", f"epoch {truth.epoch}, {truth.active} is active")
+    if may_be_promoted(plan, case.to_site):
+        raise Refused(
+            f"{case.to_site} is promoted, or being promoted: {case.id} cannot be undone",
+            hint=f"finish it with `dr incident resume {case.id}`, then `dr trigger fail-back`",
+        )
+    abandon(plan, Truth(active=case.to_site, epoch=case.epoch, incident=case.id))
+
+
+def _half_aborted(plan: Plan, case: Incident, truth: Truth) -> bool:
+    """Whether the incident is given up and nobody wrote down that it was aborted, which is done last."""
+    if truth.incident != case.id or not truth.done or truth.active != case.failed_site:
+        return False
+    text = journal.read(plan, case.id, "decision.json")
+    return text is None or Decision.model_validate_json(text).recovers
 
 
 def _release(plan: Plan, site: str) -> str:

@@ -128,6 +128,46 @@ def test_a_target_that_is_told_to_lead_meanwhile_leaves_the_source_fenced(world)
     assert not world.released
 
 
+@pytest.mark.parametrize("decided", [True, False], ids=["declared", "without an alarm"])
+def test_an_abort_that_died_is_finished_once(world, decided):
+    if not decided:
+        del world.records["decision.json"]
+    world.release_fails = 1
+    with pytest.raises(Transient):
+        world.abort()
+    assert world.truth.done
+    assert not world.released
+    world.abort()
+    assert aborted(world)
+    with pytest.raises(Refused, match="is not open"):
+        world.abort()
+
+
+def test_an_abort_that_died_does_not_release_a_site_whose_target_leads_by_now(world):
+    world.release_fails = 1
+    with pytest.raises(Transient):
+        world.abort()
+    world.target = {"ttl": 20}
+    with pytest.raises(Permanent, match="was promoted while"):
+        world.abort()
+    assert not world.released
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        Truth(active=WEST, epoch=7, incident=CASE.id, previous=EAST, done=True),
+        Truth(active=EAST, epoch=9, incident="inc-2", previous=WEST, done=True),
+    ],
+    ids=["it has ended", "another came after it"],
+)
+def test_what_has_ended_is_not_taken_for_an_abort_that_died(world, truth):
+    world.truth = truth
+    with pytest.raises(Refused, match="is not open"):
+        world.abort()
+    assert not world.released
+
+
 def aborted_meanwhile():
     """Another run gives the incident up while the step waits for its site's leader."""
     seen = []
