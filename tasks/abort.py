@@ -26,7 +26,8 @@ def abort(plan: Plan, incident: str, reason: str) -> str:
         what was done, in words.
 
     Raises:
-        Refused: there is no such incident, it has ended, or the other site is promoted already, or being so.
+        Refused: there is no such incident, it has ended, another one began meanwhile, or the other site is
+            promoted already, or being so.
         Permanent: the other site was promoted meanwhile.
         Transient: etcd, a store, or a target with a DCS of its own does not answer.
     """
@@ -36,12 +37,7 @@ def abort(plan: Plan, incident: str, reason: str) -> str:
     case = Incident.model_validate_json(text)
     _give_up(plan, case)
     time.sleep(_LAST_ACT_S)
-    if may_be_promoted(plan, case.to_site):
-        raise Permanent(
-            f"{case.to_site} was promoted while {incident} was aborted",
-            "two sites may take writes",
-            f"stop PostgreSQL of {case.failed_site} now, then fail over again",
-        )
+    _require_nothing_came(plan, case)
     left = _release(plan, case.failed_site)
     _return_redis(plan, case)
     _record(plan, case.failed_site, incident, reason)
@@ -80,6 +76,18 @@ def _give_up(plan: Plan, case: Incident) -> None:
             hint=f"finish it with `dr incident resume {case.id}`, then `dr trigger fail-back`",
         )
     abandon(plan, Truth(active=case.to_site, epoch=case.epoch, incident=case.id))
+
+
+def _require_nothing_came(plan: Plan, case: Incident) -> None:
+    """Refuse to release a site that a later incident may have fenced, or whose target was promoted."""
+    if (later := read_truth(plan)[0].incident) != case.id:
+        raise Refused(f"{later} began while {case.id} was aborted", hint=f"`dr incident show {later}`")
+    if may_be_promoted(plan, case.to_site):
+        raise Permanent(
+            f"{case.to_site} was promoted while {case.id} was aborted",
+            "two sites may take writes",
+            f"stop PostgreSQL of {case.failed_site} now, then fail over again",
+        )
 
 
 def _half_aborted(plan: Plan, case: Incident, truth: Truth) -> bool:

@@ -168,6 +168,14 @@ def test_what_has_ended_is_not_taken_for_an_abort_that_died(world, truth):
     assert not world.released
 
 
+def test_a_site_that_a_later_incident_may_have_fenced_is_not_released(world):
+    later = Truth(active=WEST, epoch=9, incident="inc-2", previous=EAST, done=False)
+    world.meanwhile = lambda: setattr(world, "truth", later)
+    with pytest.raises(Refused, match="inc-2 began"):
+        world.abort()
+    assert not world.released
+
+
 def aborted_meanwhile():
     """Another run gives the incident up while the step waits for its site's leader."""
     seen = []
