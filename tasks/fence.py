@@ -58,10 +58,10 @@ def _wait_for_proof(plan: Plan, site: str) -> str:
         if (proof := _proof(plan, site)) and not (leading := primaries(plan, site)):
             return proof
         time.sleep(_POLL_S)
-    held = f"{', '.join(leading)} takes writes, whatever Patroni says" if leading else "its leader key is held"
+    seen = f"PostgreSQL on {', '.join(leading)} is a primary" if leading else "its leader key is held"
     raise Permanent(
         f"the old primary of {site} is not fenced",
-        f"{held} still after {patience_s} s",
+        f"{seen}, still after {patience_s} s",
         "stop its PostgreSQL nodes by hand, then resume the incident",
     )
 

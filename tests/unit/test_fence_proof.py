@@ -69,7 +69,7 @@ def test_a_primary_whose_patroni_is_dead_or_hung_is_no_proof(plan, site, demoted
     site.leads[site.names[0]] = True
     with pytest.raises(Permanent, match="is not fenced") as told:
         tasks.fence._wait_for_proof(plan, EAST)
-    assert f"{site.names[0]} takes writes" in told.value.detail
+    assert f"PostgreSQL on {site.names[0]} is a primary" in told.value.detail
 
 
 def test_one_that_obeys_a_little_later_is_fenced_then(plan, site):
@@ -82,4 +82,4 @@ def test_a_key_that_is_held_is_told(plan, site):
     site.lease_ends = float("inf")
     with pytest.raises(Permanent) as told:
         tasks.fence._wait_for_proof(plan, EAST)
-    assert "leader key is held still" in told.value.detail
+    assert "its leader key is held" in told.value.detail
