@@ -83,7 +83,7 @@ def _open(plan: Plan, incident: str | None, to_site: str | None, **told: Any) ->
 
 
 def _as_kind(plan: Plan, case: Incident, kind: Kind, truth: Truth) -> Incident:
-    """A known incident as the flow takes it up: of the flow's own kind, so that whoever resumes it takes that.
+    """A known incident as the flow takes it up: of that flow's kind, as whoever resumes it goes by it.
 
     Raises:
         Refused: it cannot become one of that kind any more.

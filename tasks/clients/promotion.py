@@ -1,4 +1,4 @@
-"""Whether a site may have been promoted. Its record decides: a standby that was told may obey a while later."""
+"""Whether a site may have been promoted. Its record decides: what was told to lead may do so later."""
 
 from tasks.clients import patroni, postgres
 from tasks.errors import Permanent, Transient

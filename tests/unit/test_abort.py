@@ -1,4 +1,4 @@
-"""An abort gives the old site back only where the other one is not promoted, nor will be; one that died goes on."""
+"""An abort releases the old site only where the other is not promoted, nor will be; one that died goes on."""
 
 from types import SimpleNamespace
 

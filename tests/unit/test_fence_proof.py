@@ -1,4 +1,4 @@
-"""The fence in the plan's etcd proves nothing while a PostgreSQL of the old site still answers as a primary."""
+"""A fence in the plan's etcd is no proof while a PostgreSQL of the old site still answers as a primary."""
 
 from types import SimpleNamespace
 

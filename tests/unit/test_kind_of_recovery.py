@@ -27,11 +27,11 @@ class World:
     def __init__(self):
         self.truth, self.records, self.writable = None, {}, []
 
-    def opened(self, kind, **changed):
-        self.truth = Truth(active=WEST, epoch=7, incident="inc-1", previous=EAST, kind=kind, done=False)
+    def opened(self, begun, **changed):
+        self.truth = Truth(active=WEST, epoch=7, incident="inc-1", previous=EAST, kind=begun, done=False)
         self.truth = self.truth.model_copy(update=changed)
         told = {"id": "inc-1", "service": "naas-api", "failed_site": EAST, "to_site": WEST, "epoch": 7,
-                "reason": "", "detected_at": NOON, "triggered_at": NOON, "kind": kind}  # fmt: skip
+                "reason": "", "detected_at": NOON, "triggered_at": NOON, "kind": begun}  # fmt: skip
         self.records["incident.json"] = Incident.model_validate(told).model_dump_json()
 
     def get(self, key):
