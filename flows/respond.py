@@ -11,7 +11,7 @@ from tasks.approval import ask_commanders, decide_without_asking, record_decisio
 from tasks.current import current_plan
 from tasks.facts.report import Report
 from tasks.facts.response import Source
-from tasks.impact import assess_alarm, case_of, raise_alarm
+from tasks.impact import assess_alarm, case_of, goes_cold, raise_alarm
 from tasks.notify import notify
 
 
@@ -50,6 +50,5 @@ def respond(  # noqa: PLR0913 -- what whoever raises the alarm may say
     opened.wait()
     if not decision.recovers:
         return None
-    cold = impact.recommended is not None and impact.recommended.kind == "cold standby"
-    recover = recover_cold if cold else fail_over
+    recover = recover_cold if goes_cold(plan, impact) else fail_over
     return recover(reason=alarm.reason, incident=alarm.incident, detected_at=alarm.detected_at)

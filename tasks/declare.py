@@ -12,12 +12,13 @@ from prefect.cache_policies import NO_CACHE
 from tasks.clients import fingerprints, journal, postgres
 from tasks.clients.moment import require_zone
 from tasks.clients.observation import last_observation
-from tasks.clients.truth import claim, read_truth
+from tasks.clients.truth import Truth, claim, go_on_as, read_truth
 from tasks.errors import DrError, Refused
 from tasks.facts.incident import Incident, Kind, StepRecord
 from tasks.facts.recovery import Assessment, Observation, Promotion
 from tasks.plan.plan import Plan
 from tasks.policy.recovery import choose_target
+from tasks.restore_cold import is_swapping
 from tasks.retry import retried
 from tasks.step import step
 from tasks.this_run import own_incident
@@ -61,7 +62,8 @@ def _open(plan: Plan, incident: str | None, to_site: str | None, **told: Any) ->
     # An id of this run's own is known only if it was claimed; the failed site's store is slow to tell.
     known = journal.read(plan, name, "incident.json") if incident or truth.incident == name else None
     if known:
-        return Incident.model_validate_json(known).model_copy(update={"resumed": True})
+        case = _as_kind(plan, Incident.model_validate_json(known), told.get("kind", "failover"), truth)
+        return case.model_copy(update={"resumed": True})
     if truth.incident == name:  # claimed, then killed before it was written down
         source, target = truth.previous, truth.active
     else:
@@ -80,6 +82,36 @@ def _open(plan: Plan, incident: str | None, to_site: str | None, **told: Any) ->
     )
     journal.write(plan, source, name, "incident.json", opened.model_dump_json())
     return opened
+
+
+def _as_kind(plan: Plan, case: Incident, kind: Kind, truth: Truth) -> Incident:
+    """A known incident as the flow takes it up: of that flow's kind, as whoever resumes it goes by it.
+
+    Raises:
+        Refused: it cannot become one of that kind any more.
+        Transient: etcd has no quorum, or no store answers.
+    """
+    if truth.incident != case.id or truth.done or truth.kind == case.kind == kind:
+        return case
+    if truth.kind != kind:
+        if why := _cannot_become(plan, case, kind):
+            hint = f"go on with `dr incident resume {case.id}`"
+            raise Refused(f"{case.id} is a {truth.kind} and cannot become a {kind}", why, hint)
+        go_on_as(plan, truth, kind)
+    changed = case.model_copy(update={"kind": kind})
+    journal.write(plan, case.failed_site, case.id, "incident.json", changed.model_dump_json())
+    return changed
+
+
+def _cannot_become(plan: Plan, case: Incident, kind: Kind) -> str:
+    """Why an open incident cannot go on as one of another kind; empty where it can."""
+    if kind == "switchover":
+        return "a planned move begins as one"
+    swapping = is_swapping(plan, case)
+    if kind == "failover":
+        return f"{case.to_site} has no standby any more, but what was restored" if swapping else ""
+    promoted = not swapping and postgres.writable(plan, plan.sites[case.to_site].addresses("postgres"))
+    return f"{case.to_site} takes writes already" if promoted else ""
 
 
 @step("assess")

@@ -3,7 +3,8 @@
 In the plan's etcd, consensus proves it. A primary that is cut off cannot renew its leader key and demotes
 itself; one that is dead loses the key when its lease ends. Then the fence takes the key, so that neither
 returns as a primary, whatever it still believes. One that lives and is reached says itself that it leads a
-standby cluster.
+standby cluster. All this is Patroni's; a PostgreSQL that has lost its Patroni knows nothing of it. So no
+node of the site that answers may still be a primary.
 
 A site with a DCS of its own is told by the REST API of its nodes, and each of them must refuse a write. Where
 they do not answer, the plan's fence commands are run; where none of them proves it, nothing does.
@@ -15,7 +16,7 @@ from datetime import UTC, datetime
 from tasks.clients import journal, patroni
 from tasks.clients.demotion import demoted_node
 from tasks.clients.fence_commands import run_fence_command
-from tasks.clients.nodes import look_at_nodes
+from tasks.clients.nodes import look_at_nodes, primaries
 from tasks.clients.truth import Truth, require_epoch
 from tasks.errors import DrError, Permanent, Unproven
 from tasks.facts.fence import Fence, FenceAttempt, FenceAttempts
@@ -38,7 +39,7 @@ def fence(plan: Plan, incident: Incident) -> Fence:
 
     Raises:
         Transient: etcd has no quorum.
-        Permanent: the old primary holds its leader key beyond its time to live.
+        Permanent: the old primary holds its leader key beyond its time to live, or a PostgreSQL still leads.
         Unproven: the old site has a DCS of its own, and neither its nodes nor a command of the plan prove it.
         Refused: this run is stale.
     """
@@ -52,18 +53,25 @@ def fence(plan: Plan, incident: Incident) -> Fence:
 
 def _wait_for_proof(plan: Plan, site: str) -> str:
     patience_s = _patience_s(plan)
-    deadline = time.monotonic() + patience_s
+    deadline, leading = time.monotonic() + patience_s, list[str]()
     while time.monotonic() < deadline:
-        if patroni.seize_leader_key(plan, site):
-            return "its leader key ran out in etcd, and the fence holds it"
-        if holder := demoted_node(plan, site):
-            return f"{holder} holds the key as a standby leader and refuses writes"
+        if (proof := _proof(plan, site)) and not (leading := primaries(plan, site)):
+            return proof
         time.sleep(_POLL_S)
+    seen = f"PostgreSQL on {', '.join(leading)} is a primary" if leading else "its leader key is held"
     raise Permanent(
         f"the old primary of {site} is not fenced",
-        f"its leader key is still held after {patience_s} s",
+        f"{seen}, still after {patience_s} s",
         "stop its PostgreSQL nodes by hand, then resume the incident",
     )
+
+
+def _proof(plan: Plan, site: str) -> str:
+    """How the site lost its leader key; empty while it has it."""
+    if patroni.seize_leader_key(plan, site):
+        return "its leader key ran out in etcd, and the fence holds it"
+    holder = demoted_node(plan, site)
+    return f"{holder} holds the key as a standby leader and refuses writes" if holder else ""
 
 
 def _fence_by_any_means(plan: Plan, incident: Incident) -> Fence:

@@ -11,7 +11,7 @@ from tasks.clients import journal, orders, patroni, postgres, redis_site
 from tasks.clients.moment import require_zone
 from tasks.clients.objects import Bucket
 from tasks.clients.parallel import ask_all
-from tasks.clients.truth import active_site
+from tasks.clients.truth import active_site, read_truth
 from tasks.errors import DrError, Refused, Transient
 from tasks.facts.incident import Incident
 from tasks.facts.response import Alarm, Component, Decision, Impact, Source
@@ -114,6 +114,21 @@ def assess_alarm(plan: Plan, alarm: Alarm, decision: Decision | None) -> Impact:
         description=f"is {alarm.site} lost?",
     )
     return impact
+
+
+@retried("choose the way", times=5, delay=0.5)
+def goes_cold(plan: Plan, impact: Impact) -> bool:
+    """Whether the service is recovered from backups: as it has begun, else as it is recommended.
+
+    What a recovery has restored looks like a standby that could take over to whoever assesses it again.
+
+    Raises:
+        Transient: etcd has no quorum.
+    """
+    truth, _ = read_truth(plan)
+    if truth.incident == impact.alarm.incident:
+        return truth.kind == "cold"
+    return impact.recommended is not None and impact.recommended.kind == "cold standby"
 
 
 def page(plan: Plan, impact: Impact, decision: Decision | None = None) -> str:

@@ -29,14 +29,16 @@ def promote_postgresql(plan: Plan, incident: Incident, stood: Stood | None = Non
         Permanent: no write succeeded within the plan's promotion timeout.
         Refused: this run is stale.
     """
-    require_epoch(plan, Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id))
+    mine = Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id)
+    require_epoch(plan, mine)
     node = patroni.leader(plan, incident.to_site)
     before = postgres.position(plan, node.host)
     apart = incident.kind == "failover" and patroni.has_own_dcs(plan, incident.failed_site)
     if before.in_recovery and apart:
         # It may come back as a primary, on the timeline that comes next.
         timelines.leave_out(plan, node.host, before.timeline)
-    patroni.promote(plan, incident.to_site)
+    require_epoch(plan, mine)  # what came before may have taken seconds, in which it was aborted
+    patroni.promote(plan, incident.to_site, node.host)
     written = _first_write(plan, node.host, incident)
     fork = postgres.fork(plan, node.host)
     known = stood if stood and not before.in_recovery else None
@@ -59,7 +61,9 @@ def promote_redis(plan: Plan, incident: Incident) -> RedisPromotion:
     Raises:
         Transient: a server of the site does not answer.
         Permanent: the point is not what was stored.
+        Refused: this run is stale.
     """
+    require_epoch(plan, Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id))
     return RedisPromotion(master=redis_site.take_over(plan, incident.to_site))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from tasks.clients import orders, traffic
+from tasks.clients.truth import Truth, require_epoch
 from tasks.errors import DrError, Permanent, Transient
 from tasks.facts.incident import Incident
 from tasks.facts.recovery import Traffic
@@ -63,7 +64,9 @@ def redirect_traffic(
     Raises:
         Transient: what moves the users does not answer.
         Permanent: it refuses, or the site did not hold a step and the users returned.
+        Refused: this run is stale.
     """
+    require_epoch(plan, Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id))
     to, steps = incident.to_site, shift or plan.service.endpoint.shift
     if planned and steps:
         move_in_steps(plan, to, steps, probe or (lambda: orders.round_trip(plan.sites[to].gateway) == to))

@@ -104,6 +104,15 @@ def swap_in(plan: Plan, incident: Incident, ready: Infrastructure, recovered: Re
     return Swapped(host=ready.host, kept=tuple(each for each in kept if each))
 
 
+def is_swapping(plan: Plan, incident: Incident) -> bool:
+    """Whether an incident has begun to put the restored database in the place of what the site had.
+
+    Raises:
+        Transient: no store answers.
+    """
+    return journal.read(plan, incident.id, _SCOPE) is not None
+
+
 def _reachable(plan: Plan, incident: Incident, ready: Infrastructure) -> dict[str, Beside]:
     """The site's database hosts, without those that are gone; the one that is restored to must be there."""
     hosts = plan.sites[incident.to_site].running("postgres")

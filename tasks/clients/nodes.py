@@ -10,6 +10,7 @@ from tasks.errors import DrError, Transient
 from tasks.plan.plan import Plan
 
 _ALL_S = 8.0
+_PRIMARIES_S = 3.0
 Write = Literal["taken", "refused", "unknown"]
 
 
@@ -46,6 +47,20 @@ def look_at_nodes(plan: Plan, site: str) -> tuple[NodeSeen, ...]:
     return tuple(seen)
 
 
+def primaries(plan: Plan, site: str) -> list[str]:
+    """The nodes of a site whose PostgreSQL answers and is no standby, whatever its Patroni says or says not.
+
+    Nothing is written there. A silent one is not among them; takes 3 seconds at most.
+    """
+    hosts = plan.sites[site].running("postgres")
+    jobs = {name: partial(_leads, plan, str(host.address)) for name, host in hosts.items()}
+    return [name for name, answer in ask_all(jobs, _PRIMARIES_S).items() if answer is True]
+
+
+def _leads(plan: Plan, address: str) -> bool:
+    return not postgres.position(plan, address, database="postgres", timeout=2).in_recovery
+
+
 def _look(plan: Plan, name: str, address: str) -> NodeSeen:
     write = _try_write(plan, address)
     try:
@@ -59,7 +74,7 @@ def _look(plan: Plan, name: str, address: str) -> NodeSeen:
 def _try_write(plan: Plan, address: str) -> Write:
     """Refused where the node is in recovery and says so to a write; whatever else is wrong is unknown."""
     try:
-        if not postgres.position(plan, address, database="postgres", timeout=2).in_recovery:
+        if _leads(plan, address):
             return "taken"
         refused = postgres.refuses_writes(plan, address)
     except DrError:

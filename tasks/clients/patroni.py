@@ -55,14 +55,20 @@ def has_own_dcs(plan: Plan, site: str) -> bool:
     return plan.sites[site].dcs == "own"
 
 
-def promote(plan: Plan, site: str) -> None:
+def promote(plan: Plan, site: str, address: str | None = None) -> None:
     """Make a standby cluster a primary one, by its leader's REST API, which wakes its loop at once.
+
+    Args:
+        plan: the plan.
+        site: whose cluster.
+        address: its leader, where that is known already.
 
     Raises:
         Transient: the leader does not answer.
         Permanent: it refused.
     """
-    _tell_leader(plan, site, {"standby_cluster": None, **_KEPT})
+    patch = {"standby_cluster": None, **_KEPT}
+    patroni_rest.patch_config(plan, site, address or leader(plan, site).host, patch)
 
 
 def wake(plan: Plan, site: str, address: str) -> None:
@@ -86,7 +92,8 @@ def demote(plan: Plan, site: str, upstream: str) -> None:
         Transient: the leader does not answer.
         Permanent: it refused.
     """
-    _tell_leader(plan, site, {"standby_cluster": _upstream(plan, site, upstream), **_KEPT})
+    patch = {"standby_cluster": _upstream(plan, site, upstream), **_KEPT}
+    patroni_rest.patch_config(plan, site, leader(plan, site).host, patch)
 
 
 def read_config(plan: Plan, site: str) -> dict[str, Any]:
@@ -189,7 +196,3 @@ def _upstream(plan: Plan, site: str, upstream: str) -> dict[str, Any]:
         "primary_slot_name": slot_of(site),
         "create_replica_methods": ["pgbackrest", "basebackup"],
     }
-
-
-def _tell_leader(plan: Plan, site: str, patch: dict[str, Any]) -> None:
-    patroni_rest.patch_config(plan, site, leader(plan, site).host, patch)

@@ -104,6 +104,20 @@ def claim(plan: Plan, incident: str, active: str, kind: str = "failover") -> Tru
     return mine
 
 
+def go_on_as(plan: Plan, mine: Truth, kind: str) -> None:
+    """Have the incident that holds the epoch be of another kind: by that, whoever resumes it goes on.
+
+    Raises:
+        Refused: a later incident took over.
+    """
+    now, revision = read_truth(plan)
+    if now != mine:
+        raise Refused("another run changed the record first", f"epoch {now.epoch}, {now.incident}")
+    changed = now.model_copy(update={"kind": kind})
+    if not etcd_of(plan).swap(truth_key(plan), changed.model_dump_json(), revision):
+        raise Refused("another run changed the record first", now.incident)
+
+
 def require_epoch(plan: Plan, mine: Truth) -> None:
     """Refuse to act for an incident that no longer holds the epoch.
 
