@@ -1,5 +1,6 @@
 """What the exporter measures, part by part: the sites, the catalogue, the WAL, the standby database."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from tasks.clients.truth import active_site
 from tasks.drill_evidence import read_drill_reports
 from tasks.errors import DrError, Refused, Transient
 from tasks.evidence import latest_incident, read_report
+from tasks.facts.archive import ArchiveNumbers
 from tasks.facts.backups import Point
 from tasks.facts.catalogue import Catalogue, Row, State
 from tasks.facts.readiness import Standing
@@ -177,11 +179,19 @@ def _checked(plan: Plan) -> Samples:
     told += [("dr_wal_check_red", {"site": site}, count) for site, count in red.items()]
     if last.waiting is not None:
         told.append(("dr_wal_waiting_segments", {}, last.waiting))
-    if last.full_in_s is not None:
-        told.append(("dr_wal_disk_full_seconds", {}, last.full_in_s))
+    if (full_in_s := _full_in_s(last)) is not None:
+        told.append(("dr_wal_disk_full_seconds", {}, full_in_s))
     samples: dict[str, list[Sample]] = {}
     _add(samples, told)
     return samples
+
+
+def _full_in_s(last: ArchiveNumbers) -> float | None:
+    """When WAL fills the disk: never while it is archived, whatever is written; None where nobody knows."""
+    severities = {findings.get("disk") for findings in last.findings.values()} - {None}
+    if "unknown" in severities:
+        return None
+    return math.inf if severities == {"ok"} else last.full_in_s
 
 
 def _ready(plan: Plan) -> Samples:
@@ -239,5 +249,5 @@ PARTS: Mapping[str, Measure] = {
     "wal check": Measure(_checked, 30),
     "recovery": Measure(_recovered, 60),
     "readiness": Measure(_ready, 30),
-    "drills": Measure(_rehearsed, 300),
+    "drills": Measure(_rehearsed, 120),
 }

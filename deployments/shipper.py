@@ -14,8 +14,10 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +29,7 @@ from tasks.current import current_plan
 from tasks.errors import DrError, Refused
 from tasks.plan.plan import Plan
 from tasks.plan.references import read_secret
+from tasks.plan.telemetry import LogShipping
 
 _log = logging.getLogger("dr.shipper")
 _LINES, _BYTES = 500, 2 << 20
@@ -43,12 +46,12 @@ class Naming(NamedTuple):
 class Shipper:
     """One folder on its way to one cluster."""
 
-    def __init__(self, folder: Path, cluster: Cluster, naming: Naming, kept_s: float) -> None:
+    def __init__(self, folder: Path, cluster: Callable[[], Cluster], naming: Naming, kept_s: float) -> None:
         """Take up where the last shipper stood.
 
         Args:
             folder: of the files; the position and the dead letters lie in `shipper` below it.
-            cluster: where they go.
+            cluster: where they go, and with what key; asked again once it takes nothing.
             naming: of the indices.
             kept_s: seconds for which a day's file stays after all of it was shipped.
         """
@@ -56,7 +59,8 @@ class Shipper:
         state.mkdir(parents=True, exist_ok=True)
         self._files = LogFiles(folder, state / "position.json")
         self._dead = DeadLetters(state / "dead-letters.ndjson")
-        self._cluster, self._naming, self._kept_s = cluster, naming, kept_s
+        self._cluster_of, self._cluster = cluster, cluster()
+        self._naming, self._kept_s = naming, kept_s
         self._failing = ""
 
     def ship(self, stopping: threading.Event) -> bool:
@@ -92,6 +96,8 @@ class Shipper:
             if error.message != self._failing:
                 _log.warning("%s", error)
             self._failing = error.message
+            with suppress(DrError):  # the key may have been rotated
+                self._cluster = self._cluster_of()
             return Outcome(again=documents)
         if self._failing:
             _log.warning("Elasticsearch takes lines again")
@@ -138,10 +144,13 @@ def shipper_of(plan: Plan) -> Shipper:
     logs = plan.telemetry.logs
     if logs is None:
         raise Refused("no logs are shipped", "the plan has no telemetry.logs", "describe them there")
-    authority = read_secret(plan.folder, logs.ca_certificate) if logs.ca_certificate else None
-    cluster = Cluster(logs.elasticsearch, read_secret(plan.folder, logs.api_key), authority)
     naming = Naming(plan.service.name, plan.monitoring.logging.elasticsearch.indices.every)
-    return Shipper(Path(logs.folder), cluster, naming, logs.kept.total_seconds())
+    return Shipper(Path(logs.folder), partial(_cluster_of, plan, logs), naming, logs.kept.total_seconds())
+
+
+def _cluster_of(plan: Plan, logs: LogShipping) -> Cluster:
+    authority = read_secret(plan.folder, logs.ca_certificate) if logs.ca_certificate else None
+    return Cluster(logs.elasticsearch, read_secret(plan.folder, logs.api_key), authority)
 
 
 def main() -> None:

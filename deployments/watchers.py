@@ -18,6 +18,8 @@ from tasks.watching import last_told
 
 _POOLS_S = 5.0
 _WAITING = {"type": {"any_": ["SCHEDULED"]}}
+# Behind another run of the same flow: a worker has taken it.
+_IN_TURN = {"name": {"not_any_": ["AwaitingConcurrencySlot"]}}
 
 
 def looked(plan: Plan) -> Samples:
@@ -37,7 +39,7 @@ def scheduled(plan: Plan) -> Samples:
     del plan
     api = Api(os.environ["PREFECT_API_URL"], os.environ.get("PREFECT_API_AUTH_STRING", ""))
     now = datetime.now(UTC)
-    due = {"state": _WAITING, "expected_start_time": {"before_": now.isoformat()}}
+    due = {"state": _WAITING | _IN_TURN, "expected_start_time": {"before_": now.isoformat()}}
     ahead = {"state": _WAITING, "expected_start_time": {"after_": now.isoformat()}}
     first = {"flow_runs": due, "sort": "EXPECTED_START_TIME_ASC", "limit": 1}
     waiting = api.call("POST", "/flow_runs/filter", first)

@@ -15,7 +15,7 @@ from tasks.plan.plan import Plan
 
 # How soon a message that was not taken is sent again, after what its channel itself tries.
 _AGAIN = "1m"
-_PERIODS = {"daily": "1d", "weekly": "1w"}
+_PERIODS = {"daily": timedelta(days=1), "weekly": timedelta(weeks=1)}
 # Beside alertmanager.yml, so that the configuration itself holds no secret.
 SECRET_FILES: dict[ChannelName, str] = {
     "pagerduty": "secrets/pagerduty_routing_key",
@@ -119,8 +119,7 @@ def _notices_receiver(plan: Plan) -> dict[str, Any]:
 
 
 def _heartbeat_route(heartbeat: Heartbeat) -> dict[str, Any]:
-    every = seconds(heartbeat.every)
-    times = {"group_wait": "0s", "group_interval": every, "repeat_interval": every}
+    times = {"group_wait": "0s", **_each(heartbeat.every)}
     return {"receiver": "heartbeat", "matchers": [f'alertname="{WATCHDOG}"'], **times}
 
 
@@ -131,10 +130,15 @@ def _heartbeat_receiver(heartbeat: Heartbeat) -> dict[str, Any]:
     return {"name": "heartbeat", "webhook_configs": [hook]}
 
 
-def _summary_route(receiver: str, period: str) -> dict[str, Any]:
+def _summary_route(receiver: str, period: timedelta) -> dict[str, Any]:
     """Everything that fires, in one message each period."""
-    times = {"group_wait": period, "group_interval": period, "repeat_interval": period}
-    return {"receiver": receiver, "continue": True, **times}
+    return {"receiver": receiver, "continue": True, "group_wait": seconds(period), **_each(period)}
+
+
+def _each(period: timedelta) -> dict[str, str]:
+    """Told in every period: where both are equal, the next tick comes just before a repetition is due."""
+    shorter = int(period.total_seconds() * 900)
+    return {"group_interval": seconds(period), "repeat_interval": f"{shorter}ms"}
 
 
 def _ladder(
@@ -179,25 +183,26 @@ def _receiver(plan: Plan, name: str, channels: list[ChannelName], details: dict[
         receiver["pagerduty_configs"] = [_page(notifications.pagerduty, details)]
     if "slack" in channels and notifications.slack:
         webhook = SECRET_FILES["slack"]
-        chat = {"api_url_file": webhook, "channel": notifications.slack.channel, "title": _title(details)}
-        receiver["slack_configs"] = [chat]
+        chat = {"api_url_file": webhook, "channel": notifications.slack.channel}
+        receiver["slack_configs"] = [chat | ({"title": _title(details)} if details else {})]
     if "email" in channels and notifications.email:
         receiver["email_configs"] = [_mail(notifications.email, details)]
     return receiver
 
 
 def _title(details: dict[str, str]) -> str:
+    """Of one alert; several have no summary in common, and Alertmanager's own words count them."""
     return " ".join([_SUMMARY, *details.values()])
 
 
 def _page(settings: Pagerduty, details: dict[str, str]) -> dict[str, Any]:
-    return {
+    page: dict[str, Any] = {
         "routing_key_file": SECRET_FILES["pagerduty"],
         "url": f"{settings.endpoint}/v2/enqueue",
-        "description": _title(details),
         "severity": details.get("severity", "error"),
         "details": details,
     }
+    return page | ({"description": _title(details)} if details else {})
 
 
 def _mail(settings: Email, details: dict[str, str]) -> dict[str, Any]:

@@ -22,12 +22,14 @@ _LONGEST_KEYWORD = 1024
 _WRITTEN_AS = {"index-pattern": "8.0.0", "search": "8.0.0", "visualization": "8.5.0", "dashboard": "8.9.0"}
 
 
-def log_lifecycle(retention: timedelta) -> dict[str, Any]:
-    """The lifecycle of the indices of logs; each is named by its day, from which its age counts.
+def log_lifecycle(retention: timedelta, every: timedelta) -> dict[str, Any]:
+    """The lifecycle of the indices of logs; each is named by when it begins, from which its age counts.
+
+    Its last line is younger than that by the time until the next one begins.
 
     There is no rollover: a line that is sent again must meet itself, and so go to the index it is in.
     """
-    delete = {"min_age": seconds(retention), "actions": {"delete": {}}}
+    delete = {"min_age": seconds(retention + every), "actions": {"delete": {}}}
     return {"policy": {"phases": {"hot": {"actions": {}}, "delete": delete}}}
 
 

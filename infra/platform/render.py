@@ -40,7 +40,7 @@ def platform_files(plan: Plan) -> dict[str, str]:
             for name in metrics.grafana.dashboards
         },
         "grafana/alerting/contact-points.yaml": _yaml(contact_points(plan)),
-        "elasticsearch/lifecycle.json": _json(log_lifecycle(logs.retention)),
+        "elasticsearch/lifecycle.json": _json(log_lifecycle(logs.retention, logs.indices.every)),
         "elasticsearch/index-template.json": _json(index_template(plan)),
         "elasticsearch/shipper-api-key.json": _json(shipper_key(plan)),
         **_kibana(plan),

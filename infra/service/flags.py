@@ -1,15 +1,13 @@
 """Feature flags: read from Redis once a second beside the requests, which find them in memory."""
 
-import asyncio
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from infra.service.redis_master import RedisMaster
+from infra.service.repeating import repeat
 from tasks.clients.flag_settings import KEY, FlagSetting, parsed
-from tasks.errors import Transient
 
 READ_ONLY = "read_only"
 SHED_LOW_PRIORITY = "shed_low_priority"
@@ -37,10 +35,7 @@ class Flags:
 
     async def follow(self) -> None:
         """Read them for ever."""
-        while True:
-            with suppress(Transient):  # then the defaults count, after a while
-                await self._read()
-            await asyncio.sleep(_INTERVAL)
+        await repeat(self._read, _INTERVAL)  # where they cannot be read, the defaults count after a while
 
     async def _read(self) -> None:
         async with self._master.asked() as master:

@@ -5,7 +5,6 @@ of the queue; where it dies in between, the next one writes the same batch again
 being there twice. While notes wait, a new one goes behind them.
 """
 
-import asyncio
 from contextlib import suppress
 from typing import Literal
 
@@ -13,6 +12,7 @@ from infra.service.database import Database
 from infra.service.flags import DEFER_NOTES, READ_ONLY, Flags
 from infra.service.notes import Note, Notes
 from infra.service.queue import NoteQueue
+from infra.service.repeating import repeat
 from tasks.errors import Transient
 
 _INTERVAL_S = 0.5
@@ -48,11 +48,11 @@ class NoteTaking:
 
     async def follow(self) -> None:
         """Bring home what waits, for ever."""
-        while True:
-            with suppress(Transient):  # it waits, and is tried again
-                while not self._held and await self._drain():
-                    pass
-            await asyncio.sleep(_INTERVAL_S)
+        await repeat(self._drain_all, _INTERVAL_S)
+
+    async def _drain_all(self) -> None:
+        while not self._held and await self._drain():
+            pass
 
     @property
     def _held(self) -> bool:

@@ -23,7 +23,10 @@ _INSERT = """
     on conflict (id) do nothing
 """
 _SAME = "select 1 from order_notes where id = %s and order_id = %s and note = %s"
-_OF_ORDER = "select id, order_id, note, accepted_at from order_notes where order_id = %s order by position"
+# By its moment: a note may have been written while earlier ones waited in a queue that did not answer.
+_OF_ORDER = """
+    select id, order_id, note, accepted_at from order_notes where order_id = %s order by accepted_at, position
+"""
 
 
 class NewNote(Block):

@@ -10,7 +10,7 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from infra.service import config
 from tasks.errors import Transient
@@ -51,7 +51,8 @@ class RedisMaster:
         try:
             async with asyncio.timeout(deadline):
                 yield self._master
-        except (RedisError, OSError) as error:
+        # Of a cluster none of whose nodes answers, redis-py raises what is no RedisError.
+        except (RedisError, RedisClusterException, OSError) as error:
             raise Transient("redis is unavailable", str(error) or type(error).__name__) from error
 
     async def check(self) -> None:

@@ -23,7 +23,7 @@ class DeadLetters:
         self.count = 0
         self._path = path
         self._last: deque[str] = deque(maxlen=_REPEATED)
-        path.touch()
+        path.touch(mode=0o640)  # they hold whole lines, whoever may read those
         with path.open("rb") as file:
             for line in file:
                 self._remember(line)

@@ -13,6 +13,7 @@ from tasks.errors import Permanent, Transient
 
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 _CONFLICT, _TOO_LARGE, _TOO_MANY = 409, 413, 429
+_FORBIDDEN = {401, 403}
 _HOUR = timedelta(hours=1)
 
 
@@ -129,6 +130,7 @@ def _of_one(document: Document, item: Mapping[str, Any]) -> Outcome:
     status = int(item["status"])
     if status < 300 or status == _CONFLICT:
         return Outcome(kept=1)
-    if status == _TOO_MANY or status >= 500:
+    # What is forbidden now (a key without rights to a new day's index, a blocked one) may be allowed later.
+    if status in {_TOO_MANY, *_FORBIDDEN} or status >= 500:
         return Outcome(again=(document,))
     return Outcome(refused=((document, f"{status}: {json.dumps(item.get('error'))[:1000]}"),))

@@ -5,7 +5,7 @@ The service reads it and the recovery writes it; whatever is not kept has the pl
 
 from datetime import datetime
 
-from pydantic import ValidationError
+from pydantic import AwareDatetime, ValidationError
 
 from tasks.plan.base import Block
 from tasks.plan.values import Flag, Sentence
@@ -28,8 +28,8 @@ class FlagSetting(Block):
     on: Flag
     by: Sentence
     why: Sentence
-    at: datetime
-    until: datetime | None = None
+    at: AwareDatetime
+    until: AwareDatetime | None = None
     incident: str = ""
 
     def holds(self, now: datetime) -> bool:

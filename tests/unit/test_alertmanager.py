@@ -4,6 +4,7 @@ The plan's timeouts are seconds here; how they become waits is the same.
 """
 
 import time
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
@@ -20,7 +21,7 @@ WARNING = ["engineering_team_slack 1", "engineering_manager 2"]
 
 @pytest.fixture
 def client(plans, box, tmp_path, monkeypatch):
-    monkeypatch.setitem(rendered._PERIODS, "daily", f"{LEVEL_S}s")
+    monkeypatch.setitem(rendered._PERIODS, "daily", timedelta(seconds=LEVEL_S))
     with (
         serving(ADDRESS, (0, 0), plans.tls, box) as (web, smtp),
         alertmanager(hurried(plans.leading(web, web, smtp)), tmp_path) as client,

@@ -63,7 +63,7 @@ def in_elasticsearch(tmp_path_factory):
         handler.handle(logging.makeLogRecord(record | told("promote", "failure")))
     handler.close()
     with elasticsearch() as server:
-        Shipper(folder, Cluster(server.url, API_KEY), Naming("naas-api", timedelta(days=1)), 0).ship(
+        Shipper(folder, lambda: Cluster(server.url, API_KEY), Naming("naas-api", timedelta(days=1)), 0).ship(
             threading.Event()
         )
         [source] = server.sources()
@@ -150,7 +150,8 @@ def test_indices_are_named_as_their_lifecycle_reads_them(plan):
         index = index_of(plan.service.name, "audit", at, every)
         assert fnmatchcase(index, index_template(plan)["index_patterns"][0])
         assert re.fullmatch(r".*-\d{4}\.\d{2}\.\d{2}(-\d+)?", index)
-    assert log_lifecycle(timedelta(days=90))["policy"]["phases"]["delete"] == {
-        "min_age": f"{90 * 86400}s",
+    # A week's index is named by its Monday, and its Sunday's lines are kept as long as all others.
+    assert log_lifecycle(timedelta(days=90), timedelta(weeks=1))["policy"]["phases"]["delete"] == {
+        "min_age": f"{97 * 86400}s",
         "actions": {"delete": {}},
     }

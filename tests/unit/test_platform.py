@@ -120,7 +120,7 @@ def test_istio_is_the_seeds_with_todays_names(shipped):
 
 def test_logs_and_traces(shipped):
     phases = read(shipped, "elasticsearch/lifecycle.json")["policy"]["phases"]
-    assert phases["delete"]["min_age"] == f"{90 * 24 * 3600}s"
+    assert phases["delete"]["min_age"] == f"{91 * 24 * 3600}s"
     settings = read(shipped, "elasticsearch/index-template.json")["template"]["settings"]
     assert settings["index.number_of_replicas"] == 2
     assert read(shipped, "jaeger/sampling.json")["default_strategy"] == {
@@ -256,17 +256,17 @@ def test_each_level_waits_for_the_levels_before_it(shipped):
     config = read(shipped, "alertmanager/alertmanager.yml")
     routes = config["route"]["routes"]
     assert list(reached(routes, "critical")) == [
-        ("email-summary", "1d"),
+        ("email-summary", "86400s"),
         ("critical-1-on_call_engineer", "0s"),
         ("critical-2-engineering_manager", "300s"),
         ("critical-3-cto", "1200s"),
     ]
     assert list(reached(routes, "warning")) == [
-        ("email-summary", "1d"),
+        ("email-summary", "86400s"),
         ("warning-1-engineering_team_slack", "0s"),
         ("warning-2-engineering_manager", "1800s"),
     ]
-    assert list(reached(routes, "info")) == [("email-summary", "1d"), ("info", None)]
+    assert list(reached(routes, "info")) == [("email-summary", "86400s"), ("info", None)]
 
 
 def test_receivers_use_the_channels_that_carry_their_severity(rendered):

@@ -21,7 +21,7 @@ from infra.lab.home import DEFAULT_PLAN, Home, lab_plan
 from infra.lab.secrets import make_secrets
 from tasks.clients import log_files
 from tasks.clients.dead_letters import DeadLetters
-from tasks.clients.elasticsearch import Cluster, Document, create_all, index_of
+from tasks.clients.elasticsearch import Cluster, Document, _of_one, create_all, index_of
 from tasks.errors import Permanent
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def cluster(server, key=API_KEY):
 
 
 def shipper(folder, server, kept_s=3600.0):
-    return Shipper(folder, cluster(server), Naming("naas-api", DAY), kept_s)
+    return Shipper(folder, lambda: cluster(server), Naming("naas-api", DAY), kept_s)
 
 
 def ship_all(one):
@@ -183,13 +183,33 @@ def test_no_document_is_blamed_for_a_wrong_key(tmp_path):
         with pytest.raises(Permanent, match="lets nobody in"):
             create_all(cluster(server, "wrong"), [Document("index", "1", "{}")])
         stopping = threading.Event()
-        one = Shipper(tmp_path, cluster(server, "wrong"), Naming("naas-api", DAY), 0)
+        one = Shipper(tmp_path, lambda: cluster(server, "wrong"), Naming("naas-api", DAY), 0)
         threading.Timer(0.5, stopping.set).start()
         one.ship(stopping)
         assert server.requests > 1
         assert not letters(tmp_path)
         ship_all(shipper(tmp_path, server))
         assert numbers(server) == [1]
+
+
+def test_a_key_that_was_rotated_is_read_again(tmp_path):
+    (tmp_path / "dr-2026-11-20.jsonl").write_text(line(1))
+    keys = iter(["withdrawn", API_KEY])
+    with elasticsearch() as server:
+        ship_all(Shipper(tmp_path, lambda: cluster(server, next(keys)), Naming("naas-api", DAY), 0))
+        assert numbers(server) == [1]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_is_forbidden_now_is_no_fault_of_the_line(status):
+    item = {"status": status, "error": {"type": "security_exception"}}
+    assert _of_one(Document("index", "1", "{}"), item).again == (Document("index", "1", "{}"),)
+    assert _of_one(Document("index", "1", "{}"), item | {"status": 400}).refused
+
+
+def test_dead_letters_are_nobody_elses(tmp_path):
+    DeadLetters(tmp_path / "dead-letters.ndjson")
+    assert (tmp_path / "dead-letters.ndjson").stat().st_mode & 0o007 == 0
 
 
 def test_a_request_that_is_refused_as_a_whole_is_halved_until_the_culprit_is_found(tmp_path):
