@@ -1,5 +1,7 @@
 """Prove the backups of every kind, at every site. Source: the seed's "Backup Strategies"."""
 
+from decimal import Decimal
+
 from prefect import flow
 
 from tasks.compare import compare_sites
@@ -10,6 +12,7 @@ from tasks.verify import (
     Found,
     chosen_share,
     chosen_sites,
+    damaged_before,
     publish_verification,
     sealed_assets,
     verify_database,
@@ -27,16 +30,19 @@ def verify_backups(site: str | None = None, share: float | None = None) -> None:
 
     Args:
         site: only this site's copies.
-        share: the part of the bytes to read, from 0 to 1; the plan's sample where empty.
+        share: the part of the bytes to read, from 0 to 1; the plan's sample where empty. What has damage on
+            record is read as a whole.
     """
     plan = current_plan()
-    part, sealed = chosen_share(plan, share), sealed_assets(plan)
+    part, whole, sealed = chosen_share(plan, share), Decimal(1), sealed_assets(plan)
+    damaged = damaged_before(plan)
     done: dict[tuple[str, str], Found] = {}
     for each in chosen_sites(plan, site):
         done[each, "database"] = verify_database(plan, each, return_state=True)
         done[each, "database, started"] = start_newest(plan, each, return_state=True)
-        done[each, "files"] = verify_files(plan, each, part, return_state=True)
-        done[each, "points"] = verify_points(plan, each, sealed, part, return_state=True)
+        files, points = (whole if (each, kind) in damaged else part for kind in ("files", "points"))
+        done[each, "files"] = verify_files(plan, each, files, return_state=True)
+        done[each, "points"] = verify_points(plan, each, sealed, points, return_state=True)
     roots = repositories(plan.postgresql_ha.cluster_name)
     between = {root: compare_sites(plan, root, return_state=True) for root in roots}
     publish_verification(plan, done, between)

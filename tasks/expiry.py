@@ -66,7 +66,7 @@ def decide_expiry(plan: Plan, now: datetime, *, force: bool) -> tuple[Decision, 
     """List every site and decide; see `decide_all`.
 
     Raises:
-        Transient: the active site cannot be told.
+        Transient: the active site cannot be told, or not what damage is on record: it freezes expiry.
     """
     limits = Limits(now, plan.protection.expiry.interval or timedelta(days=1), force)
     return decide_all(plan, inventory.holdings(plan), _pulls(plan), limits)

@@ -11,7 +11,6 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.clients import bundles, cache, points, redis_fill, redis_points, secret_sources
 from tasks.clients.layout import Layout
-from tasks.clients.manifest import StoredPoint
 from tasks.clients.remote import run_on
 from tasks.facts.cold import ColdAssessment, GoneFiles, Returned
 from tasks.facts.incident import Incident
@@ -120,7 +119,8 @@ def restore_redis(plan: Plan, incident: Incident, assessment: ColdAssessment) ->
     """
     clustered = plan.redis_ha.mode == "cluster"
     master = "" if clustered else cache.master_of(plan, incident.to_site)
-    if held := redis_fill.held(plan, incident.to_site) if clustered else cache.keys(plan, master):
+    held = redis_fill.held(plan, incident.to_site) if clustered else redis_fill.held_by_master(plan, master)
+    if held:
         return Returned(restored=(), kept=(f"Redis: {held} keys",))
     stored = [
         point
@@ -132,7 +132,7 @@ def restore_redis(plan: Plan, incident: Incident, assessment: ColdAssessment) ->
     if clustered:
         keys = redis_fill.fill(plan, incident.to_site, assessment.source, stored[-1]).keys
     else:
-        keys = _fill_master(plan, master, assessment.source, stored[-1])
+        keys = redis_fill.fill_master(plan, master, assessment.source, stored[-1])
     return Returned(restored=(f"Redis: {keys} keys of {stored[-1].folder}",), kept=())
 
 
@@ -144,16 +144,6 @@ def tell_returned(_plan: Plan, _incident: Incident, restored: tuple[str, ...]) -
         Transient: no store takes the record.
     """
     return Returned(restored=restored, kept=())
-
-
-def _fill_master(plan: Plan, master: str, source: str, point: StoredPoint) -> int:
-    parts = redis_points.parts(plan, source, point)
-    for part in parts:
-        with redis_points.opened(plan, source, point, part) as (server, _):
-            server.promote()
-            with server.client() as opened:
-                cache.fill(plan, master, opened)
-    return sum(part.data.keys for part in parts)
 
 
 def _has(plan: Plan, site: str, host: str, path: Path) -> bool:

@@ -32,7 +32,8 @@ Listing = Callable[[Plan, str], Iterable[Point]]
 
 def catalogue(plan: Plan, now: datetime | None = None) -> Catalogue:
     """Every recoverable point of every asset at every site, judged by the plan."""
-    held, at = holdings(plan), now or datetime.now(UTC)
+    # Whatever is down, a catalogue is shown; what nobody can tell was verified counts as not verified.
+    held, at = holdings(plan, verified=_verified(plan)), now or datetime.now(UTC)
     rows = judge_all(held, expected(plan, _active(plan)), at)
     return Catalogue(at, rows, coverage(plan, at.date()), frozen(plan), held)
 
@@ -46,10 +47,16 @@ def frozen(plan: Plan) -> str:
     return f"incident {incident} is open" if incident else ""
 
 
-def holdings(plan: Plan, sites: Sequence[str] = ()) -> tuple[Holding, ...]:
-    """What the sites hold, all of them where none is named."""
+def holdings(
+    plan: Plan, sites: Sequence[str] = (), verified: Verifications | None = None
+) -> tuple[Holding, ...]:
+    """What the sites hold, all of them where none is named; what is known of its damage is on record.
+
+    Raises:
+        Transient: no store tells what was verified, and it was not given.
+    """
     asked = tuple(sites) or tuple(plan.sites)
-    verified = _verified(plan)
+    verified = read_verified(plan) if verified is None else verified
     jobs = {(site, kind): partial(_listed, plan, site, kind) for site in asked for kind in LISTINGS}
     found = ask_all(jobs, _ALL_S)
     return tuple(

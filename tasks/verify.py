@@ -25,7 +25,7 @@ from tasks.policy.verification import (
     wrong,
 )
 from tasks.retry import retried
-from tasks.verified import write_verified
+from tasks.verified import read_verified, write_verified
 
 _VERIFY_S = 4 * 3600.0
 # What a check found: of one asset, or of several that share a repository.
@@ -56,6 +56,17 @@ def chosen_share(plan: Plan, share: float | None) -> Decimal:
     if not (part.is_finite() and 0 <= part <= 1):
         raise Refused(f"{share} is not a part", hint="from 0 to 1")
     return part
+
+
+@retried("see what was damaged before", times=2, delay=10)
+def damaged_before(plan: Plan) -> frozenset[tuple[str, str]]:
+    """The sites and kinds of which damage is on record: what a sample met, the next one may miss.
+
+    Raises:
+        Transient: no store answers.
+    """
+    known = read_verified(plan).values()
+    return frozenset((each.site, kind_of(each.asset)) for each in known if each.damages)
 
 
 def sealed_assets(plan: Plan) -> tuple[str, ...]:

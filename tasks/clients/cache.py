@@ -3,9 +3,11 @@
 Source: Redis manual, "High availability with Redis Sentinel", "Replication".
 """
 
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import redis
@@ -14,6 +16,7 @@ from tasks.clients.layout import REDIS_MASTER, sentinel_user_of
 from tasks.errors import Transient
 from tasks.plan.plan import Plan
 
+_log = logging.getLogger("dr.redis")
 _TIMEOUT = 3.0
 _CATCH_UP_S, _POLL_S = 5, 0.02
 # Longer than the catching up: a master that nobody could demote takes writes again by itself.
@@ -92,22 +95,45 @@ def master_of(plan: Plan, site: str) -> str:
 def promote(plan: Plan, site: str) -> str:
     """Make a site's Redis the master, the site's others its replicas, and let its Sentinels watch it.
 
+    A replica or a Sentinel that is silent holds no recovery up; it is told in the log.
+
     Returns:
         the master's address.
 
     Raises:
-        Transient: a server does not answer.
+        Transient: no server of the site answers, or none of its Sentinels.
     """
+    return _gather(plan, site, _lead(plan, site))
+
+
+def _lead(plan: Plan, site: str) -> str:
     master = master_of(plan, site)
     with opened(plan, master) as server:
         server.config_set("replica-priority", 100)
         server.replicaof("NO", "ONE")
-    for address in plan.sites[site].addresses("redis"):
-        if address != master:
-            _follow(plan, address, master, priority=100)
-    for address in plan.sites[site].addresses("sentinel"):
-        _watch(plan, site, address, master)
     return master
+
+
+def _gather(plan: Plan, site: str, master: str) -> str:
+    """Have the site's others follow its new master, and its Sentinels watch it."""
+    hosts = plan.sites[site]
+    _silent({it: partial(_follow, plan, it, master, 100) for it in hosts.addresses("redis") if it != master})
+    sentinels = {it: partial(_watch, plan, site, it, master) for it in hosts.addresses("sentinel")}
+    if len(_silent(sentinels)) == len(sentinels) > 0:
+        raise Transient(f"no Sentinel of {site} answers", ", ".join(sentinels))
+    return master
+
+
+def _silent(jobs: Mapping[str, Callable[[], None]]) -> list[str]:
+    """Do it at every server; those that did not answer."""
+    silent = []
+    for address, job in jobs.items():
+        try:
+            job()
+        except Transient as error:
+            _log.warning("%s: it is gone round, and has to be told when it returns", error)
+            silent.append(address)
+    return silent
 
 
 def follows(plan: Plan, site: str, upstream: str) -> bool:
@@ -137,9 +163,9 @@ def hand_over(plan: Plan, source: str, target: str) -> str:
         with opened(plan, old) as server:
             server.client_pause(_PAUSE_MS, all=False)
             _wait_for_replica(plan, server, new)
-    master = promote(plan, target)
-    follow(plan, source, target)
-    return master
+    master = _lead(plan, target)
+    follow(plan, source, target)  # before anything else can fail: else there would be two masters
+    return _gather(plan, target, master)
 
 
 def _wait_for_replica(plan: Plan, master: "redis.Redis", replica: str) -> None:
@@ -216,13 +242,13 @@ def _unwatch(address: str) -> None:
 
 
 @contextmanager
-def opened(plan: Plan, address: str) -> Iterator["redis.Redis"]:
-    """A connection to a Redis server.
+def opened(plan: Plan, address: str, *, text: bool = True) -> Iterator["redis.Redis"]:
+    """A connection to a Redis server, which gives text or bytes.
 
     Raises:
         Transient: it does not answer.
     """
-    with _client(address, 6379, plan.secret("redis")) as client:
+    with _client(address, 6379, plan.secret("redis"), text=text) as client:
         yield client
 
 

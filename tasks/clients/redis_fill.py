@@ -1,4 +1,4 @@
-"""A site's empty Redis cluster filled from a point of any shape, and proven to hold the same.
+"""A site's empty Redis filled from a point of any shape; a cluster is proven to hold the same.
 
 A point of three shards goes into a cluster of any distribution of slots, and so does a single server's. The
 proof is over every key, its value and when it expires, so it does not depend on the shape: the masters are
@@ -24,7 +24,7 @@ from tasks.errors import Permanent, Refused
 from tasks.plan.plan import Plan
 
 _BATCH = 500
-# Names the point of a restore that has not ended yet, in the cluster itself.
+# Names the point of a restore that has not ended yet, in that Redis itself.
 _MARK = b"naas-dr:restoring"
 _NEVER, _GONE = -1, -2
 
@@ -71,6 +71,41 @@ def held(plan: Plan, site: str) -> int:
     masters = redis_cluster.ensure(plan, site).masters.values()
     with redis_cluster.client(plan, site) as cluster:
         return 0 if cluster.exists(_MARK) else sum(cache.keys(plan, each) for each in masters)
+
+
+def held_by_master(plan: Plan, master: str) -> int:
+    """How many keys a site's master holds; none while a restore into it has not ended.
+
+    Raises:
+        Transient: it does not answer.
+    """
+    with cache.opened(plan, master) as server:
+        ended = not server.exists(_MARK)
+    return cache.keys(plan, master) if ended else 0
+
+
+def fill_master(plan: Plan, master: str, source: str, point: StoredPoint) -> int:
+    """Copy every key of a point that a site's master does not have; what was cut off is done again.
+
+    Returns:
+        how many keys the point has.
+
+    Raises:
+        Refused: a restore of another point into it has not ended.
+        Permanent: the point is not what was stored.
+        Transient: the master or the store does not answer.
+    """
+    parts = redis_points.parts(plan, source, point)
+    with cache.opened(plan, master, text=False) as target:
+        _mark(target, point)
+    for part in parts:
+        with redis_points.opened(plan, source, point, part) as (server, _):
+            server.promote()
+            with server.client() as opened:
+                cache.fill(plan, master, opened)
+    with cache.opened(plan, master) as target:
+        target.delete(_MARK)
+    return sum(part.data.keys for part in parts)
 
 
 def fill(plan: Plan, site: str, source: str, point: StoredPoint) -> Dataset:
@@ -126,10 +161,10 @@ def entries(client: "redis.Redis") -> Iterator[list[Entry]]:
         yield [entry for entry in found if entry.expires_ms != _GONE]
 
 
-def _mark(target: RedisCluster, point: StoredPoint) -> None:
+def _mark(target: "redis.Redis | RedisCluster", point: StoredPoint) -> None:
     begun = target.set(_MARK, point.folder, nx=True, get=True)
     if begun not in {None, point.folder.encode()}:
-        raise Refused(f"{begun!r} is being restored there", hint="restore that one, or empty the cluster")
+        raise Refused(f"{begun!r} is being restored there", hint="restore that one, or empty that Redis")
 
 
 def _copy(source: "redis.Redis", target: RedisCluster, wanted: Fingerprint) -> None:

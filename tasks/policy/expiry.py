@@ -139,7 +139,7 @@ def _without_kept(done: Expiry, source: Decision | None) -> Expiry:
 
 
 def _wal(plan: Plan, stay: Iterable[Point], now: datetime) -> int:
-    backups = [point for point in stay if point.variant in {"full", "diff", "incr"} and point.good]
+    backups = [point for point in stay if point.variant in {"full", "diff", "incr"}]
     return wal_backups(backups, plan.backup_strategy.database.wal_archiving.retention, now)
 
 

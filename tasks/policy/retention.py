@@ -37,11 +37,15 @@ def expire(points: Sequence[Point], keep: Mapping[str, timedelta], now: datetime
 def wal_backups(backups: Sequence[Point], retention: timedelta, now: datetime) -> int:
     """Of how many of the newest backups all WAL is kept, so that any moment of the retention can be reached.
 
-    Those that ended within it, and the one before them, from which its first moment is reached: pgBackRest's
-    repo-retention-archive with repo-retention-archive-type=incr.
+    Those that ended within it, and those before them up to a good one, from which its first moment is
+    reached: pgBackRest's repo-retention-archive with repo-retention-archive-type=incr, which counts backups
+    with errors too.
     """
-    within = sum(1 for backup in backups if now - backup.at < retention)
-    return max(1, min(within + 1, len(backups)))
+    newest_first = sorted(backups, key=lambda backup: backup.at, reverse=True)
+    for number, backup in enumerate(newest_first, 1):
+        if backup.good and now - backup.at >= retention:
+            return number
+    return max(1, len(backups))
 
 
 def _past(point: Point, keep: Mapping[str, timedelta], now: datetime) -> bool:

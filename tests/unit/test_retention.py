@@ -59,3 +59,11 @@ def test_points_of_two_sites_are_refused():
 @pytest.mark.parametrize(("ages", "count"), [([9, 8, 6, 1], 3), ([6, 1], 2), ([9, 8], 1), ([9], 1), ([1], 1)])
 def test_wal_is_kept_from_the_backup_before_the_retention(ages, count):
     assert wal_backups([point(str(age), age) for age in ages], timedelta(days=7), NOW) == count
+
+
+def test_backups_with_errors_are_counted_as_pgbackrest_counts_them():
+    errored = [point(f"bad{age}", age, "incr", good=False) for age in (5, 3, 1)]
+    whole = [point(str(age), age) for age in (9, 6, 2)]
+    assert wal_backups([*errored, *whole], timedelta(days=7), NOW) == 6
+    older = [point("bad8", 8, "incr", good=False), *whole]
+    assert wal_backups(older, timedelta(days=7), NOW) == 4, "no moment is reached from one with errors"

@@ -16,7 +16,7 @@ from tasks.policy.verification import (
     without_remains,
     wrong,
 )
-from tasks.verify import chosen_share, chosen_sites, sealed_assets
+from tasks.verify import chosen_share, chosen_sites, damaged_before, sealed_assets
 
 PLAN = load_plan(Path(__file__).parents[2] / "deployments" / "plan.yaml")
 NOW = datetime(2026, 6, 30, 12, tzinfo=UTC)
@@ -114,3 +114,11 @@ def test_parts_and_sites_are_checked():
     assert chosen_sites(PLAN, None) == tuple(PLAN.sites)
     with pytest.raises(Refused, match="no site"):
         chosen_sites(PLAN, "mars")
+
+
+def test_what_a_sample_found_damaged_is_read_as_a_whole_until_it_is_good(monkeypatch):
+    whole, torn = verified("files/uploads"), verified("redis", ("points/redis/a", "changed"))
+    monkeypatch.setattr(
+        "tasks.verify.read_verified", lambda _: {(e.asset, e.site): e for e in (whole, torn)}
+    )
+    assert damaged_before.fn(PLAN) == {(SITE, "points")}
