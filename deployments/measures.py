@@ -23,6 +23,7 @@ from tasks.facts.watch import Moment
 from tasks.plan.plan import Plan
 from tasks.policy.arrival import Track, arrived, cold_age
 from tasks.policy.catalogue import is_ahead
+from tasks.policy.drill import counts
 from tasks.policy.watch import rule_of, well
 from tasks.readiness_record import last_readiness
 from tasks.replication_status import read_status
@@ -212,8 +213,9 @@ def _ready(plan: Plan) -> Samples:
 
 
 def _rehearsed(plan: Plan) -> Samples:
-    """When each drill last passed; nothing of one that never did."""
-    passed = {each.drill.kind: each.ended for each in read_drill_reports(plan) if each.verdict == "passed"}
+    """When each drill last passed as a whole; nothing of one that never did."""
+    whole = [each for each in read_drill_reports(plan) if counts(plan, each)]
+    passed = {each.drill.kind: each.ended for each in whole if each.verdict == "passed"}
     samples: dict[str, list[Sample]] = {}
     for drill, ended in passed.items():
         where = {"drill": drill}

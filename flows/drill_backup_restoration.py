@@ -66,8 +66,9 @@ def drill_backup_restoration(
                 trials.append(_tried(plan, drill, asset, site, variant, reference))
                 told(len(trials), len(_VARIANTS) * len(drill.copies))
     course.attempt(sweep_leftovers, plan)
-    after = course.attempt(look_again, plan, drill, before)
-    report = write_drill_report(plan, drill, trials, course.acts, before, after)
+    with alive(plan, drill):
+        after = course.attempt(look_again, plan, drill, before)
+        report = write_drill_report(plan, drill, trials, course.acts, before, after)
     require_passed(report)
     return report
 

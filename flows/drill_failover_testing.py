@@ -48,8 +48,9 @@ def drill_failover_testing(reason: str = "started by hand") -> DrillReport:
     with alive(plan, drill):
         trial = _activated(plan, drill)
     course.attempt(sweep_leftovers, plan)
-    after = course.attempt(look_again, plan, drill, before)
-    report = write_drill_report(plan, drill, [trial], course.acts, before, after)
+    with alive(plan, drill):
+        after = course.attempt(look_again, plan, drill, before)
+        report = write_drill_report(plan, drill, [trial], course.acts, before, after)
     require_passed(report)
     return report
 

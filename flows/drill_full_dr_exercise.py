@@ -49,12 +49,14 @@ def drill_full_dr_exercise(
     consent = ask_permission(plan, ready, approved_by, risk)
     drill = begin_exercise(plan, reason, consent, absent)
     before = course.attempt(look_at_production, plan)
-    course.attempt(announce, plan, drill, "opened")
     with alive(plan, drill):
+        told = Trying()
+        told.attempt(announce, plan, drill, "opened")
         trials = _played(plan, drill, absent)
-    course.attempt(announce, plan, drill, "recovered")
-    after = course.attempt(look_again, plan, drill, before)
-    report = write_drill_report(plan, drill, trials, course.acts, before, after)
+        told.attempt(announce, plan, drill, "recovered")
+        trials.append(_answered("announcements", told.acts))
+        after = course.attempt(look_again, plan, drill, before)
+        report = write_drill_report(plan, drill, trials, course.acts, before, after)
     require_passed(report)
     return report
 

@@ -43,7 +43,7 @@ def drill_full_failover(
         if there.point:
             course.attempt(stay, plan, drill)
             trials.append(moved_home(plan, drill))
-    after = course.attempt(look_again, plan, drill, before)
-    report = write_drill_report(plan, drill, trials, course.acts, before, after)
+        after = course.attempt(look_again, plan, drill, before)
+        report = write_drill_report(plan, drill, trials, course.acts, before, after)
     require_passed(report)
     return report

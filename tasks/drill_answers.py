@@ -14,9 +14,10 @@ from tasks.clients import records
 from tasks.drill_abort import why_ended_if_known
 from tasks.drill_evidence import FOLDER
 from tasks.errors import DrError, Refused
-from tasks.facts.drill import Act, Answer, Drill, Question
+from tasks.facts.drill import Act, Answer, Drill, Outcome, Question
 from tasks.plan.plan import Plan
 from tasks.policy.drill_words import question_markdown
+from tasks.policy.tables import span
 from tasks.progress import shown
 from tasks.retry import retried
 
@@ -65,7 +66,7 @@ def gather(plan: Plan, drill: Drill, question: Question, within: timedelta) -> t
     """Wait until everybody has answered, the time is over, or somebody ends the drill.
 
     Returns:
-        an act for each who was asked: passed for yes, failed for no, unknown for silence.
+        an act for each who was asked: passed for yes in time, failed for no or too late, else unknown.
     """
     until = question.asked + within
     with shown(f"{question.key}: {len(question.people)} people") as told:
@@ -79,16 +80,18 @@ def gather(plan: Plan, drill: Drill, question: Question, within: timedelta) -> t
             ):
                 break
             time.sleep(_LOOK_S)
-    return tuple(_act(question, person, found.get(person)) for person in question.people)
+    return tuple(_act(question, person, found.get(person), until) for person in question.people)
 
 
-def _act(question: Question, person: str, given: Answer | None) -> Act:
+def _act(question: Question, person: str, given: Answer | None, until: datetime) -> Act:
     name = f"{question.key}: {person}"
     if given is None:
         now = datetime.now(UTC)
         return Act(name=name, started=question.asked, ended=now, outcome="unknown", detail="no answer")
-    outcome, told = ("passed" if given.answer == "yes" else "failed"), f"{given.answer}: {given.comment}"
-    return Act(name=name, started=question.asked, ended=given.at, outcome=outcome, detail=told.rstrip(": "))
+    late = f", {span(given.at - until)} too late" if given.at > until else ""
+    outcome: Outcome = "passed" if given.answer == "yes" and not late else "failed"
+    told = f"{given.answer}: {given.comment}".rstrip(": ") + late
+    return Act(name=name, started=question.asked, ended=given.at, outcome=outcome, detail=told)
 
 
 def _softly(plan: Plan, question: Question) -> list[Answer]:

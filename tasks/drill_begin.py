@@ -15,7 +15,7 @@ from tasks.drill_evidence import FOLDER
 from tasks.errors import Refused
 from tasks.facts.drill import Consent, Drill, Kind
 from tasks.plan.plan import Plan
-from tasks.policy.drill import blacked_out, digest_of, scope_of
+from tasks.policy.drill import blacked_out, copies_of, digest_of
 from tasks.policy.drill_terms import TERMS
 from tasks.policy.drill_words import copies_words, drill_markdown
 from tasks.policy.exercise import stakeholders
@@ -35,9 +35,7 @@ def begin_drill(plan: Plan, reason: str, assets: Sequence[str] | None, sites: Se
     for site in sites or ():
         if site not in plan.sites:
             raise Refused(f"there is no site {site}", f"the plan's sites: {', '.join(plan.sites)}")
-    chosen = scope_of(plan.protection.assets(), plan.drills.exclusions, assets)
-    where = tuple(site for site in plan.sites if sites is None or site in sites)
-    copies = tuple((asset, site) for asset in chosen for site in where)
+    copies = copies_of(plan, assets, sites)
     planned = plan.dr_testing.backup_restoration
     return _fixed(
         plan,

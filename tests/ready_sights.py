@@ -10,7 +10,7 @@ from tasks.facts.catalogue import Catalogue, Row
 from tasks.facts.drill import Drill, DrillReport
 from tasks.facts.readiness import Sights
 from tasks.policy.coverage import coverage
-from tasks.policy.drill import digest_of
+from tasks.policy.drill import copies_of, digest_of
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 GIB = 2**30
@@ -58,7 +58,7 @@ def held(plan, kind, **changed):
         environment="the lab",
         plan_digest=digest_of(plan),
         scenario="a disaster",
-        copies=(),
+        copies=copies_of(plan) if kind == "backup_restoration" else (),
         excluded={},
         assumptions=(),
         criteria=(),

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from tasks.clients.walnames import parse_lsn
 from tasks.errors import Permanent, Refused
 from tasks.facts.backups import Point
-from tasks.facts.drill import Act, Drill, Finding, Impact, Kind, Outcome, Trial, Variant
+from tasks.facts.drill import Act, Drill, DrillReport, Finding, Impact, Kind, Outcome, Trial, Variant
 from tasks.plan.drills import Blackout
 from tasks.plan.plan import Plan
 
@@ -85,6 +85,30 @@ def scope_of(assets: Iterable[str], excluded: Iterable[str], wanted: Sequence[st
             )
             raise Refused(f"{asset} cannot be tried", why, f"allowed: {', '.join(able)}")
     return tuple(asset for asset in able if wanted is None or asset in wanted)
+
+
+def copies_of(
+    plan: Plan, assets: Sequence[str] | None = None, sites: Sequence[str] | None = None
+) -> tuple[tuple[str, str], ...]:
+    """The copies that a restore drill tries: every asset's at every site, but for what the plan leaves out.
+
+    Args:
+        plan: the plan.
+        assets: only these; all where None.
+        sites: only these sites'; all where None.
+
+    Raises:
+        Refused: an asset is not in the plan, or is left out by it.
+    """
+    chosen = scope_of(plan.protection.assets(), plan.drills.exclusions, assets)
+    where = tuple(site for site in plan.sites if sites is None or site in sites)
+    return tuple((asset, site) for asset in chosen for site in where)
+
+
+def counts(plan: Plan, report: DrillReport) -> bool:
+    """Whether a report says something of the whole: one of some copies only does where it failed."""
+    narrowed = report.drill.kind == "backup_restoration" and set(copies_of(plan)) - set(report.drill.copies)
+    return not narrowed or report.verdict == "failed"
 
 
 def blacked_out(blackouts: Iterable[Blackout], today: date) -> str:

@@ -9,7 +9,7 @@ from tasks.facts.readiness import Sights
 from tasks.plan.plan import Plan
 from tasks.plan.procedures import Drill as Planned
 from tasks.plan.sites import Program
-from tasks.policy.drill import digest_of, is_open
+from tasks.policy.drill import counts, digest_of, is_open
 from tasks.policy.tables import span
 
 # What a site cannot serve users without, and what a recovery can be done without.
@@ -32,12 +32,12 @@ def routes(_: Plan, seen: Sights) -> Iterator[Finding]:
 
 
 def drills(plan: Plan, seen: Sights) -> Iterator[Finding]:
-    """Whether each drill of the plan was held in time, passed, and held for this very plan."""
+    """Whether each drill of the plan was held in time, as a whole, passed, and held for this very plan."""
     if isinstance(seen.drills, DrError):
         yield Finding("drills", "unknown", seen.drills.seen)
         return
     for name, planned in plan.dr_testing.drills().items():
-        held = [report for report in seen.drills if report.drill.kind == name]
+        held = [report for report in seen.drills if report.drill.kind == name and counts(plan, report)]
         yield _drill(plan, seen, name, planned, held[-1] if held else None)
         yield from _overdue(seen, held[-1] if held else None)
 

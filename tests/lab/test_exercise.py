@@ -80,7 +80,7 @@ def test_everybody_answers_and_signs(lab):
     assert (ended.returncode, report.verdict) == (0, "passed"), [(t.name, t.wrong) for t in report.trials]
     assert [each.name for each in report.trials] == [
         "call tree", "to us-west-2", "business processes", "home to us-east-1", "injects",
-        "notice to the authorities", "sign-off",
+        "notice to the authorities", "sign-off", "announcements",
     ]  # fmt: skip
     [signed] = [each for each in report.trials if each.name == "sign-off"]
     assert {act.name for act in signed.acts} >= {f"sign-off: {SALES}", f"sign-off: {SUPPORT}"}

@@ -51,6 +51,16 @@ def uncovered(catalogue):
     return replace(catalogue, coverage=(*catalogue.coverage, Finding("coverage of mail", "critical", "none")))
 
 
+def narrowed(verdict):
+    def spoil(reports):
+        first, *others = reports
+        assert first.drill.kind == "backup_restoration"
+        one = first.drill.model_copy(update={"copies": (("redis", WEST),)})
+        return [first.model_copy(update={"verdict": verdict, "drill": one}), *others]
+
+    return spoil
+
+
 def report(kind, **changed):
     def spoil(reports):
         return [each.model_copy(update=changed) if each.drill.kind == kind else each for each in reports]
@@ -137,6 +147,10 @@ FAULTS = {
         fault(drills=report("backup_restoration", verdict="failed")), "drills", "NOT READY", "failed on"),
     "a finding is due": (
         fault(drills=report("backup_restoration", findings=(DUE,))), "drills", "AT RISK", "ann had until"),
+    "a drill of one copy only": (
+        fault(drills=narrowed("passed")), "drills", "AT RISK", "never held"),
+    "a drill of one copy that failed": (
+        fault(drills=narrowed("failed")), "drills", "NOT READY", "failed on"),
     "the plan was edited": (fault(drills=of_another_plan), "drills", "AT RISK", "before the plan was edited"),
     "an asset is not covered": (fault(catalogue=uncovered), "coverage", "NOT READY", "none"),
 }  # fmt: skip

@@ -118,7 +118,5 @@ def test_parts_and_sites_are_checked():
 
 def test_what_a_sample_found_damaged_is_read_as_a_whole_until_it_is_good(monkeypatch):
     whole, torn = verified("files/uploads"), verified("redis", ("points/redis/a", "changed"))
-    monkeypatch.setattr(
-        "tasks.verify.read_verified", lambda _: {(e.asset, e.site): e for e in (whole, torn)}
-    )
+    monkeypatch.setattr("tasks.verify.read_verified", lambda _: {(e.asset, e.site): e for e in (whole, torn)})
     assert damaged_before.fn(PLAN) == {(SITE, "points")}
