@@ -5,16 +5,17 @@ Nothing of the site is touched before the restored database was opened and found
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
 from tasks.clients import journal, scope, switch
-from tasks.clients.beside import Beside
+from tasks.clients.beside import Beside, aim_of
 from tasks.clients.parallel import answered, ask_all
 from tasks.clients.pgbackrest_command import recovery_secrets
 from tasks.clients.pgbackrest_log import share_done
 from tasks.clients.truth import Truth, require_epoch
-from tasks.errors import DrError, Permanent
+from tasks.errors import DrError, Permanent, Refused
 from tasks.facts.cold import ColdAssessment, Infrastructure, Recovered, RestoredFiles, Swapped
 from tasks.facts.incident import Incident
 from tasks.plan.plan import Plan
@@ -37,13 +38,16 @@ def restore_files(
 ) -> RestoredFiles:
     """Restore the newest backup that leads to the target, from the copy that was chosen.
 
+    One that an earlier run restored for another moment is made anew.
+
     Raises:
+        Refused: a database that was restored for another moment is in place already.
         Permanent: pgBackRest failed.
         Transient: the host cannot be reached, or an earlier run's restore is still at work there.
     """
     beside = _beside(plan, incident, ready)
     took = 0.0
-    if beside.state() == "nothing":
+    if _is_wanted(beside, assessment.target):
         with shown(f"restore from {assessment.source} to {ready.host}") as told:
 
             def tell(line: str) -> None:
@@ -53,6 +57,19 @@ def restore_files(
 
             took = beside.restore(assessment.source, assessment.target, _HOURS, tell)
     return RestoredFiles(directory=f"{ready.host}:{beside.copy}", seconds=round(took, 3))
+
+
+def _is_wanted(beside: Beside, target: datetime | None) -> bool:
+    """Whether a restore is still to be made."""
+    state = beside.state()
+    if state == "nothing":
+        return True
+    other = beside.aim() != aim_of(target)
+    if other and state == "in place":
+        was = beside.aim() or "the newest moment"
+        hint = "`dr run restore-point-in-time` compares it with another moment"
+        raise Refused(f"the database of {was} is in place already", aim_of(target), hint)
+    return other
 
 
 @step("recover the database beside", deadline_s=_HOURS)
