@@ -4,7 +4,7 @@ Nothing of the site is touched before the restored database was opened and found
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -15,7 +15,7 @@ from tasks.clients.parallel import answered, ask_all
 from tasks.clients.pgbackrest_command import recovery_secrets
 from tasks.clients.pgbackrest_log import share_done
 from tasks.clients.truth import Truth, require_epoch
-from tasks.errors import DrError, Permanent, Refused
+from tasks.errors import DrError, Permanent, Refused, Transient
 from tasks.facts.cold import ColdAssessment, Infrastructure, Recovered, RestoredFiles, Swapped
 from tasks.facts.incident import Incident
 from tasks.plan.plan import Plan
@@ -103,7 +103,7 @@ def swap_in(plan: Plan, incident: Incident, ready: Infrastructure, recovered: Re
     Patroni's record of the site begins anew, its old one is kept in the journal.
 
     Raises:
-        Transient: a host or etcd does not answer.
+        Transient: a host or etcd does not answer, or a node that cannot be reached still lives.
         Permanent: a node cannot be stopped, or its directory not renamed.
         Refused: this run is stale.
     """
@@ -112,6 +112,9 @@ def swap_in(plan: Plan, incident: Incident, ready: Infrastructure, recovered: Re
     leader = nodes[ready.host]
     if leader.state() != "in place":
         _on_each(nodes, lambda node: switch.stop_database(plan, node.site, node.host))
+        _require_gone(
+            plan, incident.to_site, set(plan.sites[incident.to_site].running("postgres")) - set(nodes)
+        )
         _keep_scope(plan, incident)
         scope.begin_anew(plan, incident.to_site, recovered.system, incident.failed_site)
         _on_each(nodes, Beside.set_aside)
@@ -137,6 +140,20 @@ def _reachable(plan: Plan, incident: Incident, ready: Infrastructure) -> dict[st
     states = ask_all({host: node.state for host, node in nodes.items()}, _HOSTS_S)
     answered(states[ready.host])
     return {host: node for host, node in nodes.items() if not isinstance(states[host], DrError)}
+
+
+def _require_gone(plan: Plan, site: str, unreached: Collection[str]) -> None:
+    """See that no node lives which could not be stopped: it would lead with what it has, not what was restored.
+
+    A Patroni that sees etcd keeps a key of its own there, which ends some seconds after it does.
+    """
+    record = scope.record_of(plan, site) if unreached else {}
+    if alive := [name for name in unreached if f"members/{name}" in record]:
+        raise Transient(
+            f"{', '.join(sorted(alive))} cannot be reached, and its Patroni lives",
+            "etcd has its member key",
+            "stop it by hand, or let it be reached",
+        )
 
 
 def _on_each(nodes: Mapping[str, Beside], act: Callable[[Beside], T]) -> list[T]:
