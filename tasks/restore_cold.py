@@ -112,9 +112,8 @@ def swap_in(plan: Plan, incident: Incident, ready: Infrastructure, recovered: Re
     leader = nodes[ready.host]
     if leader.state() != "in place":
         _on_each(nodes, lambda node: switch.stop_database(plan, node.site, node.host))
-        _require_gone(
-            plan, incident.to_site, set(plan.sites[incident.to_site].running("postgres")) - set(nodes)
-        )
+        others = plan.sites[incident.to_site].running("postgres").keys() - nodes.keys()
+        _require_gone(plan, incident.to_site, others)
         _keep_scope(plan, incident)
         scope.begin_anew(plan, incident.to_site, recovered.system, incident.failed_site)
         _on_each(nodes, Beside.set_aside)
@@ -143,7 +142,7 @@ def _reachable(plan: Plan, incident: Incident, ready: Infrastructure) -> dict[st
 
 
 def _require_gone(plan: Plan, site: str, unreached: Collection[str]) -> None:
-    """See that no node lives which could not be stopped: it would lead with what it has, not what was restored.
+    """See that no node lives which could not be stopped: it would lead with what it has.
 
     A Patroni that sees etcd keeps a key of its own there, which ends some seconds after it does.
     """
