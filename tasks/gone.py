@@ -4,6 +4,7 @@ Source: seed, "data_restoration".
 """
 
 import shlex
+import shutil
 from pathlib import Path
 
 from prefect import task
@@ -84,10 +85,13 @@ def gone_repositories(plan: Plan) -> dict[str, Path]:
 
 @task(name="find what secrets are gone", cache_policy=NO_CACHE)
 def gone_secrets(plan: Plan, incident: Incident) -> tuple[list[str], Path]:
-    """The plan's secret files that are not there, and the folder to restore them into."""
+    """The plan's secret files that are not there, and where to restore them beside."""
     files = (each for each in secret_sources.references(plan) if each.startswith("file:"))
     gone = [each for each in files if not path_of(plan.folder, each).exists()]
-    return gone, plan.folder / f".dr-cold-{incident.id}"
+    beside = plan.folder / f".dr-cold-{incident.id}"
+    if beside.exists():  # of a run that was killed
+        shutil.rmtree(beside)
+    return gone, beside
 
 
 @task(name="put restored secrets in place", cache_policy=NO_CACHE)

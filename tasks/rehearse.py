@@ -81,7 +81,7 @@ def choose_database(
         Transient: the store or the hosts do not answer.
     """
     here = next(name for name in (*_others(plan), site) if plan.sites[name].running("postgres"))
-    where = answering_host(plan, here)
+    where = answering_host(plan, here, but=patroni.leader(plan, active_site(plan)).name)
     place = Place(site, *where, Ground(plan, *where, drill.id).directory)
     _require_room(plan, site, where)
     if variant == "random":

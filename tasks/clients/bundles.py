@@ -148,15 +148,20 @@ def clone(bundle: Path, into: Path, *, head: str, branch: str = "", origin: str 
         Permanent: the bundle is damaged, or holds another commit.
     """
     require_empty(into)
-    with _git(str(into)) as git:
+    beside = into.with_name(f".dr-partial-{into.name}")  # a part of it, where a run died, is no repository
+    shutil.rmtree(beside, ignore_errors=True)
+    with _git(str(beside)) as git:
         git.check(bundle)
         try:
-            _clone(git, bundle, into, head, branch)
+            _clone(git, bundle, beside, head, branch)
             if origin:
-                git.run("remote", "set-url", "origin", origin, cwd=into)
+                git.run("remote", "set-url", "origin", origin, cwd=beside)
         except DrError:
-            shutil.rmtree(into, ignore_errors=True)
+            shutil.rmtree(beside, ignore_errors=True)
             raise
+    if into.exists():
+        into.rmdir()
+    beside.rename(into)
 
 
 def _clone(git: "_Git", bundle: Path, into: Path, head: str, branch: str) -> None:

@@ -107,14 +107,21 @@ def recovery_secrets(plan: Plan, site: str) -> dict[str, str]:
     return _environment(plan, plan.sites[site].storage.reader)
 
 
-def answering_host(plan: Plan, site: str) -> tuple[str, str]:
+def answering_host(plan: Plan, site: str, but: str = "") -> tuple[str, str]:
     """The first database host that answers, by site and name; the given site's before any other.
+
+    Args:
+        plan: the plan.
+        site: whose hosts come first.
+        but: a host that is left in peace.
 
     Raises:
         Transient: none does.
     """
     failures = []
     for where in _database_hosts(plan, site):
+        if where[1] == but:
+            continue
         address = str(plan.sites[where[0]].hosts[where[1]].address)
         try:
             run_on(plan, address, ["true"], timeout=_ANSWER_S)

@@ -160,3 +160,14 @@ def test_what_a_killed_run_left_is_removed_and_what_runs_is_not(tmp_path, monkey
         assert {each.name for each in tmp_path.iterdir()} == {held.name, young.name, mine.name}
     os.close(handle)
     assert not mine.exists()
+
+
+def test_a_clone_that_was_killed_is_no_repository_and_is_made_anew(repository, bundle, tmp_path):
+    target, torn = tmp_path / "application", tmp_path / ".dr-partial-application"
+    (torn / ".git").mkdir(parents=True)
+    (torn / "half").write_text("a part")
+    path, made = bundle
+    bundles.clone(path, target, head=made.state.head, branch=made.state.branch)
+    assert not torn.exists()
+    assert not (target / "half").exists()
+    assert (target / ".git").is_dir()
