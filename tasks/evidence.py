@@ -1,6 +1,7 @@
 """Reading what incidents left: their steps and reports. No Prefect here: `dr report` is quick."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from tasks.clients import journal
 from tasks.drill_evidence import drill_texts
@@ -8,6 +9,7 @@ from tasks.errors import Refused
 from tasks.facts.communication import Delivery
 from tasks.facts.incident import Incident, StepRecord
 from tasks.facts.report import Report
+from tasks.facts.response import Decision
 from tasks.plan.plan import Plan
 from tasks.policy.communication import furthest
 from tasks.policy.recovery import merge_attempts
@@ -45,6 +47,24 @@ def report_texts(plan: Plan) -> Iterator[tuple[str, str]]:
         text = journal.read(plan, incident, "report.json")
         if text is not None:
             yield incident, text
+
+
+def unended_since(plan: Plan, since: datetime) -> list[str]:
+    """The disasters that were detected since then, have no report, and were not called off.
+
+    Raises:
+        Transient: no store answers.
+    """
+    ended = set(journal.incidents(plan, having="report.json"))
+    going = (name for name in journal.incidents(plan, having="incident.json") if name not in ended)
+    return [name for name in going if _goes_on(plan, name, since)]
+
+
+def _goes_on(plan: Plan, name: str, since: datetime) -> bool:
+    case = Incident.model_validate_json(journal.read(plan, name, "incident.json") or "")
+    decided = journal.read(plan, name, "decision.json")
+    off = decided is not None and not Decision.model_validate_json(decided).recovers
+    return case.kind != "switchover" and case.detected_at >= since and not off
 
 
 def sealable(plan: Plan) -> Iterator[tuple[str, str]]:

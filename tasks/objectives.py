@@ -7,7 +7,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tasks.evidence import read_reports
+from tasks.evidence import read_reports, unended_since
 from tasks.facts.objectives import Achieved, Forecast
 from tasks.plan.plan import Plan
 from tasks.policy.objectives import achieved, forecast
@@ -28,7 +28,8 @@ def measure_objectives(plan: Plan, days: int) -> tuple[Achieved, Forecast | None
         for each in reports
         if each.restored
     ]
-    found = achieved(plan.service, plan.tier, reports, now - timedelta(days=days), now)
+    unended = len(unended_since(plan, now - timedelta(days=days)))
+    found = achieved(plan.service, plan.tier, reports, now - timedelta(days=days), now, unended)
     return found, forecast(restores, plan.tier.rto)
 
 

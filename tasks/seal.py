@@ -95,8 +95,10 @@ def _require_end(chain: Chain, links: list[Link]) -> None:
             raise Permanent(
                 f"the end of the chain is gone: {site} saw link {head.number}", hint="`dr report verify`"
             )
-    if last and last.seal and (last.locked_until is None or last.locked_until < last.seal.kept_until):
-        chain.lock(last.number, last.seal.kept_until)  # of a run that was killed in between
+    if last and last.seal:  # of a run that was killed in between
+        if last.locked_until is None or last.locked_until < last.seal.kept_until:
+            chain.lock(last.number, last.seal.kept_until)
+        chain.witness(Head(number=last.number, digest=last.digest).model_dump_json())
 
 
 def _read(subject: str, text: str) -> Report | DrillReport:

@@ -4,10 +4,14 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from memory_journal import Journal
 from reports import NOON, report
+from third_parties import INCIDENT
 
+from tasks.evidence import unended_since
 from tasks.facts.loss import Loss
 from tasks.facts.report import Phases
+from tasks.facts.response import Decision
 from tasks.policy.objectives import achieved, forecast
 
 DAY = timedelta(days=1)
@@ -96,3 +100,27 @@ def test_without_growth_no_restore_ever_takes_too_long():
 
 def test_what_takes_too_long_already_is_late_now():
     assert forecast([(NOON, GB, 7200.0)], timedelta(hours=1)).late_at == NOON
+
+
+def test_what_a_disaster_without_a_report_cost_is_not_known():
+    found = achieved(SHOP, TIER, [outage(600)], NOON, NOON + 30 * DAY, unended=1)
+    assert told(found)["availability"] == ("99.9769%, less what 1 unended cost", None)
+    worse = achieved(SHOP, TIER, [outage(6000)], NOON, NOON + 30 * DAY, unended=1)
+    assert told(worse)["availability"][1] is False, "what is missed already stays missed"
+
+
+def test_only_disasters_that_go_on_have_no_end(monkeypatch):
+    journal = Journal()
+    monkeypatch.setattr("tasks.evidence.journal", journal)
+    decisions = {"off": "refused", "on": "automatic"}
+    for name, kind, days in (
+        ("ended", "failover", 1), ("open", "failover", 1), ("on", "cold", 1), ("off", "failover", 1),
+        ("move", "switchover", 1), ("old", "failover", -1),
+    ):  # fmt: skip
+        case = INCIDENT.model_copy(update={"id": name, "kind": kind, "detected_at": NOON + days * DAY})
+        journal.write(None, "", name, "incident.json", case.model_dump_json())
+        if outcome := decisions.get(name):
+            decided = Decision(outcome=outcome, why="", votes=(), at=NOON)
+            journal.write(None, "", name, "decision.json", decided.model_dump_json())
+    journal.write(None, "", "ended", "report.json", "{}")
+    assert unended_since(None, NOON) == ["on", "open"]
