@@ -4,18 +4,17 @@ Nothing of the site is touched before the restored database was opened and found
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
 from tasks.clients import journal, scope, switch
-from tasks.clients.beside import Beside, aim_of
+from tasks.clients.beside import Beside
 from tasks.clients.parallel import answered, ask_all
 from tasks.clients.pgbackrest_command import recovery_secrets
 from tasks.clients.pgbackrest_log import share_done
 from tasks.clients.truth import Truth, require_epoch
-from tasks.errors import DrError, Permanent, Refused, Transient
+from tasks.errors import DrError, Permanent
 from tasks.facts.cold import ColdAssessment, Infrastructure, Recovered, RestoredFiles, Swapped
 from tasks.facts.incident import Incident
 from tasks.plan.plan import Plan
@@ -38,16 +37,13 @@ def restore_files(
 ) -> RestoredFiles:
     """Restore the newest backup that leads to the target, from the copy that was chosen.
 
-    One that an earlier run restored for another moment is made anew.
-
     Raises:
-        Refused: a database that was restored for another moment is in place already.
         Permanent: pgBackRest failed.
         Transient: the host cannot be reached, or an earlier run's restore is still at work there.
     """
     beside = _beside(plan, incident, ready)
     took = 0.0
-    if _is_wanted(beside, assessment.target):
+    if beside.state() == "nothing":
         with shown(f"restore from {assessment.source} to {ready.host}") as told:
 
             def tell(line: str) -> None:
@@ -57,19 +53,6 @@ def restore_files(
 
             took = beside.restore(assessment.source, assessment.target, _HOURS, tell)
     return RestoredFiles(directory=f"{ready.host}:{beside.copy}", seconds=round(took, 3))
-
-
-def _is_wanted(beside: Beside, target: datetime | None) -> bool:
-    """Whether a restore is still to be made."""
-    state = beside.state()
-    if state == "nothing":
-        return True
-    other = beside.aim() != aim_of(target)
-    if other and state == "in place":
-        was = beside.aim() or "the newest moment"
-        hint = "`dr run restore-point-in-time` compares it with another moment"
-        raise Refused(f"the database of {was} is in place already", aim_of(target), hint)
-    return other
 
 
 @step("recover the database beside", deadline_s=_HOURS)
@@ -103,7 +86,7 @@ def swap_in(plan: Plan, incident: Incident, ready: Infrastructure, recovered: Re
     Patroni's record of the site begins anew, its old one is kept in the journal.
 
     Raises:
-        Transient: a host or etcd does not answer, or a node that cannot be reached still lives.
+        Transient: a host or etcd does not answer.
         Permanent: a node cannot be stopped, or its directory not renamed.
         Refused: this run is stale.
     """
@@ -112,8 +95,6 @@ def swap_in(plan: Plan, incident: Incident, ready: Infrastructure, recovered: Re
     leader = nodes[ready.host]
     if leader.state() != "in place":
         _on_each(nodes, lambda node: switch.stop_database(plan, node.site, node.host))
-        others = plan.sites[incident.to_site].running("postgres").keys() - nodes.keys()
-        _require_gone(plan, incident.to_site, others)
         _keep_scope(plan, incident)
         scope.begin_anew(plan, incident.to_site, recovered.system, incident.failed_site)
         _on_each(nodes, Beside.set_aside)
@@ -139,20 +120,6 @@ def _reachable(plan: Plan, incident: Incident, ready: Infrastructure) -> dict[st
     states = ask_all({host: node.state for host, node in nodes.items()}, _HOSTS_S)
     answered(states[ready.host])
     return {host: node for host, node in nodes.items() if not isinstance(states[host], DrError)}
-
-
-def _require_gone(plan: Plan, site: str, unreached: Collection[str]) -> None:
-    """See that no node lives which could not be stopped: it would lead with what it has.
-
-    A Patroni that sees etcd keeps a key of its own there, which ends some seconds after it does.
-    """
-    record = scope.record_of(plan, site) if unreached else {}
-    if alive := [name for name in unreached if f"members/{name}" in record]:
-        raise Transient(
-            f"{', '.join(sorted(alive))} cannot be reached, and its Patroni lives",
-            "etcd has its member key",
-            "stop it by hand, or let it be reached",
-        )
 
 
 def _on_each(nodes: Mapping[str, Beside], act: Callable[[Beside], T]) -> list[T]:

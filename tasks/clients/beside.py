@@ -11,7 +11,7 @@ import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -32,9 +32,7 @@ else echo nothing
 fi
 """
 _RUNNING = "{binaries}/pg_ctl -D {copy} status >/dev/null 2>&1"
-# What it was restored for stands in the mark, and later beside what it was recovered to.
-_MARK = "sync -f {copy} && printf %s {target} >{copy}/dr_restored"
-_AIM = "cat {copy}/dr_restored 2>/dev/null || true"
+_MARK = "sync -f {copy} && : >{copy}/dr_restored"
 _FORGET = "rm -f {copy}/dr_restored"
 _UNREACHED = "recovery ended before configured recovery target was reached"
 _KEEP = "cat >{copy}/dr_recovered.partial && mv {copy}/dr_recovered.partial {copy}/dr_recovered.json"
@@ -83,11 +81,6 @@ rmdir {live} 2>/dev/null || mv -nT {live} {aside}
 _SWAP = "mv -nT {copy} {live} && [ ! -e {copy} ] && sync -f {live}"
 _KEPT = "[ ! -e {aside} ] || echo {aside}"
 _BUSY = "if [ -e {live}/postmaster.pid ] && {binaries}/pg_ctl -D {live} status >/dev/null; then echo busy; fi"
-
-
-def aim_of(target: datetime | None) -> str:
-    """A moment to recover to as it is marked; empty for the newest."""
-    return target.astimezone(UTC).isoformat() if target else ""
 
 
 @dataclass(frozen=True)
@@ -150,18 +143,8 @@ class Beside:
             target=target, timeout=timeout, tell=tell,
         )  # fmt: skip
         took = time.monotonic() - began
-        self._shell(_MARK, target=shlex.quote(aim_of(target)))
+        self._shell(_MARK)
         return took
-
-    def aim(self) -> str:
-        """What it was restored for, as `aim_of` writes it; that of the newest moment where there is no copy.
-
-        Raises:
-            Transient: the host cannot be reached.
-        """
-        if self.state() == "in place":
-            return str(self.recovered().get("aim", ""))
-        return self._shell(_AIM).strip()
 
     def recover(self, secrets: Mapping[str, str], timeout: float) -> dict[str, Any]:
         """Let it recover to its end in private, write down what it then is, and stop it.
@@ -179,7 +162,7 @@ class Beside:
         names = self.server.psql.query(_DATABASES, database="postgres")
         facts["tables"] = sum(int(self.server.psql.query(_TABLES, database=name)[0]) for name in names)
         facts["seconds"] = round(time.monotonic() - began, 3)
-        self._shell(_KEEP, stdin=json.dumps(facts | {"incident": self.incident, "aim": self.aim()}))
+        self._shell(_KEEP, stdin=json.dumps(facts | {"incident": self.incident}))
         self.server.stop(remove=False)
         return facts
 
