@@ -87,7 +87,7 @@ def swap_in(plan: Plan, incident: Incident, ready: Infrastructure, recovered: Re
 
     Raises:
         Transient: a host or etcd does not answer.
-        Permanent: a node cannot be stopped, or its directory not renamed.
+        Permanent: a node cannot be stopped, or runs out of reach; or its directory cannot be renamed.
         Refused: this run is stale.
     """
     require_epoch(plan, Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id))
@@ -96,6 +96,7 @@ def swap_in(plan: Plan, incident: Incident, ready: Infrastructure, recovered: Re
     if leader.state() != "in place":
         _on_each(nodes, lambda node: switch.stop_database(plan, node.site, node.host))
         _keep_scope(plan, incident)
+        scope.require_only(plan, incident.to_site, nodes)
         scope.begin_anew(plan, incident.to_site, recovered.system, incident.failed_site)
         _on_each(nodes, Beside.set_aside)
         leader.tidy(recovered.wal)
@@ -114,7 +115,7 @@ def is_swapping(plan: Plan, incident: Incident) -> bool:
 
 
 def _reachable(plan: Plan, incident: Incident, ready: Infrastructure) -> dict[str, Beside]:
-    """The site's database hosts, without those that are gone; the one that is restored to must be there."""
+    """The site's database hosts that can be reached; the one that is restored to must be among them."""
     hosts = plan.sites[incident.to_site].running("postgres")
     nodes = {host: _on(plan, incident, host) for host in hosts}
     states = ask_all({host: node.state for host, node in nodes.items()}, _HOSTS_S)

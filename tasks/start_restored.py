@@ -14,28 +14,29 @@ from tasks.facts.cold import Checked, Recovered, Replicas, Swapped
 from tasks.facts.incident import Incident
 from tasks.facts.recovery import Promotion
 from tasks.plan.plan import Plan
-from tasks.step import step
+from tasks.step import first_result, step
 
+_PROMOTE = "promote PostgreSQL"
 _HOURS = 12 * 3600.0
 _LEAD_S = 600
 _POLL_S = 0.1
 _SLOW_POLL_S = 1.0
 
 
-@step("promote PostgreSQL", deadline_s=_LEAD_S)
+@step(_PROMOTE, deadline_s=_LEAD_S)
 def start_leader(plan: Plan, incident: Incident, swapped: Swapped, recovered: Recovered) -> Promotion:
     """Start Patroni on the restored directory and prove by a write that it leads. The others wait.
 
     Raises:
         Transient: the host or etcd does not answer.
-        Permanent: no write succeeded in time.
+        Permanent: no write succeeded in time, or another node leads that was not made of the restored one.
         Refused: this run is stale.
     """
     require_epoch(plan, Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id))
-    site = incident.to_site
-    address = str(plan.sites[site].hosts[swapped.host].address)
-    switch.start_database(plan, site, swapped.host)
-    address, written = _first_write(plan, incident, address)
+    # Once it has led, any node that was made from it may.
+    led = incident.resumed and first_result(plan, incident, _PROMOTE) is not None
+    switch.start_database(plan, incident.to_site, swapped.host)
+    address, written = _first_write(plan, incident, swapped.host, led=led)
     return Promotion(
         node=swapped.host,
         address=address,
@@ -105,11 +106,16 @@ def check_tables(plan: Plan, incident: Incident) -> Checked:
     return Checked(node=leader.name, method="pg_amcheck of all databases", seconds=took)
 
 
-def _first_write(plan: Plan, incident: Incident, restored: str) -> tuple[str, datetime]:
-    """The node that took a write (the restored one unless another leads), and its clock then."""
+def _first_write(plan: Plan, incident: Incident, restored: str, *, led: bool) -> tuple[str, datetime]:
+    """The node that took a write (the restored one; once that has led, whoever leads), and its clock then."""
+    own = str(plan.sites[incident.to_site].hosts[restored].address)
     deadline = time.monotonic() + _LEAD_S
     while True:
-        address = _leader(plan, incident.to_site) or restored
+        leader = _leader(plan, incident.to_site)
+        if leader and leader.name != restored and not led:
+            hint = f"stop its Patroni and PostgreSQL, let {restored} lead, then resume the incident"
+            raise Permanent(f"{leader.name} leads, not {restored} that was restored", leader.host, hint)
+        address = leader.host if leader else own
         try:
             return address, postgres.prove_write(plan, address, incident.id)
         except DrError as error:
@@ -121,8 +127,8 @@ def _first_write(plan: Plan, incident: Incident, restored: str) -> tuple[str, da
         time.sleep(_POLL_S)
 
 
-def _leader(plan: Plan, site: str) -> str | None:
+def _leader(plan: Plan, site: str) -> patroni.Member | None:
     try:
-        return patroni.leader(plan, site).host
+        return patroni.leader(plan, site)
     except Transient:
         return None

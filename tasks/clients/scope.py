@@ -8,16 +8,20 @@ Source: Patroni source, `patroni/ha.py` (`_run_cycle`, `bootstrap`, `is_lagging`
 """
 
 import json
+import time
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tasks.clients.etcd import Entry
 from tasks.clients.layout import scope_of, slot_of
-from tasks.clients.patroni import has_own_dcs, read_config
+from tasks.clients.patroni import FENCE, has_own_dcs, read_config
 from tasks.clients.truth import etcd_of
-from tasks.errors import Refused, Transient
+from tasks.errors import Permanent, Refused, Transient
 from tasks.plan.plan import Plan
 
-_CONFIG, _INITIALIZE = "config", "initialize"
+_CONFIG, _INITIALIZE, _LEADER, _MEMBERS = "config", "initialize", "leader", "members/"
+_TTL_S = 30  # Patroni's own default
+_POLL_S = 0.5
 
 
 def require_ours(plan: Plan, site: str) -> None:
@@ -41,6 +45,33 @@ def record_of(plan: Plan, site: str) -> dict[str, str]:
     """
     root = _root(plan, site)
     return {key.removeprefix(root): entry.value or "" for key, entry in etcd_of(plan).below(root).items()}
+
+
+def require_only(plan: Plan, site: str, stopped: Collection[str]) -> None:
+    """Make sure that no node of a scope runs but those that were stopped, whose keys may still be there.
+
+    A node that runs renews its key; that of a dead one ends with its lease, which is waited for. A new
+    leader of etcd renews every lease once.
+
+    Args:
+        plan: the plan.
+        site: whose scope.
+        stopped: the nodes that were stopped.
+
+    Raises:
+        Transient: etcd has no quorum.
+        Permanent: the key of another node does not end.
+    """
+    began = time.monotonic()
+    while running := _holders(record := record_of(plan, site)) - set(stopped):
+        config = json.loads(record.get(_CONFIG) or "{}")
+        if time.monotonic() - began > 2 * config.get("ttl", _TTL_S):
+            raise Permanent(
+                f"Patroni of {site} runs on a node that cannot be stopped from here",
+                f"its key stays in etcd: {', '.join(sorted(running))}",
+                "stop Patroni and PostgreSQL there, then resume the incident",
+            )
+        time.sleep(_POLL_S)
 
 
 def begin_anew(plan: Plan, site: str, system: str, instead_of: str) -> None:
@@ -73,6 +104,12 @@ def begin_anew(plan: Plan, site: str, system: str, instead_of: str) -> None:
         etcd.remove(key, entry.revision)
     if not done:
         raise Transient(f"Patroni's record of {site} changed while it was begun anew")
+
+
+def _holders(record: Mapping[str, str]) -> set[str]:
+    """The nodes that hold a member's key, or the leader's."""
+    members = {name.removeprefix(_MEMBERS) for name in record if name.startswith(_MEMBERS)}
+    return (members | {record.get(_LEADER, "")}) - {"", FENCE}
 
 
 def _configuration_of(plan: Plan, site: str) -> dict[str, Any]:
