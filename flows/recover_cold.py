@@ -37,7 +37,7 @@ from tasks.promote import promote_redis
 from tasks.provision import activate_infrastructure, host_at_hand
 from tasks.redirect import redirect_traffic, smoke_before_traffic
 from tasks.report import complete_restored, write_report
-from tasks.restore_cold import recover, restore_files, swap_in
+from tasks.restore_cold import aimed, recover, restore_files, swap_in
 from tasks.restore_configuration import choose_point, restore_point
 from tasks.secrets_backup import restore_secret
 from tasks.start_restored import archive_again, check_tables, follow, start_leader
@@ -77,7 +77,7 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
         reason: why, in your words; it stands in the report.
         to_site: the site that takes over; the standby site where empty.
         target_time: the moment to recover to; where empty, that of the run that is resumed, or the newest
-            that the copy gives.
+            that the copy gives. Another than that run's is refused once the database is in place.
         incident: an incident to resume; a new one where empty.
         detected_at: when the disaster was detected; now where empty.
         force: go on although the old primary takes writes, or a standby could take over.
@@ -90,8 +90,7 @@ def recover_cold(  # noqa: PLR0913 -- what a declarer may say
         insisted = force or bool(override_fence)
         with given_up_if_alive(plan, case):
             assessment = assess_copies(plan, case, target=target_time, force=insisted)
-        if target_time:  # a run that is resumed may ask for another moment than the first did
-            assessment = assessment.model_copy(update={"target": target_time})
+        assessment = aimed(plan, case, assessment, target_time)
 
         owners = tell_owners.submit(plan, case, "declared")
         switched = [switch_continuity.submit(plan, case, "declared")]

@@ -5,6 +5,7 @@ Nothing of the site is touched before the restored database was opened and found
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -14,13 +15,14 @@ from tasks.clients.parallel import answered, ask_all
 from tasks.clients.pgbackrest_command import recovery_secrets
 from tasks.clients.pgbackrest_log import share_done
 from tasks.clients.truth import Truth, require_epoch
-from tasks.errors import DrError, Permanent
-from tasks.facts.cold import ColdAssessment, Infrastructure, Recovered, RestoredFiles, Swapped
+from tasks.errors import DrError, Permanent, Refused
+from tasks.facts.cold import Aim, ColdAssessment, Infrastructure, Recovered, RestoredFiles, Swapped
 from tasks.facts.incident import Incident
 from tasks.plan.plan import Plan
 from tasks.policy.cold import end_of_history
 from tasks.policy.database_restore import recovery_gap
 from tasks.progress import shown
+from tasks.retry import retried
 from tasks.step import step
 
 T = TypeVar("T")
@@ -28,7 +30,7 @@ T = TypeVar("T")
 _HOURS = 12 * 3600.0
 # Longer than the longest of the commands on a host may take.
 _HOSTS_S = 900.0
-_SCOPE = "patroni.json"
+_SCOPE, _AIM = "patroni.json", "target.json"
 
 
 @step("restore the database beside", deadline_s=_HOURS)
@@ -37,13 +39,25 @@ def restore_files(
 ) -> RestoredFiles:
     """Restore the newest backup that leads to the target, from the copy that was chosen.
 
+    What an earlier run restored for another target is restored anew.
+
     Raises:
+        Refused: that is in place already.
         Permanent: pgBackRest failed.
         Transient: the host cannot be reached, or an earlier run's restore is still at work there.
     """
     beside = _beside(plan, incident, ready)
     took = 0.0
-    if beside.state() == "nothing":
+    state = beside.state()
+    fits = state == "nothing" or beside.is_for(assessment.target)
+    if state == "in place" and not fits:
+        raise Refused(
+            "what was recovered to another moment is in place already",
+            f"{assessment.target or 'the newest'} is asked for now",
+            "resume without target_time; restore-point-in-time brings back what another moment had",
+        )
+    if state == "nothing" or not fits:
+        _keep_target(plan, incident, assessment)
         with shown(f"restore from {assessment.source} to {ready.host}") as told:
 
             def tell(line: str) -> None:
@@ -55,7 +69,29 @@ def restore_files(
     return RestoredFiles(directory=f"{ready.host}:{beside.copy}", seconds=round(took, 3))
 
 
-@step("recover the database beside", deadline_s=_HOURS)
+@retried("see which moment is asked for", times=5, delay=0.5)
+def aimed(
+    plan: Plan, incident: Incident, assessment: ColdAssessment, target: datetime | None
+) -> ColdAssessment:
+    """The assessment with the moment to recover to: a run that is resumed may ask for another than the first.
+
+    Args:
+        plan: the plan.
+        incident: the incident.
+        assessment: what the first run saw, and asked for.
+        target: what is asked for now; where None, what was restored for last.
+
+    Raises:
+        Transient: no store answers.
+    """
+    kept = journal.read(plan, incident.id, _AIM, incident.failed_site) if target is None else None
+    if kept:
+        return assessment.model_copy(update={"target": Aim.model_validate_json(kept).target})
+    return assessment.model_copy(update={"target": target or assessment.target})
+
+
+# Of a copy that was restored anew, what was found of the one before does not stand.
+@step("recover the database beside", deadline_s=_HOURS, first_stands=False)
 def recover(plan: Plan, incident: Incident, assessment: ColdAssessment, ready: Infrastructure) -> Recovered:
     """Recover it to its end in private, and see that it holds what the copy has.
 
@@ -134,6 +170,12 @@ def _keep_scope(plan: Plan, incident: Incident) -> None:
     if journal.read(plan, incident.id, _SCOPE) is None:
         record = scope.record_of(plan, incident.to_site)
         journal.write(plan, incident.failed_site, incident.id, _SCOPE, json.dumps(record))
+
+
+def _keep_target(plan: Plan, incident: Incident, assessment: ColdAssessment) -> None:
+    """Write down what is restored for, for a run that is resumed and names no moment."""
+    aim = Aim(target=assessment.target)
+    journal.write(plan, incident.failed_site, incident.id, _AIM, aim.model_dump_json())
 
 
 def _beside(plan: Plan, incident: Incident, ready: Infrastructure) -> Beside:

@@ -36,12 +36,15 @@ _audit = logging.getLogger("dr.audit")
 _DELAYS_S: list[float] = [0.2, 0.5, 1, 2, 4, 8, 8, 8]
 
 
-def step(title: str, deadline_s: float = 60) -> Callable[[Step[P, R]], Recorded[P, R]]:
+def step(
+    title: str, deadline_s: float = 60, *, first_stands: bool = True
+) -> Callable[[Step[P, R]], Recorded[P, R]]:
     """Make a function of (plan, incident, ...) a step.
 
     Args:
         title: what it does, in the runbook's words; parameters of the function in braces are filled in.
         deadline_s: seconds from its first attempt's start, after which a passing failure is final.
+        first_stands: whether a run that resumes takes what was found the first time for what it finds now.
     """
 
     def decorate(function: Step[P, R]) -> Recorded[P, R]:
@@ -66,7 +69,7 @@ def step(title: str, deadline_s: float = 60) -> Callable[[Step[P, R]], Recorded[
                 if isinstance(error, Transient) and time.monotonic() - since > deadline_s:
                     raise Permanent(f"{name}: not done within {deadline_s:g} s", str(error)) from error
                 raise
-            if incident.resumed and (first := first_result(plan, incident, name)):
+            if first_stands and incident.resumed and (first := first_result(plan, incident, name)):
                 result = type(result).model_validate(first)
             found = result.model_dump(mode="json")
             _write(plan, incident, attempted.model_copy(update={"result": found}))

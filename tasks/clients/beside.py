@@ -11,7 +11,7 @@ import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -32,7 +32,9 @@ else echo nothing
 fi
 """
 _RUNNING = "{binaries}/pg_ctl -D {copy} status >/dev/null 2>&1"
-_MARK = "sync -f {copy} && : >{copy}/dr_restored"
+# The moment that it was restored for; empty for the newest.
+_MARK = "sync -f {copy} && cat >{copy}/dr_restored"
+_TARGET = "cat {copy}/dr_restored 2>/dev/null || cat {live}/dr_restored 2>/dev/null || echo unknown"
 _FORGET = "rm -f {copy}/dr_restored"
 _UNREACHED = "recovery ended before configured recovery target was reached"
 _KEEP = "cat >{copy}/dr_recovered.partial && mv {copy}/dr_recovered.partial {copy}/dr_recovered.json"
@@ -62,7 +64,7 @@ _TIDY = """
 set -eu
 cd {copy}
 sed -i -E '/^(archive_mode|restore_command|recovery_[a-z_]+) *=/d' postgresql.auto.conf
-rm -f dr_hba.conf dr_ident.conf dr_server.log dr_restored
+rm -f dr_hba.conf dr_ident.conf dr_server.log
 wal={wal}
 line=$(printf %.8s "$wal")
 for name in pg_wal/"$line"????????????????; do
@@ -143,8 +145,16 @@ class Beside:
             target=target, timeout=timeout, tell=tell,
         )  # fmt: skip
         took = time.monotonic() - began
-        self._shell(_MARK)
+        self._shell(_MARK, stdin=_written(target))
         return took
+
+    def is_for(self, target: datetime | None) -> bool:
+        """Whether the copy, or what was swapped in of it, is for this moment; so is one that does not tell.
+
+        Raises:
+            Transient: the host cannot be reached.
+        """
+        return self._shell(_TARGET).strip() in {_written(target), "unknown"}
 
     def recover(self, secrets: Mapping[str, str], timeout: float) -> dict[str, Any]:
         """Let it recover to its end in private, write down what it then is, and stop it.
@@ -243,3 +253,7 @@ class Beside:
         address = str(self.plan.sites[self.site].hosts[self.host].address)
         argv = ["sh", "-c", script.format(**self._words, **words)]
         return run_on(self.plan, address, argv, timeout=600, stdin=stdin)
+
+
+def _written(target: datetime | None) -> str:
+    return target.astimezone(UTC).isoformat() if target else ""

@@ -50,6 +50,12 @@ class ColdAssessment(Assessment):
         return next(copy for copy in self.copies if copy.site == self.source)
 
 
+class Aim(Fact):
+    """The moment that the database is restored for; the newest where None."""
+
+    target: datetime | None
+
+
 class Infrastructure(Fact):
     """A site's hosts, once they answer.
 
