@@ -32,22 +32,29 @@ from tasks.facts.loss import Divergence
 from tasks.facts.recovery import Promotion, Return
 from tasks.following import streaming, until_streaming
 from tasks.plan.plan import Plan
-from tasks.step import step
+from tasks.step import first_result, step
 
+_SAVE = "save what only the old site has"
 _RETURN_S = 90
 _REBUILD_S = 12 * 3600.0
 _POLL_S = 0.25
 T = TypeVar("T")
 
 
-@step("save what only the old site has")
+@step(_SAVE)
 def save_divergence(plan: Plan, incident: Incident, promotion: Promotion) -> Divergence:
     """Read the old site's WAL behind the fork and save it, with the rows it left, before any rewind.
+
+    What was saved once stands: since then the node that had it may have been rewound.
 
     Raises:
         Transient: the old site does not answer yet.
         Permanent: it answers, but its WAL cannot be read or saved.
     """
+    if incident.resumed and (first := first_result(plan, incident, _SAVE)):
+        for host in plan.sites[incident.failed_site].running("postgres").values():
+            _refuse_a_second_primary(plan, str(host.address))
+        return Divergence.model_validate(first)
     host, commits = _until(lambda: _furthest_node(plan, incident.failed_site, promotion), _RETURN_S)
     wrote = {xid: commit.xid for commit in commits for xid in (commit.xid, *commit.subxids)}
     rows = rescue.rows_of(plan, incident.failed_site, host, list(wrote)) if commits else []
