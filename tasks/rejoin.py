@@ -52,8 +52,8 @@ def save_divergence(plan: Plan, incident: Incident, promotion: Promotion) -> Div
         Permanent: it answers, but its WAL cannot be read or saved.
     """
     if incident.resumed and (first := first_result(plan, incident, _SAVE)):
-        for host in plan.sites[incident.failed_site].running("postgres").values():
-            _refuse_a_second_primary(plan, str(host.address))
+        for address in plan.sites[incident.failed_site].addresses("postgres"):
+            _refuse_a_second_primary(plan, address)
         return Divergence.model_validate(first)
     host, commits = _until(lambda: _furthest_node(plan, incident.failed_site, promotion), _RETURN_S)
     wrote = {xid: commit.xid for commit in commits for xid in (commit.xid, *commit.subxids)}

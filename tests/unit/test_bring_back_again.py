@@ -13,7 +13,9 @@ from tasks.facts.recovery import Promotion
 
 NOON = "2026-01-01T12:00:00Z"
 NODES = {name: SimpleNamespace(address=name) for name in ("db-a", "db-b")}
-PLAN = SimpleNamespace(sites={"east": SimpleNamespace(running=lambda _: NODES, hosts=NODES)})
+PLAN = SimpleNamespace(
+    sites={"east": SimpleNamespace(running=lambda _: NODES, addresses=lambda _: list(NODES), hosts=NODES)}
+)
 INCIDENT = Incident.model_validate(
     {"id": "i1", "service": "s", "failed_site": "east", "to_site": "west", "epoch": 1, "reason": "",
      "detected_at": NOON, "triggered_at": NOON, "resumed": True}
