@@ -24,6 +24,8 @@ from tasks.errors import DrError, Permanent, Transient
 from tasks.plan.plan import Plan
 
 Kind = Literal["full", "incr"]
+# As many backups as pgBackRest can be told to keep.
+_ALL = 9999999
 # Status codes of a stanza: 0 is good; 1 and 3 mean that the repository does not hold it; 2, no backup yet.
 _USABLE, _ABSENT = frozenset({0, 2}), frozenset({1, 3})
 
@@ -143,11 +145,12 @@ def expire(plan: Plan, site: str, *, sets: Sequence[str], wal_backups: int, time
     where = repository(plan, site, "owner")
     _require_idle(plan, site)
     # The plan's days are counted by tasks/policy/retention.py: pgBackRest itself must find nothing to expire.
-    keep = ["--repo1-retention-full-type=count", "--repo1-retention-full=9999999"]
-    keep += ["--repo1-retention-archive-type=incr", f"--repo1-retention-archive={wal_backups}"]
+    keep = ["--repo1-retention-full-type=count", f"--repo1-retention-full={_ALL}"]
+    keep += ["--repo1-retention-archive-type=incr"]
     for label in sets:
-        where.run(["expire", *keep, f"--set={label}"], timeout=timeout)
-    where.run(["expire", *keep], timeout=timeout)
+        # Each run removes WAL as well: while backups that are to go are there, N of them reach back too little.
+        where.run(["expire", *keep, f"--repo1-retention-archive={_ALL}", f"--set={label}"], timeout=timeout)
+    where.run(["expire", *keep, f"--repo1-retention-archive={wal_backups}"], timeout=timeout)
 
 
 def restore(  # noqa: PLR0913 -- what, from where, to where, until when

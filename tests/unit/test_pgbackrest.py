@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tasks.clients import pgbackrest_texts
+from tasks.clients import pgbackrest, pgbackrest_texts
 from tasks.clients.patroni import Member
 from tasks.clients.pgbackrest_log import damages_in, share_done
 from tasks.clients.pgbackrest_texts import _judged, _texts
@@ -105,6 +105,20 @@ def test_a_record_that_is_being_written_is_looked_at_again(monkeypatch, looks, f
     monkeypatch.setattr(pgbackrest_texts, "_SETTLE_S", 0)
     assert [name for name, _ in pgbackrest_texts.damaged_texts(None, "here", timeout=1)] == found
     assert list(told) == []
+
+
+def test_wal_goes_only_once_all_backups_that_go_are_gone(monkeypatch):
+    runs = []
+
+    class Repository:
+        def run(self, arguments, *, timeout):
+            runs.append([each for each in arguments if "archive=" in each or "--set" in each])
+
+    monkeypatch.setattr(pgbackrest, "repository", lambda *_: Repository())
+    monkeypatch.setattr(pgbackrest, "_require_idle", lambda *_: None)
+    pgbackrest.expire(None, "here", sets=[INCR, FULL], wal_backups=3, timeout=1)
+    every = "--repo1-retention-archive=9999999"
+    assert runs == [[every, f"--set={INCR}"], [every, f"--set={FULL}"], ["--repo1-retention-archive=3"]]
 
 
 def test_backups_become_points_with_what_they_need():
