@@ -10,7 +10,6 @@ from infra.platform.dashboards import dashboard
 
 pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.long, pytest.mark.timeout(1200)]
 
-DRILL = ("drill-backup-restoration", "--param", 'assets=["redis"]')
 PAGE_S = 150
 """A scrape, a measurement, detection_timeout and an evaluation, on a busy machine."""
 
@@ -37,8 +36,8 @@ def lab(labs):
     lab.dr("deploy")
     for asset in ("database", "redis", "files", "configuration", "secrets"):
         lab.dr("run", f"backup-{asset}", timeout=300)
-    for flow in (["replicate-backups"], ["verify-backups"], ["check-wal-archiving"], DRILL):
-        lab.dr("run", *flow, timeout=300)
+    for flow in ("replicate-backups", "verify-backups", "check-wal-archiving", "drill-backup-restoration"):
+        lab.dr("run", flow, timeout=300)
     return lab
 
 
