@@ -148,7 +148,7 @@ def expire(plan: Plan, site: str, *, sets: Sequence[str], wal_backups: int, time
     keep = ["--repo1-retention-full-type=count", f"--repo1-retention-full={_ALL}"]
     keep += ["--repo1-retention-archive-type=incr"]
     for label in sets:
-        # Each run removes WAL as well: while backups that are to go are there, N of them reach back too little.
+        # Each run removes WAL too: while backups that are to go are there, N of them reach back too little.
         where.run(["expire", *keep, f"--repo1-retention-archive={_ALL}", f"--set={label}"], timeout=timeout)
     where.run(["expire", *keep, f"--repo1-retention-archive={wal_backups}"], timeout=timeout)
 
