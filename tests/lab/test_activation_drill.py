@@ -11,10 +11,10 @@ from lab_handle import DR
 from waiting import until
 
 from tasks.activation_drill import choose_host, clone_standby, open_apart, require_isolated
-from tasks.clients import patroni, postgres
+from tasks.clients import patroni, postgres, records
 from tasks.clients.drill_ground import Ground, remove
 from tasks.clients.sandbox import Sandbox
-from tasks.drill_evidence import read_drill_reports
+from tasks.drill_evidence import FOLDER, read_drill_reports
 from tasks.errors import Permanent
 from tasks.policy.drill import WHOLE
 
@@ -88,10 +88,11 @@ def test_it_ends_itself_when_its_time_is_over(lab):
     assert left(plan) == set()
 
 
-def kill(lab, moment):
-    """Hold a drill, and kill it after so many seconds."""
+def kill(lab, moment, begun=lambda: True):
+    """Hold a drill, and kill it so many seconds after it has begun; at any moment where that is not asked."""
     environment = {"PATH": os.environ["PATH"], "HOME": "/root", "DR_LAB": str(lab.home.directory)}
     with subprocess.Popen([DR, "run", FLOW], env=environment, start_new_session=True) as flow:
+        until(begun, 60)
         time.sleep(moment)
         os.killpg(flow.pid, signal.SIGKILL)
 
@@ -112,7 +113,8 @@ def test_of_a_drill_that_was_killed_the_sweeper_leaves_nothing(lab, moment):
 @pytest.mark.timeout(400)
 def test_a_drill_that_was_killed_has_a_report_and_somebody_hears_of_it(lab):
     plan = lab.plan
-    kill(lab, 6.0)
+    known = set(records.names(plan, FOLDER, "/drill.json"))
+    kill(lab, 1.0, begun=lambda: set(records.names(plan, FOLDER, "/drill.json")) - known)
     time.sleep(200)  # until none can be taken for one that begins
     swept = lab.attempt("run", "sweep-drills")
     report = read_drill_reports(plan)[-1]
