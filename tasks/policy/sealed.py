@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from tasks.clients.drill_ground import PREFIX
 from tasks.facts.sealed import Head, Link, Seal
 from tasks.policy.tables import moment
 
@@ -42,6 +43,7 @@ def flaws(
         *_broken(links),
         *_altered(links, bodies),
         *_moved(links, heads),
+        *_rewritten(links),
         *_unsealed(links, expected),
     ]
 
@@ -101,6 +103,18 @@ def _moved(links: Sequence[Link], heads: Mapping[str, Head]) -> list[str]:
         f"{site} saw another link {head.number} than is stored now"
         for site, head in heads.items()
         if digests.get(head.number, head.digest) != head.digest
+    ]
+
+
+def _rewritten(links: Sequence[Link]) -> list[str]:
+    """A drill's report is written once: of an incident's, the loss becomes exact when its site returns."""
+    first: dict[str, int] = {}
+    sealed = [(link.number, link.seal.subject) for link in links if link.seal]
+    drills = [each for each in sealed if each[1].startswith(PREFIX)]
+    return [
+        f"{subject}: link {number} seals another report of it than link {first[subject]}"
+        for number, subject in drills
+        if first.setdefault(subject, number) != number
     ]
 
 
