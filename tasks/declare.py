@@ -142,7 +142,6 @@ def assess(plan: Plan, incident: Incident, *, force: bool) -> Assessment:
         seen=Observation.model_validate_json(seen) if seen else None,
         old_primary_writable=bool(writable),
         standby_lsn=furthest.lsn,
-        standby_timeline=furthest.timeline,
         standby_next_xid=furthest.next_xid,
         standby_last_commit=furthest.last_commit,
     )

@@ -40,8 +40,7 @@ def promote_postgresql(plan: Plan, incident: Incident, stood: Stood | None = Non
     require_epoch(plan, mine)  # what came before may have taken seconds, in which it was aborted
     patroni.promote(plan, incident.to_site, node.host)
     written = _first_write(plan, node.host, incident)
-    left = before.timeline if before.in_recovery else stood.standby_timeline if stood else 0
-    fork = postgres.fork(plan, node.host, left)
+    fork = postgres.fork(plan, node.host)
     known = stood if stood and not before.in_recovery else None
     return Promotion(
         node=node.name,

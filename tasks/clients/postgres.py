@@ -240,16 +240,11 @@ class Fork:
     lsn: str
 
 
-def fork(plan: Plan, address: str, left: int = 0) -> Fork:
-    """Where a primary's history left a timeline: since then it may have gone on through others.
-
-    Args:
-        plan: the plan.
-        address: the primary.
-        left: that timeline; its parent where 0.
+def fork(plan: Plan, address: str) -> Fork:
+    """Read a primary's timeline history.
 
     Raises:
-        Transient, Permanent: see `connected`; Permanent also where the history has no such timeline.
+        Transient, Permanent: see `connected`; Permanent also where the timeline has no parent.
 
     Source: PostgreSQL manual, "Continuous Archiving: Timelines".
     """
@@ -259,17 +254,7 @@ def fork(plan: Plan, address: str, left: int = 0) -> Fork:
             "select pg_read_file('pg_wal/' || lpad(upper(to_hex(%s::int)), 8, '0') || '.history') as text",
             (timeline,),
         ).fetchone()
-    return fork_in((row or {}).get("text") or "", timeline, left)
-
-
-def fork_in(history: str, timeline: int, left: int) -> Fork:
-    """The line of a timeline history that tells where it left a timeline, its parent where 0.
-
-    Raises:
-        Permanent: there is none.
-    """
-    lines = [line.split() for line in history.splitlines() if line.strip()]
-    found = [(int(parent), lsn) for parent, lsn, *_ in lines if left in {0, int(parent)}]
-    if not found:
-        raise Permanent(f"timeline {timeline} did not come from {left or 'another'}", history[:500])
-    return Fork(timeline, *found[-1])
+    lines = [line.split() for line in ((row or {}).get("text") or "").splitlines() if line.strip()]
+    if not lines:
+        raise Permanent(f"timeline {timeline} of {address} has no parent")
+    return Fork(timeline, int(lines[-1][0]), lines[-1][1])

@@ -114,7 +114,6 @@ def outcome(standby: Standby, after: Position, way: Way, ended: str) -> Replay:
     left = _unread(way, parse_lsn(before), parse_lsn(after.lsn), size) if ended else 0
     return Replay(
         standby_lsn=after.lsn,
-        standby_timeline=after.timeline,
         standby_next_xid=after.next_xid,
         standby_last_commit=after.last_commit,
         from_lsn=before,
