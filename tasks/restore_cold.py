@@ -131,8 +131,8 @@ def swap_in(plan: Plan, incident: Incident, ready: Infrastructure, recovered: Re
     leader = nodes[ready.host]
     if leader.state() != "in place":
         _on_each(nodes, lambda node: switch.stop_database(plan, node.site, node.host))
-        _keep_scope(plan, incident)
         scope.require_only(plan, incident.to_site, nodes)
+        _keep_scope(plan, incident)
         scope.begin_anew(plan, incident.to_site, recovered.system, incident.failed_site)
         _on_each(nodes, Beside.set_aside)
         leader.tidy(recovered.wal)
