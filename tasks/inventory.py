@@ -13,26 +13,25 @@ from tasks.clients.objects import Bucket, Entry
 from tasks.clients.parallel import ask_all
 from tasks.clients.truth import open_incident, read_truth
 from tasks.errors import DrError, Permanent
-from tasks.facts.backups import Point, Verified
+from tasks.facts.backups import Point
 from tasks.facts.catalogue import Catalogue, Holding
 from tasks.plan.plan import Plan
 from tasks.policy.backup_points import database_points
 from tasks.policy.catalogue import BROKEN, LONG_TERM, expected, judge_all
 from tasks.policy.coverage import coverage
 from tasks.policy.expiry import UNFINISHED
-from tasks.verified import read_verified
+from tasks.verified import Verifications, read_verified
 
 # One repository's listing, and all of them together, in seconds.
 _ONE_S, _ALL_S = 20, 25
 _PROBE_S = 3
 _EPOCH = datetime.fromtimestamp(0, UTC)
-Verifications = Mapping[tuple[str, str], Verified]
 Listing = Callable[[Plan, str], Iterable[Point]]
 
 
 def catalogue(plan: Plan, now: datetime | None = None) -> Catalogue:
     """Every recoverable point of every asset at every site, judged by the plan."""
-    # Whatever is down, a catalogue is shown; what nobody can tell was verified counts as not verified.
+    # Whatever is down, a catalogue is shown; of what nobody can tell the damage, nobody can tell the state.
     held, at = holdings(plan, verified=_verified(plan)), now or datetime.now(UTC)
     rows = judge_all(held, expected(plan, _active(plan)), at)
     return Catalogue(at, rows, coverage(plan, at.date()), frozen(plan), held)
@@ -48,7 +47,7 @@ def frozen(plan: Plan) -> str:
 
 
 def holdings(
-    plan: Plan, sites: Sequence[str] = (), verified: Verifications | None = None
+    plan: Plan, sites: Sequence[str] = (), verified: Verifications | DrError | None = None
 ) -> tuple[Holding, ...]:
     """What the sites hold, all of them where none is named; what is known of its damage is on record.
 
@@ -165,27 +164,26 @@ def _kind_of(asset: str) -> str:
 
 
 def _holdings(
-    plan: Plan, site: str, kind: str, answer: tuple[Point, ...] | DrError, verified: Verifications
+    plan: Plan, site: str, kind: str, answer: tuple[Point, ...] | DrError, verified: Verifications | DrError
 ) -> Iterable[Holding]:
     listed = () if isinstance(answer, DrError) else answer
     planned = [asset for asset in plan.protection.assets() if _kind_of(asset) == kind]
     for asset in dict.fromkeys([*planned, *(point.asset for point in listed)]):
-        known = verified.get((asset, site))
-        if isinstance(answer, DrError):
-            yield Holding(asset, site, None, _words(answer), known)
-        else:
-            yield Holding(asset, site, tuple(p for p in listed if p.asset == asset), verified=known)
+        known = verified if isinstance(verified, DrError) else verified.get((asset, site))
+        there = None if isinstance(answer, DrError) else tuple(p for p in listed if p.asset == asset)
+        why, doubt = _words(answer), _words(known)
+        yield Holding(asset, site, there, why, None if isinstance(known, DrError) else known, doubt)
 
 
-def _words(error: DrError) -> str:
-    return error.message
+def _words(answer: object) -> str:
+    return answer.message if isinstance(answer, DrError) else ""
 
 
-def _verified(plan: Plan) -> Verifications:
+def _verified(plan: Plan) -> Verifications | DrError:
     try:
         return read_verified(plan)
-    except DrError:
-        return {}  # nothing is verified then, which is what the rows say
+    except DrError as error:
+        return error
 
 
 def _active(plan: Plan) -> str:

@@ -60,13 +60,16 @@ def chosen_share(plan: Plan, share: float | None) -> Decimal:
 
 @retried("see what was damaged before", times=2, delay=10)
 def damaged_before(plan: Plan) -> frozenset[tuple[str, str]]:
-    """The sites and kinds of which damage is on record: what a sample met, the next one may miss.
+    """The sites and kinds of which damage is on record, or may be: what a sample met, the next one may miss.
 
     Raises:
         Transient: no store answers.
     """
-    known = read_verified(plan).values()
-    return frozenset((each.site, kind_of(each.asset)) for each in known if each.damages)
+    return frozenset(
+        (site, kind_of(asset))
+        for (asset, site), known in read_verified(plan).items()
+        if isinstance(known, DrError) or known.damages
+    )
 
 
 def sealed_assets(plan: Plan) -> tuple[str, ...]:

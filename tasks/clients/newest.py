@@ -30,7 +30,8 @@ def _read(plan: Plan, site: str, folder: str) -> dict[str, str]:
     bucket, found = Bucket.readable(plan, site, 5), {}
     for entry in bucket.list(folder):
         try:
-            found[entry.key] = bucket.get(entry.key).decode()
+            # One record that is no text hides no other.
+            found[entry.key] = bucket.get(entry.key).decode(errors="replace")
         except Missing:
             continue  # removed meanwhile
     return found

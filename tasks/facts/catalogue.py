@@ -21,6 +21,7 @@ class Holding:
         points: what was listed; None where it could not be.
         why: why it could not be.
         verified: the newest verification on record.
+        doubt: why it cannot be told what damage is on record; empty where it can.
     """
 
     asset: str
@@ -28,6 +29,7 @@ class Holding:
     points: tuple[Point, ...] | None
     why: str = ""
     verified: Verified | None = None
+    doubt: str = ""
 
 
 @dataclass(frozen=True)

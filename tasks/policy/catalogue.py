@@ -86,6 +86,8 @@ def _worst(held: Holding, good: Sequence[Point], due: Expected, now: datetime) -
     broken = [point.name for point in held.points or () if point.variant == BROKEN]
     if broken or (held.verified and held.verified.damages):
         return _damaged(broken, held.verified)
+    if held.doubt:
+        return "unknown", "unknown", held.doubt, "run verify_backups; until then nothing of it expires"
     late = [_lateness(variant, good, due, now) for variant in due.intervals]
     for each in sorted((each for each in late if each), key=lambda each: each[1] != "critical"):
         return each

@@ -61,11 +61,11 @@ def decide_all(
     """
     source_of = {pull.target: pull.source for pull in pulls}
     held = sorted(holdings, key=lambda each: _distance(source_of, each.site))
-    damaged = {each.asset: each.site for each in held if each.verified and each.verified.damages}
+    damaged = {each.asset: why for each in held if (why := _damage(each))}
     decided: dict[tuple[str, str], Decision] = {}
     for each in held:
         source = decided.get((each.asset, source_of.get(each.site, "")))
-        decided[each.asset, each.site] = _decide(plan, each, source, damaged.get(each.asset), limits)
+        decided[each.asset, each.site] = _decide(plan, each, source, damaged.get(each.asset, ""), limits)
     return tuple(decided.values())
 
 
@@ -82,10 +82,8 @@ def decisions_table(decisions: Iterable[Decision], now: datetime) -> str:
     return table(("asset", "site", "point", "taken", "age", "decision"), rows)
 
 
-def _decide(
-    plan: Plan, held: Holding, source: Decision | None, damaged_at: str | None, limits: Limits
-) -> Decision:
-    if why := _doubtful(held, source, damaged_at):
+def _decide(plan: Plan, held: Holding, source: Decision | None, damage: str, limits: Limits) -> Decision:
+    if why := _doubtful(held, source, damage):
         return _alone(held, why)
     if not held.points:
         return Decision(held.asset, held.site)
@@ -99,16 +97,23 @@ def _decide(
     return Decision(held.asset, held.site, done.remove, tuple(p.name for p in stay), done.spared, "", wal)
 
 
-def _doubtful(held: Holding, source: Decision | None, damaged_at: str | None) -> str:
+def _damage(held: Holding) -> str:
+    """Why an asset is left alone at every site: an old point may be the last whole one."""
+    if held.doubt:
+        return f"whether its copy at {held.site} is damaged is not known: {held.doubt}"
+    if held.verified and held.verified.damages:
+        return f"its copy at {held.site} is damaged: an old point may be the last whole one"
+    return ""
+
+
+def _doubtful(held: Holding, source: Decision | None, damage: str) -> str:
     if held.points is None:
         return f"what is there is not known: {held.why}"
     if source and source.left_alone:
         return f"its source {source.site} is left alone"
     if source and held.points and not source.stay:
         return f"its source {source.site} holds nothing: this may be all there is"
-    if damaged_at:
-        return f"its copy at {damaged_at} is damaged: an old point may be the last whole one"
-    return ""
+    return damage
 
 
 def too_much(

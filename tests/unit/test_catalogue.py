@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks import inventory
+from tasks.errors import Permanent, Transient
 from tasks.facts.backups import Damage, Point, Verified
 from tasks.facts.catalogue import Expected, Holding
 from tasks.plan.load import load_plan
@@ -14,6 +16,7 @@ from tasks.policy.tables import size, span, table
 NOW = datetime(2026, 6, 30, 12, tzinfo=UTC)
 PLAN = load_plan(Path(__file__).parents[2] / "deployments" / "plan.yaml")
 HOUR = timedelta(hours=1)
+HERE = "us-east-1"
 REDIS = Expected("redis", "here", {ANY: 4 * HOUR}, verification=24 * HOUR)
 DATABASE = Expected("database", "here", {"full": 24 * HOUR, ANY: 4 * HOUR})
 
@@ -95,6 +98,34 @@ def test_damage_is_told_before_lateness_and_by_name():
     row = redis(point(9), record=verified(1, damage))
     assert (row.state, row.finding.severity, row.damages) == ("damaged", "critical", 1)
     assert "points/redis/x/dump.age" in row.finding.detail
+
+
+def test_what_may_be_damaged_is_unknown():
+    row = judge(Holding("redis", "here", (point(1),), doubt="the record cannot be read"), REDIS, NOW)
+    assert (row.state, row.finding.severity, row.finding.red) == ("unknown", "unknown", True)
+    assert row.finding.detail == "the record cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [({("redis", HERE): Permanent("torn")}, "unknown"), (Transient("dead"), "unknown"), ({}, "ok")],
+)
+def test_the_catalogue_knows_no_state_without_the_record_of_damage(monkeypatch, answer, state):
+    def read(_):
+        if isinstance(answer, Transient):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(inventory, "read_verified", read)
+    monkeypatch.setattr(inventory, "_listed", lambda _, site, kind: _listed(site, kind))
+    monkeypatch.setattr(inventory, "_active", lambda _: HERE)
+    monkeypatch.setattr(inventory, "frozen", lambda _: "")
+    [row] = (row for row in inventory.catalogue(PLAN, NOW).rows if (row.asset, row.site) == ("redis", HERE))
+    assert row.state == state
+
+
+def _listed(site, kind):
+    return (Point("redis", site, "p", "snapshot", NOW - HOUR),) if kind == "points" else ()
 
 
 @pytest.mark.parametrize(("hours", "severity"), [(47, "ok"), (49, "warning")])

@@ -110,6 +110,14 @@ def test_a_damaged_copy_leaves_the_asset_alone_everywhere():
     assert gone(files(held(A, 15, 1), held(C, 15, 1, verified=clean))[A]) == ["snapshot-15"]
 
 
+def test_a_copy_whose_record_of_damage_cannot_be_read_leaves_the_asset_alone_everywhere():
+    done = files(held(A, 15, 1), held(B, 15, 1), held(C, 15, 1, doubt="torn"))
+    assert done[A].left_alone == f"whether its copy at {C} is damaged is not known: torn"
+    assert not any(each.due for each in done.values())
+    other = decide(held(A, 15, 1), held(A, 8, 1, asset="redis", doubt="torn"))
+    assert gone(other["files/uploads", A]) == ["snapshot-15"]
+
+
 def test_the_last_good_one_stays_however_old():
     done = files(held(A, 99))
     assert done[A].remove == ()

@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
+from tasks.clients.objects import Entry
 from tasks.errors import Permanent, Refused, Transient
 from tasks.facts.backups import Damage, Verified
 from tasks.plan.load import load_plan
@@ -16,6 +18,7 @@ from tasks.policy.verification import (
     without_remains,
     wrong,
 )
+from tasks.verified import read_verified
 from tasks.verify import chosen_share, chosen_sites, damaged_before, sealed_assets
 
 PLAN = load_plan(Path(__file__).parents[2] / "deployments" / "plan.yaml")
@@ -120,3 +123,31 @@ def test_what_a_sample_found_damaged_is_read_as_a_whole_until_it_is_good(monkeyp
     whole, torn = verified("files/uploads"), verified("redis", ("points/redis/a", "changed"))
     monkeypatch.setattr("tasks.verify.read_verified", lambda _: {(e.asset, e.site): e for e in (whole, torn)})
     assert damaged_before.fn(PLAN) == {(SITE, "points")}
+
+
+class Store:
+    """A site's store, with the records that it has."""
+
+    def __init__(self, records):
+        self.records = records
+
+    def list(self, _):
+        return [Entry(key, 1, "", NOW) for key in self.records]
+
+    def get(self, key):
+        return self.records[key]
+
+
+def test_a_record_that_no_store_can_read_may_tell_of_damage(monkeypatch):
+    older, newer = (
+        TypeAdapter(Verified).dump_json(verified("files/uploads", minutes=minute)) for minute in (0, 9)
+    )
+    files, redis = (f"verified/{SITE}/{asset}.json" for asset in ("files/uploads", "redis"))
+    first, *others = PLAN.sites
+    stores = {site: Store({files: older, redis: b"{}"}) for site in others}
+    stores[first] = Store({files: newer, redis: b"\xff torn"})
+    monkeypatch.setattr("tasks.clients.newest.Bucket.readable", lambda _, site, __: stores[site])
+    found = read_verified(PLAN)
+    assert found["files/uploads", SITE].at == NOW + timedelta(minutes=9)
+    assert isinstance(found["redis", SITE], Permanent)
+    assert damaged_before.fn(PLAN) == {(SITE, "points")}, "it is read as a whole, and its record written anew"
