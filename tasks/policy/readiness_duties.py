@@ -39,7 +39,7 @@ def drills(plan: Plan, seen: Sights) -> Iterator[Finding]:
     for name, planned in plan.dr_testing.drills().items():
         held = [report for report in seen.drills if report.drill.kind == name and counts(plan, report)]
         yield _drill(plan, seen, name, planned, held[-1] if held else None)
-        yield from _overdue(seen, held[-1] if held else None)
+        yield from _unmended(seen, held[-1] if held else None)
 
 
 def single_sites(plan: Plan, seen: Sights) -> Iterator[Finding]:
@@ -85,11 +85,16 @@ def _drill(plan: Plan, seen: Sights, name: str, planned: Planned, last: DrillRep
     return Finding(what, "ok", told)
 
 
-def _overdue(seen: Sights, last: DrillReport | None) -> Iterator[Finding]:
-    for finding in last.findings if last else ():
-        if is_open(finding) and finding.due < seen.at:
-            told = f"{finding.what}; {finding.owner} had until {finding.due:%Y-%m-%d}"
-            yield Finding(f"finding of {finding.found_in}", "warning", f"{finding.trial}: {told}", "mend it")
+def _unmended(seen: Sights, last: DrillReport | None) -> Iterator[Finding]:
+    """What is overdue, and what is critical at once: of what the last drill itself found, its verdict tells."""
+    for finding in filter(is_open, last.findings if last else ()):
+        critical = finding.severity == "critical"
+        overdue = finding.due < seen.at
+        if overdue or (critical and last and finding.found_in != last.drill.id):
+            severity: Severity = "critical" if critical else "warning"
+            until = f"{finding.owner} {'had' if overdue else 'has'} until {finding.due:%Y-%m-%d}"
+            told = f"{finding.trial}: {finding.what}; {until}"
+            yield Finding(f"finding of {finding.found_in}", severity, told, "mend it, then rehearse it again")
 
 
 def _routes_through(plan: Plan, seen: Sights) -> Iterator[Finding]:

@@ -79,6 +79,12 @@ DUE = Deficiency(
 )  # fmt: skip
 AT_WEST = WEST, "postgres-dr-1"
 
+
+def found(verdict="passed", **changed):
+    finding = DUE.model_copy(update=changed)
+    return fault(drills=report("backup_restoration", verdict=verdict, findings=(finding,)))
+
+
 FAULTS = {
     "an incident is open": (fault(incident=lambda _: "inc-1"), "incident", "NOT READY", "inc-1 is open"),
     "a standby lags": (fault(lags=lambda _: {WEST: 4000.0}), "replication", "NOT READY", "4000.0 s behind"),
@@ -145,8 +151,13 @@ FAULTS = {
         "drills", "AT RISK", "overdue for 22 d"),
     "a drill failed": (
         fault(drills=report("backup_restoration", verdict="failed")), "drills", "NOT READY", "failed on"),
-    "a finding is due": (
-        fault(drills=report("backup_restoration", findings=(DUE,))), "drills", "AT RISK", "ann had until"),
+    "a finding is due": (found(severity="major"), "drills", "AT RISK", "ann had until"),
+    "a critical finding is due": (found(), "drills", "NOT READY", "ann had until"),
+    "a critical finding is not due yet": (
+        found(due=NOON + timedelta(days=9)), "drills", "NOT READY", "ann has until"),
+    "a drill was ended early": (
+        found(due=NOON + timedelta(days=9), found_in="dr-drill-backup_restoration", verdict="unknown"),
+        "drills", "AT RISK", "unknown on"),
     "a drill of one copy only": (
         fault(drills=narrowed("passed")), "drills", "AT RISK", "never held"),
     "a drill of one copy that failed": (
@@ -188,6 +199,15 @@ def test_a_mail_server_that_is_lost_with_the_site_is_found_in_the_plan(tmp_path)
     found = judge_readiness(plan, well(plan))
     assert found.standing == "AT RISK"
     assert [each.detail for each in found.reasons] == [f"the smarthost 127.1.1.31:25 is at {EAST}"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"severity": "major", "due": NOON + timedelta(days=9)}, {"status": "passed its retest"}],
+    ids=["it may wait", "it is mended"],
+)
+def test_a_finding_that_may_wait_or_is_mended_speaks_against_nothing(plan, changed):
+    assert judge_readiness(plan, found(**changed)(well(plan))).standing == "READY"
 
 
 def test_where_nobody_knows_which_site_is_active_it_is_not_ready(plan):
