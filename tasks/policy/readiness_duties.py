@@ -86,7 +86,7 @@ def _drill(plan: Plan, seen: Sights, name: str, planned: Planned, last: DrillRep
 
 
 def _unmended(seen: Sights, last: DrillReport | None) -> Iterator[Finding]:
-    """What is overdue, and what is critical at once: of what the last drill itself found, its verdict tells."""
+    """What is overdue or critical; of what the last drill itself found, its verdict tells."""
     for finding in filter(is_open, last.findings if last else ()):
         critical = finding.severity == "critical"
         overdue = finding.due < seen.at
