@@ -1,6 +1,7 @@
 """A scrape tells what was measured, and nothing that is not known now."""
 
 import socket
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,9 @@ from urllib.request import urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+
+sys.path.append(str(Path(__file__).parents[1]))
+from ready_sights import held
 
 from deployments.exporter import Exporter, serve
 from deployments.measures import PARTS, Measure, catalogue_samples
@@ -96,6 +100,16 @@ def test_coverage_freeze_and_damages_are_told():
     assert found["dr_expiry_frozen",] == 1
     assert found["dr_verified_damages", "redis", "here"] == 1
     assert found["dr_catalogue_state", "redis", "here", "damaged"] == 1
+
+
+def test_a_drill_of_one_copy_is_no_success_of_the_whole(monkeypatch):
+    whole = held(PLAN, "backup_restoration", ended=NOW - HOUR)
+    one = whole.drill.model_copy(update={"copies": whole.drill.copies[:1]})
+    narrowed = whole.model_copy(update={"drill": one, "ended": NOW})
+    for reports, told in (([whole, narrowed], [(NOW - HOUR).timestamp()]), ([narrowed], [])):
+        monkeypatch.setattr("deployments.measures.read_drill_reports", lambda _, them=reports: them)
+        found = PARTS["drills"].ask(PLAN).get("dr_drill_last_success_timestamp_seconds", [])
+        assert [value for _, value in found] == told
 
 
 def writing(lsn, seconds=0, timeline=1):
