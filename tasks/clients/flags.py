@@ -15,7 +15,7 @@ from tasks.plan.plan import Plan
 
 
 def read(plan: Plan, site: str) -> dict[str, FlagSetting]:
-    """What is set, by flag; what is no setting counts as not set, as it does for the service.
+    """What is set, by flag in order; what is no setting counts as not set, as it does for the service.
 
     Raises:
         Transient: no Redis of the site answers, or it has no flags.
@@ -24,7 +24,8 @@ def read(plan: Plan, site: str) -> dict[str, FlagSetting]:
         kept: dict[Any, Any] = server.hgetall(KEY)
     # A cluster's client gives bytes.
     found = {name.decode() if isinstance(name, bytes) else name: parsed(text) for name, text in kept.items()}
-    return {name: setting for name, setting in found.items() if setting}
+    # Redis gives a hash in no order of its own.
+    return {name: setting for name, setting in sorted(found.items()) if setting}
 
 
 def write(plan: Plan, site: str, settings: Mapping[str, FlagSetting | None]) -> None:

@@ -148,7 +148,7 @@ def test_an_incident_that_is_given_up_releases_its_flags(plan, case, west, store
     set_by_hand(plan, "us-west-2", *by_hand("read_only"))
     told = give_flags_back.fn(plan, case.id)
     assert on(plan) == {"read_only"}
-    assert told["us-west-2"] == "shed_low_priority, defer_notes"
+    assert told["us-west-2"] == "defer_notes, shed_low_priority"
     assert "no Redis of us-east-1" in told["us-east-1"]
 
 
