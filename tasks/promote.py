@@ -40,8 +40,9 @@ def promote_postgresql(plan: Plan, incident: Incident, stood: Stood | None = Non
     require_epoch(plan, mine)  # what came before may have taken seconds, in which it was aborted
     patroni.promote(plan, incident.to_site, node.host)
     written = _first_write(plan, node.host, incident)
-    fork = postgres.fork(plan, node.host)
     known = stood if stood and not before.in_recovery else None
+    # Since an earlier run promoted it, the site may have failed over within itself.
+    fork = postgres.fork(plan, node.host, known.standby_timeline if known else 0)
     return Promotion(
         node=node.name,
         address=node.host,

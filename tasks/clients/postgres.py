@@ -240,8 +240,13 @@ class Fork:
     lsn: str
 
 
-def fork(plan: Plan, address: str) -> Fork:
-    """Read a primary's timeline history.
+def fork(plan: Plan, address: str, left: int = 0) -> Fork:
+    """Where a primary's history left a timeline: since then it may have gone on through others.
+
+    Args:
+        plan: the plan.
+        address: the primary.
+        left: that timeline; where it is not in the history, the last one left.
 
     Raises:
         Transient, Permanent: see `connected`; Permanent also where the timeline has no parent.
@@ -254,7 +259,17 @@ def fork(plan: Plan, address: str) -> Fork:
             "select pg_read_file('pg_wal/' || lpad(upper(to_hex(%s::int)), 8, '0') || '.history') as text",
             (timeline,),
         ).fetchone()
-    lines = [line.split() for line in ((row or {}).get("text") or "").splitlines() if line.strip()]
-    if not lines:
-        raise Permanent(f"timeline {timeline} of {address} has no parent")
-    return Fork(timeline, int(lines[-1][0]), lines[-1][1])
+    return fork_in((row or {}).get("text") or "", timeline, left)
+
+
+def fork_in(history: str, timeline: int, left: int) -> Fork:
+    """The line of a timeline's history that tells where another was left, its last where none tells that.
+
+    Raises:
+        Permanent: it has no line.
+    """
+    lines = [line.split() for line in history.splitlines() if line.strip()]
+    known = [(int(parent), lsn) for parent, lsn, *_ in lines]
+    if not known:
+        raise Permanent(f"timeline {timeline} has no parent")
+    return Fork(timeline, *next((each for each in known if each[0] == left), known[-1]))

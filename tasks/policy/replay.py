@@ -112,8 +112,10 @@ def outcome(standby: Standby, after: Position, way: Way, ended: str) -> Replay:
     """
     size, before = standby.segment_bytes, standby.position.lsn
     left = _unread(way, parse_lsn(before), parse_lsn(after.lsn), size) if ended else 0
+    read = (each.timeline for each in way.chain if each.number * size < parse_lsn(after.lsn))
     return Replay(
         standby_lsn=after.lsn,
+        standby_timeline=max(read, default=standby.timeline),
         standby_next_xid=after.next_xid,
         standby_last_commit=after.last_commit,
         from_lsn=before,

@@ -1,22 +1,29 @@
 """A site dies or is cut off under load, another takes over, the old one returns: no loss in silence."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
+from waiting import until
 from wal_planting import replication_held_back
 
+from infra.lab.control import client_settings
 from infra.lab.network import Namespaces
 from infra.load.ledger import Ledger
 from tasks.clients import cache, journal, ledger, patroni
+from tasks.clients.truth import read_truth
 
 pytestmark = [pytest.mark.lab, pytest.mark.fault]
 
 SAMPLER = Path(__file__).with_name("write_sampler.py")
+KILLED_FLOW = Path(__file__).parents[1] / "faults/killed_flow.py"
 ORDERS_A_SECOND = 25
 
 
@@ -144,3 +151,45 @@ def test_a_site_that_was_cut_off_takes_no_write_after_its_return(labs):
     # The old primary acknowledged orders until it demoted itself; each is saved.
     assert assert_exact(lab, bound) > 0
     assert_one_redis_master(lab, new)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_a_site_that_fails_over_within_itself_before_its_promotion_is_on_record_hides_no_loss(labs):
+    lab = labs.fresh("loopback")
+    old, new = lab.plan.site_of("primary"), lab.plan.site_of("dr")
+    lab.dr("lab", "load", "--rate", str(ORDERS_A_SECOND))
+    time.sleep(3)
+    with replication_held_back(lab, old, new):
+        time.sleep(2)
+        lab.dr("lab", "break", old)
+    incident = promoted_and_killed(lab)
+    lead_by_another(lab, new)
+    lab.dr("run", "fail-over", "--param", f"incident={incident}", site=new)
+    lab.dr("lab", "load", "--stop")
+    bound = report(lab)["rpo"]
+    return_home(lab, old, new)
+    assert assert_exact(lab, bound) > 0
+
+
+def promoted_and_killed(lab):
+    """A fail-over that died before it wrote down that it had promoted; its incident."""
+    flow = ["fail-over", "promote PostgreSQL", "before", "reason=power loss"]
+    argv = [sys.executable, str(KILLED_FLOW), *flow]
+    environment = os.environ | client_settings(lab.home, lab.plan)
+    died = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stdout + died.stderr
+    return read_truth(lab.plan)[0].incident
+
+
+def lead_by_another(lab, site):
+    """A switchover within a site, as soon as another of its nodes can lead."""
+    before = patroni.leader(lab.plan, site)
+    url, login = f"http://{before.host}:8008/switchover", ("patroni", lab.plan.secret("patroni_api"))
+
+    def switched():
+        answer = httpx.post(url, json={"leader": before.name}, auth=login, timeout=60, trust_env=False)
+        return answer.status_code == httpx.codes.OK
+
+    until(switched)
+    assert until(lambda: patroni.leader(lab.plan, site)).name != before.name

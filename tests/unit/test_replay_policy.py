@@ -147,6 +147,14 @@ def test_all_replayed_is_told_with_where_from_and_how_far():
     )
 
 
+@pytest.mark.parametrize(("after", "timeline"), [(7 * SEGMENT_SIZE, 1), (7 * SEGMENT_SIZE + 200, 2)])
+def test_the_timeline_that_it_read_into_is_the_one_that_a_promotion_leaves(after, timeline):
+    north = archive(5, 6, histories=[2], also=[Segment(2, 7), Segment(2, 8)])
+    way = way_ahead(standing(5), {"north": north}, {2: (Switch(1, 7 * SEGMENT_SIZE + 100),)})
+    assert outcome(standing(5), position(after), way, "late").standby_timeline == timeline
+    assert outcome(standing(5, timeline=3), position(after), find(standing(5)), "").standby_timeline == 3
+
+
 def test_a_record_that_goes_on_in_the_next_segment_leaves_nothing_behind():
     way = find(standing(5), north=archive(5, 6))
     told = outcome(standing(5), position(7 * SEGMENT_SIZE - 500), way, "")
