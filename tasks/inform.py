@@ -37,6 +37,7 @@ from tasks.policy.communication import carriers, stand_ins
 from tasks.policy.crisis_page import crisis_pages, duty_message
 from tasks.policy.crisis_words import own_words, words_of
 from tasks.retry import retried
+from tasks.speaker import Silenced, Speaker
 from tasks.status_page import publish
 from tasks.tell_people import tell_people
 
@@ -75,7 +76,9 @@ def pass_over(plan: Plan, crisis: Crisis, notice: Notice, audience: str, channel
 
 
 @retried("tell people outside", run_name="tell {audience} by {channel}: {notice.key}", times=3, delay=1)
-def tell(plan: Plan, crisis: Crisis, notice: Notice, audience: str, channel: PublicChannel) -> Telling:
+def tell(  # noqa: PLR0913 -- who tells what to whom
+    plan: Plan, crisis: Crisis, notice: Notice, audience: str, channel: PublicChannel, speaker: Speaker
+) -> Telling:
     """Tell one notice to one audience through one channel.
 
     Returns:
@@ -83,8 +86,10 @@ def tell(plan: Plan, crisis: Crisis, notice: Notice, audience: str, channel: Pub
 
     Raises:
         Permanent: the words lack a value; nobody was told anything.
+        Silenced: another process may speak by now; what is not on record is told by a later run.
         Transient: no store takes the records.
     """
+    speaker.require()
     words_of(plan, crisis, notice)
     recorded = partial(record_telling, plan, crisis.incident, (notice.key, audience, channel))
     if plan.crisis.rehearse:
@@ -92,8 +97,10 @@ def tell(plan: Plan, crisis: Crisis, notice: Notice, audience: str, channel: Pub
     recorded("sending", "")
     try:
         if channel in PERSONAL:
-            return tell_people(plan, crisis, notice, audience, channel)
+            return tell_people(plan, crisis, notice, audience, channel, speaker)
         receipt = _say(plan, crisis, notice, channel)
+    except Silenced:
+        raise
     except DrError as error:
         return recorded("failed", str(error))
     return recorded("sent", receipt)

@@ -27,6 +27,7 @@ from tasks.plan.crisis import OWN_LANGUAGE, PersonalChannel
 from tasks.plan.plan import Plan
 from tasks.policy.crisis_words import words_of
 from tasks.progress import shown
+from tasks.speaker import Speaker
 
 _BATCH, _WORKERS = 16, 8
 # How long one person's message is tried anew; a batch takes twice that, and twice a channel's longest answer.
@@ -45,6 +46,7 @@ class _Audience:
     name: str
     channel: PersonalChannel
     reference: str
+    speaker: Speaker
     number: int = 0
     told: set[str] = field(default_factory=set)
     refused: int = 0
@@ -75,8 +77,8 @@ class _Audience:
         return words
 
 
-def tell_people(
-    plan: Plan, crisis: Crisis, notice: Notice, audience: str, channel: PersonalChannel
+def tell_people(  # noqa: PLR0913 -- who tells what to whom
+    plan: Plan, crisis: Crisis, notice: Notice, audience: str, channel: PersonalChannel, speaker: Speaker
 ) -> Telling:
     """Tell everybody who was not told yet.
 
@@ -85,12 +87,13 @@ def tell_people(
 
     Raises:
         Permanent: the subscribers cannot be read.
+        Silenced: another process may speak by now; the rest is its.
         Transient: no store takes the records.
     """
     reference = plan.crisis.audiences[audience].subscribers
     if reference is None:
         raise Permanent(f"{audience} has no subscribers", hint="see crisis_communication.audiences")
-    state = _Audience(plan, crisis, notice, audience, channel, reference)
+    state = _Audience(plan, crisis, notice, audience, channel, reference, speaker)
     _remember(state)
     total = sum(1 for _ in subscribers(plan, reference, channel))
     with shown(f"{notice.key} to {audience} by {channel}") as told:
@@ -122,6 +125,7 @@ def _batches(state: _Audience) -> Iterator[list[Subscriber]]:
 
 
 def _tell_batch(state: _Audience, people: list[Subscriber]) -> None:
+    state.speaker.require()
     state.number += 1
     names = tuple(person(each.address) for each in people)
     write_batch(state.plan, state.crisis.incident, state.place, state.number, Batch(recipients=names))
@@ -150,6 +154,7 @@ def _tell_one(state: _Audience, subscriber: Subscriber) -> DrError | None:
     while True:
         time.sleep(max(0.0, state.not_before - time.monotonic()))
         try:
+            state.speaker.require()
             send(state.plan, state.channel, state.words_for(subscriber), subscriber.address)
         except Transient as error:
             wait = error.seconds if isinstance(error, Busy) else pause

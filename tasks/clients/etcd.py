@@ -66,6 +66,33 @@ class Etcd:
         granted, left = int(answer.get("grantedTTL", 0)), int(answer.get("TTL", 0))
         return granted - left if granted and left >= 0 else None
 
+    def grant(self, ttl_s: int) -> int:
+        """Begin a lease that ends after so many seconds without being renewed; its id.
+
+        Raises:
+            Transient: no member answered.
+        """
+        return int(self._call("/v3/lease/grant", {"TTL": ttl_s})["ID"])
+
+    def renew(self, lease: int) -> bool:
+        """Renew a lease; whether there was one to renew.
+
+        Raises:
+            Transient: no member answered.
+        """
+        answer = self._call("/v3/lease/keepalive", {"ID": str(lease)})
+        if "result" not in answer:  # a stream tells its errors in a good answer
+            raise Transient("etcd renews no lease", str(answer.get("error", "")))
+        return int(answer["result"].get("TTL", 0)) > 0
+
+    def revoke(self, lease: int) -> None:
+        """End a lease, and remove the keys that were written with it.
+
+        Raises:
+            Transient: no member answered, or it has ended already.
+        """
+        self._call("/v3/lease/revoke", {"ID": str(lease)})
+
     def below(self, prefix: str) -> dict[str, Entry]:
         """Every key that begins with a prefix, linearizably.
 
@@ -86,8 +113,14 @@ class Etcd:
         """
         self._call("/v3/kv/put", {"key": _encode(key), "value": _encode(value)})
 
-    def swap(self, key: str, value: str, revision: int) -> bool:
+    def swap(self, key: str, value: str, revision: int, lease: int = 0) -> bool:
         """Write one key if nobody changed it since `revision` (0: if it does not exist).
+
+        Args:
+            key: the key.
+            value: its new value.
+            revision: that of the value that was read.
+            lease: with whose end the key goes; 0 for none.
 
         Returns:
             whether it was written.
@@ -95,9 +128,8 @@ class Etcd:
         Raises:
             Transient: no member answered.
         """
-        return self._if_unchanged(
-            key, revision, {"request_put": {"key": _encode(key), "value": _encode(value)}}
-        )
+        put = {"key": _encode(key), "value": _encode(value), "lease": str(lease)}
+        return self._if_unchanged(key, revision, {"request_put": put})
 
     def remove(self, key: str, revision: int) -> bool:
         """Remove one key if nobody changed it since `revision`.

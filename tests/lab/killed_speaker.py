@@ -1,7 +1,7 @@
 """`killed_speaker.py INCIDENT NUMBER`: the flow `inform`, which kills its own process at its act NUMBER.
 
 With SIGKILL, before or after a record is written or something is sent, counted from 1; with 0 it prints how
-many such moments there were. `DR_PLAN` names the plan. Whoever died before it is not waited for.
+many such moments there were. `DR_PLAN` names the plan. Whoever died before it is hardly waited for.
 """
 
 import functools
@@ -13,7 +13,7 @@ import threading
 from datetime import timedelta
 
 from deployments.run import entrypoint_of, run
-from tasks import inform, tell_people
+from tasks import inform, speaker, tell_people
 from tasks.clients import journal
 from tasks.policy import crisis
 
@@ -43,6 +43,7 @@ def main(incident: str, number: int) -> None:
     inform.publish = deadly(inform.publish)
     tell_people.send = deadly(tell_people.send)
     crisis._SENDING = timedelta(0)
+    speaker._TTL_S, speaker._RENEWED_S = 4, 1.0
     run(entrypoint_of("inform"), {"incident": incident})
     print(last[0])  # noqa: T201 -- for the test
 

@@ -6,6 +6,7 @@ import ssl
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -264,8 +265,16 @@ def settled(lab, case):
     until(told_all, 120, pause=3)
 
 
+def test_two_speakers_at_once_tell_each_once(lab):
+    case = approved_and_ended(lab)
+    with ThreadPoolExecutor() as both:
+        list(both.map(lambda _: speak(lab, case, 0), range(2)))
+    settled(lab, case)
+    assert assert_told_once(lab, case) == set()
+
+
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(2700)
 def test_a_speaker_is_killed_at_every_moment(lab):
     for number in range(1, moments(lab)):
         killed_at(lab, number)

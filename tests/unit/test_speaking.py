@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from memory_etcd import Leases
 from memory_journal import Journal
 from third_parties import INCIDENT, NOON
 
@@ -14,6 +15,7 @@ from deployments import loops, speaking
 from deployments.run import entrypoint_of, run
 from tasks.errors import Transient
 from tasks.facts.crisis import Telling
+from tasks.speaker import Silenced, Speaker
 
 OLD, NEW = "inc-20261123T110000Z-aaaa", "inc-20261123T120000Z-bbbb"
 
@@ -27,6 +29,13 @@ def journal(monkeypatch):
         case = INCIDENT.model_copy(update={"id": name, "detected_at": now, "triggered_at": now})
         journal.write(None, "", name, "incident.json", case.model_dump_json())
     return journal
+
+
+@pytest.fixture(autouse=True)
+def etcd(monkeypatch):
+    etcd = Leases()
+    monkeypatch.setattr("tasks.speaker.etcd_of", lambda *_, **__: etcd)
+    return etcd
 
 
 @pytest.fixture
@@ -126,7 +135,7 @@ def slow_mail(plans, journal, monkeypatch):
     """The flow over a journal in memory, with a mailing that takes its time; what was told, in order."""
     told, ended = [], threading.Event()
 
-    def mailing(plan, crisis, notice, audience, channel):
+    def mailing(plan, crisis, notice, audience, channel, _speaker):
         assert ended.wait(30)
         told.append((notice.phase, audience, channel))
         place = notice.key, audience, channel
@@ -176,3 +185,67 @@ def test_what_went_wrong_with_one_telling_is_told_once_the_others_were(
     with pytest.raises(ValueError, match="a mistake of ours"):
         run(entrypoint_of("inform"), {"incident": NEW})
     assert ("disrupted", NEW, "statuspage") in told
+
+
+def test_who_has_not_the_place_says_nothing_but_who_has_it(plans, journal, slow_mail, monkeypatch, etcd):
+    told, ended = slow_mail
+    ended.set()
+    monkeypatch.setattr("flows.inform.to_tell", lambda *_: ())
+    first = Speaker(plans.plan)
+    assert first.other(NEW) == ""
+    records = dict(journal.records)
+    assert run(entrypoint_of("inform"), {"incident": NEW}).endswith(f"speaks for {NEW}")
+    assert (told, journal.records) == ([], records)
+    first.leave()
+    assert run(entrypoint_of("inform"), {"incident": NEW}) == len(told) > 0
+    assert (etcd.keys, etcd.leases) == ({}, set())
+
+
+def test_without_etcd_it_is_told_all_the_same(plans, journal, slow_mail, monkeypatch, etcd):
+    told, ended = slow_mail
+    ended.set()
+    monkeypatch.setattr("flows.inform.to_tell", lambda *_: ())
+    etcd.down = True
+    assert run(entrypoint_of("inform"), {"incident": NEW}) == len(told) > 0
+
+
+def test_who_loses_the_place_puts_no_failure_on_record_and_ends(plans, journal, slow_mail, monkeypatch, etcd):
+    slow_mail[1].set()
+    monkeypatch.setattr("flows.inform.to_tell", lambda *_: ())
+
+    def mailing(*given):
+        speaks = given[-1]
+        etcd.end_all()
+        speaks._until = 0.0
+        speaks.require()
+
+    monkeypatch.setattr(tasks.inform, "tell_people", mailing)
+    with pytest.raises(Silenced):
+        run(entrypoint_of("inform"), {"incident": NEW})
+    assert not [name for _, name in journal.records if name.endswith("-failed.json")]
+
+
+def test_the_place_is_kept_until_the_last_mailing_ends_whatever_fails_beside_it(
+    plans, journal, slow_mail, monkeypatch, etcd
+):
+    _, ended = slow_mail
+    held = []
+    monkeypatch.setattr("flows.inform._LOOK_S", 0.2)
+    monkeypatch.setattr("flows.inform.to_tell", lambda *_: ())
+
+    def mailing(*_):
+        ended.wait(30)
+        held.append(len(etcd.keys))
+        raise ValueError("a mistake of ours")
+
+    def unreadable(*_):
+        threading.Timer(0.5, ended.set).start()
+        raise KeyError("another disaster's record")
+
+    monkeypatch.setattr(tasks.inform, "tell_people", mailing)
+    monkeypatch.setattr(tasks.inform, "recent_incidents", unreadable)
+    with pytest.raises(KeyError):
+        run(entrypoint_of("inform"), {"incident": NEW})
+    assert held
+    assert set(held) == {1}
+    assert etcd.keys == {}

@@ -1,6 +1,7 @@
 """Subscribers are told each once; what a channel refuses to all of them is not their fault."""
 
 import pytest
+from memory_etcd import Leases
 from memory_journal import Journal
 from public_parties import channels
 from third_parties import ADDRESS, INCIDENT, NOON, answering
@@ -8,9 +9,11 @@ from third_parties import ADDRESS, INCIDENT, NOON, answering
 import tasks.crisis_record
 from infra.edge.edge import serving
 from infra.edge.inbox import messages
+from tasks import speaker
 from tasks.facts.crisis import Crisis, Notice
 from tasks.plan.crisis import CrisisCommunication
 from tasks.plan.public_channels import PublicChannels
+from tasks.speaker import Silenced, Speaker
 from tasks.tell_people import tell_people
 
 BEGUN = Crisis(incident=INCIDENT)
@@ -31,7 +34,7 @@ def journal(monkeypatch):
 def telling(plans):
     """Tell people by Amazon's mail at a port, or by SMTP at one."""
 
-    def tell(people, port=9, *, by="ses", translations=None):
+    def tell(people, port=9, *, by="ses", translations=None, speaks=None):
         rows = "".join(f"email,{address},{language},\n" for address, language in people)
         (plans.folder / "crowd.csv").write_text(f"channel,address,language,timezone\n{rows}")
         there = channels(plans, port, port).model_dump(mode="json", exclude_none=True)
@@ -45,7 +48,7 @@ def telling(plans):
         plan = plans.plan.model_copy(
             update={"crisis_communication": CrisisCommunication.model_validate(crisis)}
         )
-        return tell_people(plan, BEGUN, NOTICE, "customers", "email")
+        return tell_people(plan, BEGUN, NOTICE, "customers", "email", speaks or Speaker(plan))
 
     return tell
 
@@ -109,3 +112,37 @@ def test_words_that_cannot_be_said_in_a_language_are_said_in_the_plans_own(plans
         )
     assert told.outcome == "sent"
     assert {line["subject"] for line in messages(box)} == {"Service Disruption - naas-api"}
+
+
+def test_a_speaker_that_has_lost_its_place_tells_nobody_more_and_the_next_one_the_rest(
+    plans, telling, monkeypatch
+):
+    etcd = Leases()
+    monkeypatch.setattr(speaker, "etcd_of", lambda *_, **__: etcd)
+    speaks = Speaker(plans.plan)
+    assert speaks.other(INCIDENT.id) == ""
+    with answering(plans.tls, TAKEN) as (port, asked):
+        assert telling(crowd(16), port, speaks=speaks).people == 16
+        etcd.end_all()
+        speaks._until = 0.0  # it stood still for longer than its lease
+        with pytest.raises(Silenced):
+            telling(crowd(40), port, speaks=speaks)
+        assert len(asked) == 16
+        told = telling(crowd(40), port)
+    assert (told.outcome, told.people, told.detail, len(asked)) == ("sent", 40, "", 40)
+
+
+def test_whoever_was_not_told_because_the_place_was_lost_is_not_refused(plans, telling, monkeypatch):
+    class Losing(Speaker):
+        left = 20
+
+        def lost(self):
+            self.left -= 1
+            return self.left < 0
+
+    with answering(plans.tls, TAKEN) as (port, asked):
+        with pytest.raises(Silenced):
+            telling(crowd(40), port, speaks=Losing(plans.plan))
+        assert len(asked) < 40
+        told = telling(crowd(40), port)
+    assert (told.outcome, told.people, told.detail, len(asked)) == ("sent", 40, "", 40)
