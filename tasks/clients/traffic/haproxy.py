@@ -19,18 +19,21 @@ def standing(plan: Plan) -> dict[str, Standing]:
     """Each server's weight and state; a server in maintenance has no users, whatever its weight.
 
     Raises:
-        Transient: the endpoint's admin socket does not answer.
+        Transient: the endpoint's admin socket does not answer, or not to the end.
     """
+    told = _command(plan, "show stat")
+    if not (told.startswith("# pxname,") and told.endswith("\n\n")):
+        # A proxy that is being replaced takes the question and hangs up.
+        raise Transient("the public endpoint did not tell all of its servers", told[-200:])
     rows = {
         row["svname"]: row
-        for row in csv.DictReader(io.StringIO(_command(plan, "show stat").removeprefix("# ")))
+        for row in csv.DictReader(io.StringIO(told.removeprefix("# ")))
         if row["pxname"] == _BACKEND and row["svname"] not in {"BACKEND", "FRONTEND"}
     }
     # `weight` is what a server that starts slowly has for now, `uweight` what was asked for.
-    told = {
-        name: 0 if row["status"].startswith(OUT) else int(row["uweight"] or 0) for name, row in rows.items()
-    }
-    shares = as_shares(told)
+    shares = as_shares(
+        {name: 0 if row["status"].startswith(OUT) else int(row["uweight"] or 0) for name, row in rows.items()}
+    )
     return {name: Standing(shares[name], row["status"]) for name, row in rows.items()}
 
 
@@ -40,7 +43,7 @@ def move(plan: Plan, weights: Mapping[str, int]) -> None:
     A site that enters, or takes everybody, is ready at once, whatever its last health check said.
 
     Raises:
-        Transient: the endpoint's admin socket does not answer.
+        Transient: the endpoint's admin socket does not answer, or not every order.
         Permanent: it refused a command.
     """
     before = standing(plan)
@@ -58,8 +61,11 @@ def move(plan: Plan, weights: Mapping[str, int]) -> None:
             orders.append(f"{server} health up")
     orders += [f"shutdown sessions server {_BACKEND}/{name}" for name in leaving]
     # One connection for all, in this order; each order that is obeyed is answered by an empty line.
-    if refusal := _command(plan, "; ".join(orders)).strip():
+    answer = _command(plan, "; ".join(orders))
+    if refusal := answer.strip():
         raise Permanent("the public endpoint refused an order", f"{'; '.join(orders)}: {refusal}")
+    if len(answer) < len(orders):
+        raise Transient("the public endpoint hung up", f"{len(answer)} of {len(orders)} orders were obeyed")
 
 
 def _command(plan: Plan, command: str) -> str:
