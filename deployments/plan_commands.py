@@ -60,6 +60,9 @@ def impact(
     file: Annotated[Path | None, typer.Option("--plan", help="The plan; default: $DR_PLAN.")] = None,
 ) -> None:
     """Draw the business impact analysis: processes, the services that carry them, and what those stand on."""
+    if page.suffix != ".html":
+        # Every other `dr plan` command takes the plan itself there: it would be written over.
+        raise Refused(f"{page} is no page's name", hint="end it with .html; another plan is --plan FILE")
     plan = _loaded(file)
     page.write_text(impact_page(plan))
     typer.echo(f"{len(plan.business_impact)} processes in {page}")
