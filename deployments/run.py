@@ -1,6 +1,7 @@
 """`dr run FLOW`: any flow in this process, with no Prefect server at all (break-glass)."""
 
 import asyncio
+import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 from prefect import Flow
 from prefect.events.clients import NullEventsClient
 from prefect.events.worker import EventsWorker
+from prefect.exceptions import PrefectException
 from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
@@ -25,6 +27,8 @@ from deployments.offline import offline_api
 from deployments.register import DEPLOYMENTS, tags_of
 from deployments.telemetry import running_flows
 from tasks.errors import Refused
+
+_QUOTED = "text that reads as JSON goes in quotes: --param 'name=\"12\"'"
 
 
 def entrypoint_of(name: str) -> str:
@@ -44,13 +48,15 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
     """Read "name=value" pairs; a value that is JSON is taken as such, any other is text.
 
     Raises:
-        Refused: a pair without a name or without "=".
+        Refused: a pair without a name or without "=", or a name that comes twice.
     """
     parameters: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not (name and equals):
             raise Refused(f"{pair} is not a parameter", hint="--param name=value")
+        if name in parameters:
+            raise Refused(f"{name} is given twice", hint="of a list: --param 'name=[\"one\", \"two\"]'")
         try:
             parameters[name] = json.loads(value)
         except ValueError:
@@ -63,16 +69,30 @@ def run(entrypoint: str, parameters: Mapping[str, Any]) -> Any:
 
     Args:
         entrypoint: the flow, as `package.module.function`.
-        parameters: its parameters; Prefect checks them against the flow's signature.
+        parameters: its parameters.
 
     Raises:
+        Refused: the flow takes other parameters; it has not begun.
         Exception: what the flow raised.
     """
     # Not as Prefect's own tags: for those it would ask its server for a slot at every task.
     with running_flows(tags_of(entrypoint)), without_server():
         flow: Flow[..., Any] = load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
+        _require_fitting(flow, parameters)
         result = flow(**parameters)
         return asyncio.run(result) if flow.isasync else result
+
+
+def _require_fitting(flow: Flow[..., Any], parameters: Mapping[str, Any]) -> None:
+    signature = inspect.signature(flow.fn)
+    try:
+        flow.validate_parameters(signature.bind(**parameters).arguments)
+    except (TypeError, PrefectException) as error:
+        raise Refused(
+            f"{flow.name} does not take these parameters",
+            str(error),
+            f"it takes {', '.join(signature.parameters) or 'none'}; {_QUOTED}",
+        ) from None
 
 
 @contextmanager

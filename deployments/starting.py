@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from deployments.environment import active_plan, api
 from deployments.trigger import trigger, wait_for
-from tasks.errors import Permanent
+from tasks.errors import Permanent, Refused
 
 
 def start_here(flow: str, parameters: Mapping[str, Any]) -> None:
@@ -28,11 +28,15 @@ def start_there(flow: str, parameters: Mapping[str, Any], key: str | None, wait:
         wait: seconds to wait for its end; 0 for not at all.
 
     Raises:
+        Refused: the server knows no such deployment, or it takes other parameters; nothing was started.
         Permanent: it did not complete.
         Transient: the server does not answer, or the run has not ended in time.
     """
     prefect, name = api(), flow.replace("_", "-")
-    run_id = trigger(prefect, name, parameters, key or str(uuid4()))
+    try:
+        run_id = trigger(prefect, name, parameters, key or str(uuid4()))
+    except Permanent as error:
+        raise Refused(f"{name} is not started: {error.message}", error.detail, error.hint) from error
     print(run_id)
     if wait:
         state = wait_for(prefect, run_id, wait)

@@ -53,7 +53,7 @@ class Api:
             raise Transient("the Prefect API does not answer as one", f"{self.url}{path}") from error
 
 
-_HINT = "`dr deploy` registers the deployments; `dr run FLOW` needs no server"
+_HINT = "see its words; `dr deploy` registers the deployments, `dr run FLOW` needs no server"
 
 
 def trigger(
