@@ -16,12 +16,12 @@ def differences(then: Digests, now: Digests) -> tuple[TableDifference, ...]:
 
 
 def choose_tables(found: Sequence[TableDifference], wanted: Sequence[str]) -> tuple[TableDifference, ...]:
-    """The tables that a person means by TABLE, SCHEMA.TABLE or DATABASE/SCHEMA.TABLE.
+    """The tables that a person means by TABLE, SCHEMA.TABLE or DATABASE/SCHEMA.TABLE, each once.
 
     Raises:
         Refused: one did not exist at the moment, or its name fits several.
     """
-    return tuple(_chosen(found, name) for name in wanted)
+    return tuple(dict.fromkeys(_chosen(found, name) for name in wanted))
 
 
 def require_action(action: str, wanted: Sequence[str]) -> None:
@@ -56,8 +56,9 @@ def require_reach(oldest: datetime | None, at: datetime, now: datetime) -> None:
 
 
 def schema_of(at: datetime) -> str:
-    """The schema that recovered tables are put into."""
-    return f"recovered_{at.astimezone(UTC):%Y%m%dT%H%M}".lower()
+    """The schema that recovered tables are put into: one for each moment, for none may write over another's."""
+    utc = at.astimezone(UTC)
+    return f"recovered_{utc:%Y%m%dt%H%M%S}" + (f"_{utc:%f}" if utc.microsecond else "")
 
 
 def _difference(name: str, then: Digest | None, now: Digest | None) -> TableDifference:

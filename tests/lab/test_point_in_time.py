@@ -11,6 +11,7 @@ from tasks.clients import patroni, postgres, sealing
 from tasks.clients.digests import digests_of
 from tasks.clients.objects import Bucket
 from tasks.clients.psql import Psql
+from tasks.policy.point_in_time import schema_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(600), pytest.mark.long]
 
@@ -102,7 +103,7 @@ def test_a_dropped_table_comes_back_in_place_and_a_changed_one_beside(lab, mista
     told = recovered(lab, moment, "action=swap", 'tables=["public.invoices", "prices"]')
     found = digests_of(live(lab))
     assert found["naas/public.invoices"] == before["naas/public.invoices"]
-    schema = f"recovered_{moment:%Y%m%dt%H%M}"
+    schema = schema_of(moment)
     assert found[f"naas/{schema}.prices"] == before["naas/public.prices"]
     assert f"naas/{schema}.prices" in told
     # What is live was not overwritten.

@@ -85,7 +85,17 @@ def test_a_moment_between_the_first_backup_and_now_is_not():
 
 def test_the_schema_of_recovered_tables_needs_no_quotes_and_is_in_utc():
     at = datetime(2026, 11, 24, 14, 5, tzinfo=timezone(timedelta(hours=-1)))
-    assert schema_of(at) == "recovered_20261124t1505"
+    assert schema_of(at) == "recovered_20261124t150500"
+
+
+def test_no_two_moments_share_a_schema():
+    moments = [NOON + timedelta(microseconds=each) for each in (0, 1, 250_000, 1_000_000, 30_000_000)]
+    assert len({schema_of(at) for at in moments}) == len(moments)
+
+
+def test_a_table_that_is_named_twice_is_brought_back_once():
+    [chosen] = choose_tables(differences(THEN, NOW), ["kept", "public.kept", "naas/public.kept"])
+    assert chosen.table == "naas/public.kept"
 
 
 @pytest.mark.parametrize(
