@@ -36,7 +36,8 @@ async def restore_point_in_time(
     """
     plan, wanted = current_plan(), tables or []
     require_moment(plan, from_site, at, action, wanted)
-    place = choose_place(plan, from_site, host, None, keep=False, now=datetime.now(UTC))
+    now = datetime.now(UTC)
+    place = choose_place(plan, from_site, host, None, keep=False, now=now, scratch="dr-moment")
     rescued: list[Rescued] = []
     try:
         restore_files(plan, place, None, at)

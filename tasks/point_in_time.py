@@ -4,6 +4,7 @@ No row of the live database is ever overwritten.
 Source: seed, "Recovery Point Objective"; PostgreSQL manual, "Recovery Target Settings".
 """
 
+import shlex
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -122,8 +123,8 @@ def export(
         key = f"{_FOLDER}/{schema_of(at)}/{each.table.replace('/', '.')}.dump.age"
         put_sealed(plan, bucket, key, tables.dump(server, Table(each.database, each.name)))
         command = (
-            f"age -d -i RECOVERY_KEY {key.rpartition('/')[2]} "
-            f"| pg_restore --single-transaction --exit-on-error -d {each.database}"
+            f"age -d -i RECOVERY_KEY {shlex.quote(key.rpartition('/')[2])} "
+            f"| pg_restore --single-transaction --exit-on-error -d {shlex.quote(each.database)}"
         )
         done.append(Rescued(each.table, each.then or 0, f"{bucket.name}/{key}", command))
     return done

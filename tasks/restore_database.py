@@ -61,9 +61,19 @@ class Restored:
 
 
 def choose_place(  # noqa: PLR0913 -- what an operator may choose
-    plan: Plan, from_site: str | None, host: str | None, into: str | None, *, keep: bool, now: datetime
+    plan: Plan,
+    from_site: str | None,
+    host: str | None,
+    into: str | None,
+    *,
+    keep: bool,
+    now: datetime,
+    scratch: str = "dr-restore",
 ) -> Place:
     """The copy to restore from and the directory to restore into, which must be free.
+
+    Where none is given and nothing is kept, it is `scratch` beside the live one, and what lies there goes: each
+    flow has one of its own, so that it never takes another one's copy for what a killed run left.
 
     Raises:
         Refused: there is no such site or host, or the directory is in use, or is a live one.
@@ -74,7 +84,7 @@ def choose_place(  # noqa: PLR0913 -- what an operator may choose
         raise Refused(f"there is no site {source}", f"the plan's sites: {', '.join(plan.sites)}")
     where = _host_of(plan, host) if host else answering_host(plan, source)
     live = Layout.of(plan, *where).data_dir
-    name = f"dr-restored-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}" if keep else "dr-restore"
+    name = f"dr-restored-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}" if keep else scratch
     directory = Path(into) if into else live.with_name(name)
     if (
         not directory.is_absolute()
