@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tasks.clients.buckets import bucket_exists
-from tasks.errors import DrError, Permanent, Refused, Transient
+from tasks.errors import Permanent, Refused, Transient
 from tasks.plan.infrastructure import CloudFormation
 from tasks.plan.plan import Plan
 
@@ -21,6 +21,9 @@ _POLL_S = 2.0
 _PASSING = {"Throttling", "RequestLimitExceeded", "ServiceUnavailable", "InternalFailure"}
 _NOTHING = "No updates are to be performed"
 _GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+# As it was before an update that failed: what is wanted, where nothing differs from that.
+_AS_BEFORE = {*_GOOD, "UPDATE_ROLLBACK_COMPLETE"}
+_BEGUN = {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"}
 
 
 def name_of(plan: Plan, site: str) -> str:
@@ -59,12 +62,13 @@ def activate(plan: Plan, site: str, *, timeout: float) -> dict[str, str]:
             "Parameters": _parameters(plan, site, known),
             "Capabilities": ["CAPABILITY_IAM"],
         }
+        good = _GOOD
         if stack is None:
             client.create_stack(**wanted)
-        else:
-            _update(client, wanted)
+        elif not _updated(client, wanted):
+            good = _AS_BEFORE
         stack = _settled(client, name, deadline)
-        if stack is None or stack["StackStatus"] not in _GOOD:
+        if stack is None or stack["StackStatus"] not in good:
             raise Permanent(f"the stack {name} failed", _reasons(client, name))
     return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
 
@@ -84,12 +88,15 @@ def delete(plan: Plan, site: str, *, timeout: float) -> None:
             raise Permanent(f"the stack {name} cannot be removed", _reasons(client, name))
 
 
-def _update(client: Any, wanted: dict[str, Any]) -> None:
+def _updated(client: Any, wanted: dict[str, Any]) -> bool:
+    """Begin an update; False where there is nothing to update."""
     try:
         client.update_stack(**wanted)
     except ClientError as error:
         if _NOTHING not in str(error):
             raise
+        return False
+    return True
 
 
 def _settled(client: Any, name: str, until: float) -> dict[str, Any] | None:
@@ -112,9 +119,16 @@ def _stack(client: Any, name: str) -> dict[str, Any] | None:
 
 
 def _reasons(client: Any, name: str) -> str:
-    events = client.describe_stack_events(StackName=name)["StackEvents"]
-    failed = [each for each in events if each.get("ResourceStatus", "").endswith("_FAILED")]
+    """What failed since the stack was last made, changed or removed, the first failure last."""
+    events = client.describe_stack_events(StackName=name)["StackEvents"]  # the newest first
+    began = (n for n, each in enumerate(events) if _begins(each, name))
+    of_now = events[: next(began, len(events))]
+    failed = [each for each in of_now if each.get("ResourceStatus", "").endswith("_FAILED")]
     return "; ".join(f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', '')}" for e in failed[-5:])
+
+
+def _begins(event: Mapping[str, Any], name: str) -> bool:
+    return event.get("LogicalResourceId") == name and event.get("ResourceStatus") in _BEGUN
 
 
 def _wait(name: str, status: str, until: float) -> None:
@@ -145,9 +159,14 @@ def _parameters(plan: Plan, site: str, known: Mapping[str, str]) -> list[dict[st
 
 
 def _has_bucket(plan: Plan, site: str, bucket: str) -> bool:
+    """Whether a bucket is there; one that we may not see is not ours.
+
+    Raises:
+        Transient: its store does not answer: a stack that makes a bucket which is there fails as a whole.
+    """
     try:
         return bucket_exists(plan, site, bucket)
-    except DrError:
+    except Permanent:
         return False
 
 
@@ -176,7 +195,9 @@ def _told(name: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        kind = Transient if error.response["Error"]["Code"] in _PASSING else Permanent
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        passing = status >= 500 or error.response["Error"]["Code"] in _PASSING
+        kind = Transient if passing else Permanent
         raise kind(f"CloudFormation refuses {error.operation_name} of {name}", str(error)) from error
     except BotoCoreError as error:
         raise Transient(f"CloudFormation does not answer for {name}", type(error).__name__) from error
