@@ -3,6 +3,7 @@
 Source: seed, "Backup Schedule and Retention".
 """
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 
 from tasks.clients import restic, restic_spot
+from tasks.clients.moment import require_zone
 from tasks.clients.records import survivors
 from tasks.clients.restic import Snapshot
 from tasks.clients.restic_command import On
@@ -23,6 +25,7 @@ from tasks.progress import shown
 from tasks.retry import retried
 
 VARIANT = "snapshot"
+_log = logging.getLogger("dr.files")
 _KIND = "files/"
 _BACKUP_S = 4 * 3600.0
 _RESTORE_S = 4 * 3600.0
@@ -118,10 +121,11 @@ def find_snapshot(
     """The snapshot to restore: the newest that fits, of one site's copy or of all that answer.
 
     Raises:
-        Refused: no copy has one that fits.
+        Refused: no copy has one that fits, several begin so, or the moment has no time zone.
         Transient: no copy can be asked.
         Permanent: no copy can be opened.
     """
+    require_zone(at)
     if from_site is not None and from_site not in plan.sites:
         raise Refused(f"there is no site {from_site}", f"the plan's sites: {', '.join(plan.sites)}")
     points, failures = [], []
@@ -137,6 +141,8 @@ def find_snapshot(
     if found is None:
         told = "; ".join(map(str, failures)) or f"{len(points)} snapshots there, none fits"
         raise Refused(f"no copy has such a snapshot of {asset}", told, "look at `dr backups`")
+    for failure in failures:
+        _log.warning("%s: chosen among the other copies' snapshots: %s", asset, failure.seen)
     return found
 
 

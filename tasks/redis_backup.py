@@ -95,13 +95,16 @@ def restore_redis_cluster(plan: Plan, site: str, stamp: str | None, at: datetime
         what was restored, in words.
 
     Raises:
-        Refused: the plan has no cluster, or it holds keys.
+        Refused: the plan has no cluster, no such site, or it holds keys.
         Permanent: there is no such point, it is not what was stored, or the cluster holds something else.
         Transient: the store or a node does not answer.
     """
     if plan.redis_ha.mode != "cluster":
         hint = "start a server from the file that `into` names; it replaces what the server held"
         raise Refused("the plan's Redis is no cluster", hint=hint)
+    able = [name for name, each in plan.sites.items() if each.running("redis")]
+    if to_site not in able:
+        raise Refused(f"{to_site} has no Redis", f"sites with one: {', '.join(able)}")
     point = points.pick(plan, site, redis_points.ASSET, at, stamp)
     found = redis_fill.fill(plan, to_site, site, point)
     return f"{point.folder} of {site}: {found.keys} keys live in the cluster of {to_site}"

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from tasks.clients import bundles, point_contents, points
 from tasks.clients.manifest import StoredPoint
+from tasks.clients.moment import require_zone
 from tasks.clients.truth import active_site
 from tasks.clients.workspace import workspace
 from tasks.errors import Permanent, Refused
@@ -25,9 +26,10 @@ def choose_point(
     """The site and the point to restore: the named one, else the newest, else the newest up to a moment.
 
     Raises:
-        Refused: there is no such point.
+        Refused: there is no such point, or the moment has no time zone.
         Transient: the store does not answer, or no site was given and the active one cannot be told.
     """
+    require_zone(at)
     site = from_site or active_site(plan)
     if site not in plan.sites:
         raise Refused(f"there is no site {site}", f"the plan's sites: {', '.join(plan.sites)}")

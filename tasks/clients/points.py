@@ -25,7 +25,7 @@ from tasks.clients.moment import require_zone
 from tasks.clients.objects import Bucket, Entry, Missing
 from tasks.clients.sealed_objects import put_sealed
 from tasks.clients.sealing import Content
-from tasks.errors import DrError, Permanent, Transient
+from tasks.errors import DrError, Permanent, Refused, Transient
 from tasks.plan.plan import Plan
 
 __all__ = ["ROOT", "StoredPoint", "stamp_of"]
@@ -138,10 +138,12 @@ def pick(
     """The newest point of an asset at a site: not later than a moment, or of a name, where given.
 
     Raises:
-        Refused: the moment has no time zone.
+        Refused: there is no such site, or the moment has no time zone.
         Permanent: there is none.
         Transient: see `Bucket`.
     """
+    if site not in plan.sites:
+        raise Refused(f"there is no site {site}", f"the plan's sites: {', '.join(plan.sites)}")
     require_zone(at)
     fitting = [
         point

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from tasks.errors import Refused
 from tasks.facts.backups import Point
 
 
@@ -18,7 +19,13 @@ def choose_snapshot(
 
     Returns:
         the newest that fits; None where none does.
+
+    Raises:
+        Refused: the ids of several begin so.
     """
     wanted = (point for point in points if (point.name.startswith(name) if name else point.good))
     fitting = [point for point in wanted if at is None or point.at <= at]
+    names = sorted({point.name for point in fitting})
+    if name and len(names) > 1:
+        raise Refused(f"{name} begins several snapshots", ", ".join(names), "give more of its id")
     return max(fitting, key=lambda point: point.at, default=None)

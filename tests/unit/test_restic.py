@@ -6,7 +6,7 @@ import pytest
 
 from tasks.clients import restic, restic_birth, restic_check, restic_command, restic_spot
 from tasks.clients.restic_command import Said
-from tasks.errors import Permanent, Transient
+from tasks.errors import Refused, Permanent, Transient
 from tasks.facts.backups import Point
 from tasks.policy.files import choose_snapshot
 
@@ -128,3 +128,6 @@ def test_the_newest_good_snapshot_that_fits_is_chosen():
     assert choose_snapshot(points, name="cc") is bad
     assert choose_snapshot(points, at=NOW - timedelta(days=3)) is None
     assert choose_snapshot([]) is None
+    assert choose_snapshot(points, name="bb").name == "bb2", "two copies of one snapshot"
+    with pytest.raises(Refused, match="several"):
+        choose_snapshot([*points, point("bb3", 5)], name="bb")
