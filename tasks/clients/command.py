@@ -44,6 +44,8 @@ def run(
                 stdin=subprocess.DEVNULL if stdin is None else None,
                 capture_output=True,
                 text=True,
+                # A file may be called whatever its disk takes.
+                errors="backslashreplace",
                 timeout=timeout,
                 env=told_to(os.environ, env, passed_on),
                 cwd=cwd,
