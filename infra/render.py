@@ -261,5 +261,7 @@ def write_all(plan: Plan, folder: Path, *, secrets: bool) -> int:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch(mode=0o600 if rendered.secret else 0o644)
+        if rendered.secret:  # the file may have been there before it held one
+            target.chmod(0o600)
         target.write_text(rendered.text, encoding="utf-8")
     return len(files)

@@ -21,6 +21,14 @@ def test_the_programs_around_the_servers_find_theirs(plan, tmp_path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_file_that_others_could_read_holds_no_secret(plan, tmp_path):
+    path = tmp_path / "prometheus/secrets/prefect_api"
+    path.parent.mkdir(parents=True)
+    path.touch(mode=0o644)
+    write_all(plan, tmp_path, secrets=True)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def plan_secret(plan, name):
     return (plan.folder / "secrets" / name.rpartition("/")[2]).read_text().strip()
 
