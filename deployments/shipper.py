@@ -113,7 +113,8 @@ class Shipper:
             fields = json.loads(line.content)
             at = datetime.fromisoformat(fields["@timestamp"]).astimezone(UTC)
             index = index_of(self._naming.service, fields["event.dataset"], at, self._naming.rotation)
-        except (ValueError, KeyError, TypeError) as error:
+        # One line that breaks the shipper would be read again by the next, and by every one after it.
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             self._bury(
                 [(name, f"no line of ours: {error!r}", line.content.decode(errors="backslashreplace"))]
             )

@@ -207,6 +207,24 @@ def test_what_is_forbidden_now_is_no_fault_of_the_line(status):
     assert _of_one(Document("index", "1", "{}"), item | {"status": 400}).refused
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        line(1, "0001-01-01T00:00:00+05:00"),
+        line(1, **{"event.dataset": 7}),
+        "[" * 100_000 + "\n",
+        "[]\n",
+        '{"@timestamp": null}\n',
+    ],
+    ids=["a moment before all", "another dataset", "too deep", "a list", "no moment"],
+)
+def test_a_line_that_is_none_holds_no_other_up(tmp_path, broken):
+    (tmp_path / "dr-2026-11-20.jsonl").write_text(broken + line(2))
+    with elasticsearch() as server:
+        ship_all(shipper(tmp_path, server))
+        assert 2 in numbers(server)
+
+
 def test_dead_letters_are_nobody_elses(tmp_path):
     DeadLetters(tmp_path / "dead-letters.ndjson")
     assert (tmp_path / "dead-letters.ndjson").stat().st_mode & 0o007 == 0
