@@ -36,7 +36,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import FlowRunResponse
-from prefect.exceptions import Abort
+from prefect.exceptions import Abort, PrefectException
 from prefect.logging import get_logger
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, PREFECT_HOME, temporary_settings
 from prefect.states import Cancelled, Crashed, Pending, Scheduled
@@ -134,8 +134,9 @@ def serve(runner: WarmRunner, stopping: threading.Event) -> None:
                 runner.reclaim()
             runner.poll()
             count += 1
-        except httpx.HTTPError as error:
-            _logger.warning("the Prefect API does not answer: %r", error)
+        # A run that somebody deleted meanwhile ends no runner either.
+        except (httpx.HTTPError, PrefectException) as error:
+            _logger.warning("the Prefect API does not answer, or not so: %r", error)
             count = 0
             stopping.wait(RETRY_SECONDS)
 

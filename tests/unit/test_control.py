@@ -2,18 +2,22 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import httpx
 import pytest
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import StateType
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 
 from deployments.offline import Record
 from deployments.reclaim import Attempt, Verdict, is_alive, judge, own_identity, own_pid
 from deployments.register import DEPLOYMENTS, Deployment, recovery_modules
 from deployments.run import entrypoint_of, parse_parameters, run
+from deployments.runner import serve
 from infra.control import (
     RECOVERY_POOL,
     ROUTINE_POOL,
@@ -121,6 +125,22 @@ def test_what_an_event_triggers_is_not_scheduled():
 def test_recovery_flows_are_imported_ahead():
     assert "flows.fail_over" in recovery_modules()
     assert "flows.backup_database" not in recovery_modules()
+
+
+def test_a_run_that_was_deleted_does_not_end_the_warm_runner():
+    stopping, looked = threading.Event(), []
+
+    class Runner:
+        def reclaim(self):
+            looked.append(1)
+            if len(looked) == 1:
+                raise ObjectNotFound(httpx.ReadError("gone"))
+
+        def poll(self):
+            stopping.set()
+
+    serve(Runner(), stopping)
+    assert len(looked) == 2
 
 
 def test_a_flow_is_found_by_either_spelling():
