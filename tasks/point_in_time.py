@@ -22,7 +22,7 @@ from tasks.clients.psql import Psql
 from tasks.clients.sealed_objects import put_sealed
 from tasks.clients.tables import Table
 from tasks.clients.truth import active_site
-from tasks.errors import Permanent, Refused
+from tasks.errors import DrError, Permanent, Refused
 from tasks.facts.point_in_time import Rescued, TableDifference
 from tasks.plan.plan import Plan
 from tasks.policy.database_backup import choose_standby
@@ -156,7 +156,16 @@ def swap(
         if tables.exists(live, table.within(schema)):
             raise Refused(f"{table.within(schema).name} is there already", hint="look at it, or rename it")
     server = PrivateServer(plan, *where)
-    return [_brought(server, table, schema, live, leader.host) for table in chosen]
+    done: list[Rescued] = []
+    for table in chosen:
+        try:
+            done.append(_brought(server, table, schema, live, leader.host))
+        except DrError as error:
+            told = "; ".join(f"{each.table} is back in {each.where}" for each in done)
+            raise type(error)(
+                error.message, "; ".join(filter(None, (error.detail, told))), error.hint
+            ) from error
+    return done
 
 
 def _brought(server: PrivateServer, table: Table, schema: str, live: Psql, address: str) -> Rescued:

@@ -1,12 +1,15 @@
 """A restored moment against the live database: what differs, what is meant, what is refused."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tasks import point_in_time
 from tasks.clients.digests import Digest
 from tasks.clients.tables import Table
-from tasks.errors import Refused
+from tasks.errors import Permanent, Refused
 from tasks.facts.point_in_time import Rescued, TableDifference
 from tasks.policy.point_in_time import (
     choose_tables,
@@ -125,3 +128,20 @@ def test_the_words_tell_what_differs_and_where_what_was_brought_back_is():
         "    age ...",
         "1 tables are the same",
     ]
+
+
+def test_what_was_brought_back_before_a_failure_is_told(monkeypatch):
+    def brought(_server, table, *_):
+        if table.name == "public.kept":
+            raise Permanent("the live database refused it", "a key", "look")
+        return Rescued(f"naas/{table.name}", 3, f"naas/{table.name}")
+
+    monkeypatch.setattr(point_in_time, "active_site", lambda _: "us-east-1")
+    monkeypatch.setattr(point_in_time.patroni, "leader", lambda *_: SimpleNamespace(name="a", host="h"))
+    monkeypatch.setattr(point_in_time.tables, "exists", lambda *_: False)
+    monkeypatch.setattr(point_in_time, "_brought", brought)
+    where = ("us-east-1", "postgres-primary", Path("/copy"))
+    with pytest.raises(Permanent) as failed:
+        point_in_time.swap.fn(None, where, differences(THEN, NOW), ["edited", "kept"], NOON)
+    assert failed.value.detail == "a key; naas/public.edited is back in naas/public.edited"
+    assert failed.value.hint == "look"
