@@ -90,7 +90,13 @@ def unpack(data: bytes) -> Files:
 
 
 def _plan_secrets(plan: Plan) -> Files:
-    return {_name(each): _content(plan, each) for each in references(plan)}
+    found: dict[str, str] = {}
+    for each in references(plan):
+        other = found.setdefault(_name(each), each)
+        if other != each:
+            hint = "give one of them another place"
+            raise Permanent(f"{other} and {each} would be one file in the backup", _name(each), hint)
+    return {name: _content(plan, each) for name, each in found.items()}
 
 
 def _name(reference: str) -> str:
