@@ -42,12 +42,16 @@ def install_hook(repository: Path, name: str, api: str, user: str, secret: Path)
         secret: the file of the password, readable by whoever commits.
 
     Raises:
-        Refused: the repository has such a hook already, and it is not ours.
+        Refused: it is no repository, or has such a hook already, and it is not ours.
     """
     quoted = {key: shlex.quote(str(value)) for key, value in
               {"name": name, "api": api, "user": user, "secret": secret}.items()}  # fmt: skip
     script = _SCRIPT.format(mark=_MARK, event=EVENT, resource=RESOURCE, **quoted)
-    folder = (repository / ".git" if (repository / ".git").is_dir() else repository) / "hooks"
+    place = repository / ".git" if (repository / ".git").is_dir() else repository
+    if not (place / "HEAD").is_file():
+        # In a hooks folder of a work tree, git would never look.
+        raise Refused(f"{repository} is no git repository", hint="of a work tree, name its main repository")
+    folder = place / "hooks"
     folder.mkdir(exist_ok=True)
     for hook in _HOOKS:
         path = folder / hook

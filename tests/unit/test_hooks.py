@@ -84,3 +84,12 @@ def test_a_hook_of_somebody_else_stays(tmp_path):
             tmp_path / "work", "infrastructure", "http://127.0.0.1:4200/api", "admin", tmp_path / "s"
         )
     assert theirs.read_text() == "#!/bin/sh\n"
+
+
+def test_a_work_tree_of_another_repository_is_refused(tmp_path):
+    git(tmp_path, "init", "--quiet", "main")
+    git(tmp_path / "main", "commit", "--quiet", "--allow-empty", "--message=first")
+    git(tmp_path / "main", "worktree", "add", "--quiet", str(tmp_path / "beside"))
+    with pytest.raises(Refused, match="no git repository"):
+        install_hook(tmp_path / "beside", "infrastructure", "http://127.0.0.1/api", "admin", tmp_path)
+    assert not (tmp_path / "beside" / "hooks").exists()
