@@ -56,7 +56,7 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
         if not (name and equals):
             raise Refused(f"{pair} is not a parameter", hint="--param name=value")
         if name in parameters:
-            raise Refused(f"{name} is given twice", hint="of a list: --param 'name=[\"one\", \"two\"]'")
+            raise Refused(f"{name} is given twice", hint='of a list: --param \'name=["one", "two"]\'')
         try:
             parameters[name] = json.loads(value)
         except ValueError:

@@ -258,10 +258,13 @@ def write_all(plan: Plan, folder: Path, *, secrets: bool) -> int:
             ).items():
                 files[f"hosts/{site_name}/{host_name}/{path}"] = rendered
     for path, rendered in files.items():
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.touch(mode=0o600 if rendered.secret else 0o644)
-        if rendered.secret:  # the file may have been there before it held one
-            target.chmod(0o600)
-        target.write_text(rendered.text, encoding="utf-8")
+        _put(folder / path, rendered)
     return len(files)
+
+
+def _put(target: Path, rendered: Rendered) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.touch(mode=0o600 if rendered.secret else 0o644)
+    if rendered.secret:  # the file may have been there before it held one
+        target.chmod(0o600)
+    target.write_text(rendered.text, encoding="utf-8")

@@ -72,8 +72,8 @@ def choose_place(  # noqa: PLR0913 -- what an operator may choose
 ) -> Place:
     """The copy to restore from and the directory to restore into, which must be free.
 
-    Where none is given and nothing is kept, it is `scratch` beside the live one, and what lies there goes: each
-    flow has one of its own, so that it never takes another one's copy for what a killed run left.
+    Where none is given and nothing is kept, it is `scratch` beside the live one, and what lies there goes:
+    each flow has one of its own, and so never takes another one's copy for what a killed run left.
 
     Raises:
         Refused: there is no such site or host, or the directory is in use, or is a live one.

@@ -56,7 +56,7 @@ def require_reach(oldest: datetime | None, at: datetime, now: datetime) -> None:
 
 
 def schema_of(at: datetime) -> str:
-    """The schema that recovered tables are put into: one for each moment, for none may write over another's."""
+    """The schema of a moment's recovered tables: none shares another's, for what lies there is kept."""
     utc = at.astimezone(UTC)
     return f"recovered_{utc:%Y%m%dt%H%M%S}" + (f"_{utc:%f}" if utc.microsecond else "")
 

@@ -69,7 +69,7 @@ def answering(status):
     """A Prefect that answers everything so."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802 -- http.server calls it by this name
+        def do_GET(self):
             self.send_response(status)
             self.end_headers()
 

@@ -6,7 +6,7 @@ import pytest
 
 from tasks.clients import restic, restic_birth, restic_check, restic_command, restic_spot
 from tasks.clients.restic_command import Said
-from tasks.errors import Refused, Permanent, Transient
+from tasks.errors import Permanent, Refused, Transient
 from tasks.facts.backups import Point
 from tasks.policy.files import choose_snapshot
 

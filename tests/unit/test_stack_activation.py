@@ -29,8 +29,9 @@ class Amazon:
         self.status = self.after
 
     def describe_stack_events(self, **_):
-        return {"StackEvents": [dict(zip(("LogicalResourceId", "ResourceStatus"), it, strict=True))
-                                | {"ResourceStatusReason": f"why {it[0]}"} for it in self.events]}  # fmt: skip
+        keys = ("LogicalResourceId", "ResourceStatus")
+        told = [dict(zip(keys, it, strict=True)) for it in self.events]
+        return {"StackEvents": [it | {"ResourceStatusReason": f"why {it[keys[0]]}"} for it in told]}
 
 
 NOTHING = refusal("UpdateStack", message="No updates are to be performed.")
