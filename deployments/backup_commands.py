@@ -17,6 +17,7 @@ from tasks.facts.archive import Finding
 from tasks.facts.catalogue import Catalogue, Row
 from tasks.inventory import catalogue
 from tasks.plan.plan import Plan
+from tasks.policy.catalogue import LONG_TERM
 from tasks.policy.tables import moment, span
 
 _WIDE = 120
@@ -47,8 +48,9 @@ def backups(
 def _require_known(plan: Plan, asset: str | None, site: str | None) -> None:
     if site is not None and site not in plan.sites:
         raise Refused(f"there is no site {site}", hint=f"one of: {', '.join(plan.sites)}")
-    if asset is not None and not any(_wanted(each, asset) for each in plan.protection.assets()):
-        raise Refused(f"there is no asset {asset}", hint=f"one of: {', '.join(plan.protection.assets())}")
+    known = (*plan.protection.assets(), LONG_TERM)
+    if asset is not None and not any(_wanted(each, asset) for each in known):
+        raise Refused(f"there is no asset {asset}", hint=f"one of: {', '.join(known)}")
 
 
 def _wanted(asset: str, wanted: str | None) -> bool:

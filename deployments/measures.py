@@ -24,6 +24,7 @@ from tasks.plan.plan import Plan
 from tasks.policy.arrival import Track, arrived, cold_age
 from tasks.policy.catalogue import is_ahead
 from tasks.policy.drill import counts
+from tasks.policy.long_term import is_month
 from tasks.policy.watch import rule_of, well
 from tasks.readiness_record import last_readiness
 from tasks.replication_status import read_status
@@ -79,12 +80,14 @@ def _row_samples(row: Row) -> Iterator[Told]:
     if row.state != "unknown":
         yield "dr_backup_points", where, row.points
     if row.verified:
-        yield "dr_verified_timestamp_seconds", where, row.verified.timestamp()
+        # The months that are set apart take turns: the catalogue tells which is overdue.
+        if not is_month(row.asset):
+            yield "dr_verified_timestamp_seconds", where, row.verified.timestamp()
         yield "dr_verified_damages", where, row.damages
 
 
 def _backup_samples(good: Sequence[Point]) -> Iterator[Told]:
-    kinds = _BACKUPS[good[0].asset.partition("/")[0]] if good else {}
+    kinds = _BACKUPS.get(good[0].asset.partition("/")[0], {}) if good else {}
     for backup, variants in kinds.items():
         mine = [point for point in good if point.variant in variants]
         if mine:

@@ -17,9 +17,10 @@ from tasks.facts.backups import Point
 from tasks.facts.catalogue import Catalogue, Holding
 from tasks.plan.plan import Plan
 from tasks.policy.backup_points import database_points
-from tasks.policy.catalogue import BROKEN, LONG_TERM, expected, judge_all
+from tasks.policy.catalogue import BROKEN, LONG_TERM, expected, expected_months, judge_all
 from tasks.policy.coverage import coverage
 from tasks.policy.expiry import UNFINISHED
+from tasks.policy.long_term import folder_of, is_month
 from tasks.verified import Verifications, read_verified
 
 # One repository's listing, and all of them together, in seconds.
@@ -33,7 +34,8 @@ def catalogue(plan: Plan, now: datetime | None = None) -> Catalogue:
     """Every recoverable point of every asset at every site, judged by the plan."""
     # Whatever is down, a catalogue is shown; of what nobody can tell the damage, nobody can tell the state.
     held, at = holdings(plan, verified=_verified(plan)), now or datetime.now(UTC)
-    rows = judge_all(held, expected(plan, _active(plan)), at)
+    due = (*expected(plan, _active(plan)), *expected_months(plan, held))
+    rows = judge_all(held, due, at)
     return Catalogue(at, rows, coverage(plan, at.date()), frozen(plan), held)
 
 
@@ -118,10 +120,17 @@ def _database(plan: Plan, site: str) -> Iterable[Point]:
 
 
 def _long_term(plan: Plan, site: str) -> Iterable[Point]:
-    """The months that are set apart; their retention counts from when they were, as their locks do."""
-    for each in longterm.long_term_points(plan):
+    """The months that are set apart; their retention counts from when they were, as their locks do.
+
+    Each is a point of the database, and besides an asset of its own, whose verification is on record.
+    """
+    for month, each in longterm.marked_months(plan).items():
+        if each is None:
+            yield Point(folder_of(month), site, month, BROKEN, _EPOCH, good=False)
+            continue
         at = each.until - plan.protection.archive.retention
-        yield Point("database", site, each.month, LONG_TERM, at, size=each.size)
+        for asset in ("database", folder_of(month)):
+            yield Point(asset, site, month, LONG_TERM, at, size=each.size)
 
 
 def _files(plan: Plan, site: str) -> Iterable[Point]:
@@ -156,7 +165,7 @@ def _place(key: str) -> tuple[str, str]:
 
 
 LISTINGS: Mapping[str, Listing] = {"pgbackrest": _database, "restic": _files, "points": _sealed}
-_KINDS = {"database": "pgbackrest", "files": "restic"}
+_KINDS = {"database": "pgbackrest", "files": "restic", longterm.ROOT: "pgbackrest"}
 
 
 def _kind_of(asset: str) -> str:
@@ -167,12 +176,24 @@ def _holdings(
     plan: Plan, site: str, kind: str, answer: tuple[Point, ...] | DrError, verified: Verifications | DrError
 ) -> Iterable[Holding]:
     listed = () if isinstance(answer, DrError) else answer
-    planned = [asset for asset in plan.protection.assets() if _kind_of(asset) == kind]
-    for asset in dict.fromkeys([*planned, *(point.asset for point in listed)]):
+    named = [asset for asset in plan.protection.assets() if _kind_of(asset) == kind]
+    named += [*(point.asset for point in listed), *_damaged_months(site, kind, verified)]
+    for asset in dict.fromkeys(named):
         known = verified if isinstance(verified, DrError) else verified.get((asset, site))
         there = None if isinstance(answer, DrError) else tuple(p for p in listed if p.asset == asset)
         why, doubt = _words(answer), _words(known)
         yield Holding(asset, site, there, why, None if isinstance(known, DrError) else known, doubt)
+
+
+def _damaged_months(site: str, kind: str, verified: Verifications | DrError) -> Iterable[str]:
+    """The months with damage on record, which may be that nothing is there to be listed."""
+    if isinstance(verified, DrError) or kind != _KINDS[longterm.ROOT]:
+        return ()
+    return [
+        asset
+        for (asset, where), known in verified.items()
+        if where == site and is_month(asset) and not isinstance(known, DrError) and known.damages
+    ]
 
 
 def _words(answer: object) -> str:

@@ -1,6 +1,7 @@
 """The long-term points of the archive site: one folder a month, whole when its mark is there."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
@@ -9,7 +10,11 @@ from tasks.errors import Permanent
 from tasks.plan.plan import Plan
 
 ROOT = "long-term"
-_MARK = "point.json"
+MARK = "point.json"
+
+
+class Unreadable(Permanent):
+    """A month's mark is damaged."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +52,34 @@ def long_term_points(plan: Plan) -> tuple[LongTermPoint, ...]:
         Transient, Permanent: see `Bucket`; Permanent where a mark is damaged.
     """
     bucket = Bucket.readable(plan, plan.site_of("archive"))
-    months = sorted(folder.rpartition("/")[2] for folder in bucket.children(ROOT)[0])
-    found = (read_point(bucket, month) for month in months)
+    found = (read_point(bucket, month) for month in _months(bucket))
     return tuple(point for point in found if point is not None)
+
+
+def marked_months(plan: Plan) -> Mapping[str, LongTermPoint | None]:
+    """Every month that has a mark, oldest first, and its point; None where the mark is damaged.
+
+    Raises:
+        Transient, Permanent: see `Bucket`.
+    """
+    bucket = Bucket.readable(plan, plan.site_of("archive"))
+    found: dict[str, LongTermPoint | None] = {}
+    for month in _months(bucket):
+        try:
+            if point := read_point(bucket, month):
+                found[month] = point
+        except Unreadable:
+            found[month] = None
+    return found
 
 
 def read_point(bucket: Bucket, month: str) -> LongTermPoint | None:
     """A month's point; None where it is not there, or not whole.
 
     Raises:
-        Permanent: its mark is damaged.
+        Unreadable: its mark is damaged.
     """
-    key = f"{ROOT}/{month}/{_MARK}"
+    key = f"{ROOT}/{month}/{MARK}"
     try:
         told = json.loads(bucket.get(key))
         told |= {name: datetime.fromisoformat(told[name]) for name in ("at", "until")}
@@ -66,11 +87,15 @@ def read_point(bucket: Bucket, month: str) -> LongTermPoint | None:
     except Missing:
         return None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Permanent(f"{key} in {bucket.name} cannot be read", str(error)) from error
+        raise Unreadable(f"{key} in {bucket.name} cannot be read", str(error)) from error
 
 
 def write_point(bucket: Bucket, point: LongTermPoint) -> tuple[str, LongTermPoint]:
     """Mark a month's point as whole, unless it is: the mark's key, and what it says then."""
-    key = f"{ROOT}/{point.month}/{_MARK}"
+    key = f"{ROOT}/{point.month}/{MARK}"
     bucket.create(key, json.dumps(asdict(point), sort_keys=True, default=datetime.isoformat).encode())
     return key, read_point(bucket, point.month) or point
+
+
+def _months(bucket: Bucket) -> list[str]:
+    return sorted(folder.rpartition("/")[2] for folder in bucket.children(ROOT)[0])

@@ -7,7 +7,7 @@ be guessed; and its own SHA-256, over itself without that field.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +29,7 @@ class StoredPoint:
         size: the bytes of its sealed objects.
         objects: of each content's name, the size in bytes and the SHA-256 of the sealed object.
         facts: what its kind wrote down about it; nothing secret.
+        root: the folder that it lies below; another one where it is set apart for the long term.
     """
 
     asset: str
@@ -37,11 +38,12 @@ class StoredPoint:
     size: int
     objects: Mapping[str, tuple[int, str]]
     facts: Mapping[str, str]
+    root: str = field(default=ROOT, compare=False)
 
     @property
     def folder(self) -> str:
         """Where it lies in every bucket that has it."""
-        return f"{ROOT}/{self.asset}/{self.stamp}"
+        return f"{self.root}/{self.asset}/{self.stamp}"
 
     def key(self, name: str) -> str:
         """The object that holds one of its contents.

@@ -20,6 +20,7 @@ from tasks.clients.pgbackrest_command import Command, own_repository, repository
 from tasks.clients.pgbackrest_first import unreadable_first
 from tasks.clients.pgbackrest_log import damages_in, is_locked, label_in
 from tasks.clients.pgbackrest_texts import damaged_texts
+from tasks.clients.repository import ROOT
 from tasks.errors import DrError, Permanent, Transient
 from tasks.plan.plan import Plan
 
@@ -100,7 +101,9 @@ def info_of(plan: Plan, site: str, *, timeout: float = 60) -> dict[str, Any] | N
     return _stanza(repository(plan, site, "reader"), site, timeout)
 
 
-def verify(plan: Plan, site: str, *, timeout: float, tell: Tell | None = None) -> tuple[tuple[str, str], ...]:
+def verify(
+    plan: Plan, site: str, *, timeout: float, tell: Tell | None = None, root: str = ROOT
+) -> tuple[tuple[str, str], ...]:
     """Read everything in any site's copy and compare it with what was written, both info files included.
 
     Returns:
@@ -119,13 +122,13 @@ def verify(plan: Plan, site: str, *, timeout: float, tell: Tell | None = None) -
 
     argv = ["verify", "--output=text", "--verbose", "--log-level-console=info", "--log-level-stderr=off"]
     try:
-        repository(plan, site, "reader").follow(argv, keep, timeout=timeout)
+        repository(plan, site, "reader", root=root).follow(argv, keep, timeout=timeout)
     except Permanent as error:
-        gave_up = unreadable_first(plan, site, timeout=timeout)
+        gave_up = unreadable_first(plan, site, timeout=timeout, root=root)
         if not gave_up:
             raise Permanent(error.message, "\n".join(lines[-5:]) or error.detail, error.hint) from error
-        return (*gave_up, *damaged_texts(plan, site, timeout=timeout))
-    return (*damages_in(lines), *damaged_texts(plan, site, timeout=timeout))
+        return (*gave_up, *damaged_texts(plan, site, timeout=timeout, root=root))
+    return (*damages_in(lines), *damaged_texts(plan, site, timeout=timeout, root=root))
 
 
 def expire(plan: Plan, site: str, *, sets: Sequence[str], wal_backups: int, timeout: float) -> None:

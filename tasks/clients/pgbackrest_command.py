@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from tasks.clients.command import Tell
 from tasks.clients.layout import Layout
 from tasks.clients.remote import follow_on, run_on
+from tasks.clients.repository import ROOT
 from tasks.errors import Permanent, Transient
 from tasks.plan.plan import Plan
 
@@ -71,7 +72,9 @@ def own_repository(plan: Plan, site: str, host: str) -> Command:
     return Command(plan, site, host)
 
 
-def repository(plan: Plan, site: str, identity: Identity, *, at: tuple[str, str] | None = None) -> Command:
+def repository(
+    plan: Plan, site: str, identity: Identity, *, at: tuple[str, str] | None = None, root: str = ROOT
+) -> Command:
     """The command for any site's repository, on a database host that answers.
 
     Args:
@@ -80,6 +83,7 @@ def repository(plan: Plan, site: str, identity: Identity, *, at: tuple[str, str]
         identity: the owner, who may write, or the reader.
         at: the site and host to run it on; where None, the first that answers, the site's own before
             the DR site's and the primary's.
+        root: the folder of its bucket that the repository is.
 
     Raises:
         Transient: no database host can be reached.
@@ -89,6 +93,7 @@ def repository(plan: Plan, site: str, identity: Identity, *, at: tuple[str, str]
     owner = identity == "owner"
     url = urlsplit(storage.endpoint)
     options = (
+        *([] if root == ROOT else [f"--repo1-path=/{root}"]),
         f"--repo1-s3-bucket={storage.bucket}",
         f"--repo1-s3-endpoint={url.hostname}",
         f"--repo1-storage-port={url.port or 443}",

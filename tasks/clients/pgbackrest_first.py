@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from tasks.clients.objects import Bucket, Entry
 from tasks.clients.pgbackrest_command import repository
 from tasks.clients.remote import run_on
-from tasks.clients.repository import archive_of
+from tasks.clients.repository import ROOT, archive_of
 from tasks.clients.walnames import parse_archived
 from tasks.plan.plan import Plan
 
@@ -25,18 +25,20 @@ done
 """
 
 
-def unreadable_first(plan: Plan, site: str, *, timeout: float) -> tuple[tuple[str, str], ...]:
+def unreadable_first(
+    plan: Plan, site: str, *, timeout: float, root: str = ROOT
+) -> tuple[tuple[str, str], ...]:
     """Each archive's first segment that cannot be read, and pgBackRest's words about it.
 
     Raises:
         Transient: the store or every database host cannot be reached, or the time is over.
         Permanent: the store refuses.
     """
-    bucket, archive = Bucket.readable(plan, site), archive_of(plan.postgresql_ha.cluster_name)
+    bucket, archive = Bucket.readable(plan, site), archive_of(plan.postgresql_ha.cluster_name, root)
     first = dict(_first_segments(bucket, archive))
     if not first:
         return ()
-    where = repository(plan, site, "reader")
+    where = repository(plan, site, "reader", root=root)
     script = _READ.format(command=shlex.join(where.argv(["--no-archive-async"])))
     argv = ["sh", "-c", script, "sh", *first]
     told = run_on(plan, where.address, argv, timeout=timeout, secrets=where.secrets)

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from tasks.clients.objects import Bucket
 from tasks.clients.pgbackrest_command import repository
 from tasks.clients.remote import run_on
+from tasks.clients.repository import ROOT
 from tasks.plan.plan import Plan
 
-_ROOT = "pgbackrest/"
 _PAIRED = ("archive.info", "backup.info", "backup.manifest")
 _TEXTS = (*_PAIRED, ".copy", ".backup", ".history", ".manifest", ".manifest.gz")
 _EMPTY = "0"
@@ -38,7 +38,7 @@ done
 """
 
 
-def damaged_texts(plan: Plan, site: str, *, timeout: float) -> tuple[tuple[str, str], ...]:
+def damaged_texts(plan: Plan, site: str, *, timeout: float, root: str = ROOT) -> tuple[tuple[str, str], ...]:
     """Every record that cannot be read as text, or that differs from its copy, and how.
 
     A record and its copy are written one after the other: what is wrong is looked at again, until nothing
@@ -48,23 +48,23 @@ def damaged_texts(plan: Plan, site: str, *, timeout: float) -> tuple[tuple[str, 
         Transient: the store or every database host cannot be reached, or the time is over.
         Permanent: the store refuses.
     """
-    seen = _hashes(plan, site, timeout)
+    seen = _hashes(plan, site, timeout, root)
     for _ in range(_LOOKS):
         if not any(_judged(seen)):
             break
         time.sleep(_SETTLE_S)
-        before, seen = seen, _hashes(plan, site, timeout)
+        before, seen = seen, _hashes(plan, site, timeout, root)
         if seen == before:
             break
     return tuple(_judged(seen))
 
 
-def _hashes(plan: Plan, site: str, timeout: float) -> Mapping[str, str | None]:
-    keys = [entry.key.removeprefix(_ROOT) for entry in Bucket.readable(plan, site).list(_ROOT.rstrip("/"))]
+def _hashes(plan: Plan, site: str, timeout: float, root: str) -> Mapping[str, str | None]:
+    keys = [entry.key.removeprefix(f"{root}/") for entry in Bucket.readable(plan, site).list(root)]
     names = [key for key in keys if key.endswith(_TEXTS)]
     if not names:
         return {}
-    where = repository(plan, site, "reader")
+    where = repository(plan, site, "reader", root=root)
     argv = ["sh", "-c", _READ.format(command=shlex.join(where.argv([])))]
     given = "".join(f"{name}\n" for name in names)
     told = run_on(plan, where.address, argv, timeout=timeout, secrets=where.secrets, stdin=given)

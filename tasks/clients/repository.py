@@ -9,14 +9,14 @@ from tasks.clients.objects import Bucket, Entry, Missing
 ROOT = "pgbackrest"
 
 
-def archive_of(stanza: str) -> str:
+def archive_of(stanza: str, root: str = ROOT) -> str:
     """Where a stanza's WAL lies."""
-    return f"{ROOT}/archive/{stanza}"
+    return f"{root}/archive/{stanza}"
 
 
-def backups_of(stanza: str) -> str:
+def backups_of(stanza: str, root: str = ROOT) -> str:
     """Where a stanza's backups lie."""
-    return f"{ROOT}/backup/{stanza}"
+    return f"{root}/backup/{stanza}"
 
 
 def list_segments(bucket: Bucket, stanza: str) -> list[Entry]:

@@ -11,6 +11,7 @@ from tasks.facts.archive import Finding, Severity
 from tasks.facts.backups import Point, Verified
 from tasks.facts.catalogue import Expected, Holding, Row, State
 from tasks.plan.plan import Plan
+from tasks.policy.long_term import is_month
 from tasks.policy.replication import replication_pairs
 from tasks.policy.tables import span
 
@@ -44,11 +45,24 @@ def expected(plan: Plan, active: str) -> tuple[Expected, ...]:
     )
 
 
+def expected_months(plan: Plan, holdings: Iterable[Holding]) -> tuple[Expected, ...]:
+    """What is expected of the months that are set apart: each run verifies the newest, the others in turn."""
+    months = sorted({(held.asset, held.site) for held in holdings if is_month(held.asset)})
+    every = plan.protection.verification.schedule.interval
+    turns = [max(len(months) - 1, 1)] * (len(months) - 1) + [1]
+    return tuple(
+        Expected(asset, site, verification=every and every * turn)
+        for (asset, site), turn in zip(months, turns, strict=False)
+    )
+
+
 def judge(held: Holding, due: Expected, now: datetime) -> Row:
     """Judge one asset at one site; what could not be listed is unknown."""
     if held.points is None:
         return _row(held, due, ("unknown", "unknown", held.why, "is the site's store up?"))
     good = [point for point in held.points if point.good and not is_ahead(point, now)]
+    if not good and is_month(held.asset):
+        return _row(held, due, _damaged(held, [point.name for point in held.points]))
     if not good:
         detail = f"no good point among {len(held.points)}" if held.points else "no point"
         hint = f"run backup_{_kind(held.asset)}, then replicate_backups"
@@ -85,7 +99,7 @@ def _unplanned(held: Holding, now: datetime) -> Row:
 def _worst(held: Holding, good: Sequence[Point], due: Expected, now: datetime) -> _Judgement:
     broken = [point.name for point in held.points or () if point.variant == BROKEN]
     if broken or (held.verified and held.verified.damages):
-        return _damaged(broken, held.verified)
+        return _damaged(held, broken)
     if held.doubt:
         return "unknown", "unknown", held.doubt, "run verify_backups; until then nothing of it expires"
     late = [_lateness(variant, good, due, now) for variant in due.intervals]
@@ -107,12 +121,16 @@ def _lateness(variant: str, good: Sequence[Point], due: Expected, now: datetime)
     return "late", severity, words, "look at the last run of its backup flow, and of replicate_backups"
 
 
-def _damaged(broken: Sequence[str], verified: Verified | None) -> _Judgement:
-    damages = verified.damages if verified else ()
+def _damaged(held: Holding, broken: Sequence[str]) -> _Judgement:
+    damages = held.verified.damages if held.verified else ()
     told = [f"the manifest of {name}" for name in broken] + [f"{each.name}: {each.what}" for each in damages]
     detail = f"{len(told)} damaged, such as {told[0]}"
-    hint = "heal it from a site where it is whole, then verify_backups; until then nothing of it expires"
+    hint = f"heal it from {_whole_at(held.asset)}, then verify_backups; until then nothing of it expires"
     return "damaged", "critical", detail, hint
+
+
+def _whole_at(asset: str) -> str:
+    return "its locked versions in the store" if is_month(asset) else "a site where it is whole"
 
 
 def _verification(verified: Verified | None, oldest: datetime, due: Expected, now: datetime) -> _Judgement:

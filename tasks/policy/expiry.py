@@ -11,6 +11,7 @@ from tasks.facts.backups import Expiry, Point
 from tasks.facts.catalogue import Holding
 from tasks.facts.expiry import Decision
 from tasks.plan.plan import Plan
+from tasks.policy.long_term import folder_of, is_month
 from tasks.policy.replication import Pull
 from tasks.policy.retention import expire, wal_backups
 from tasks.policy.tables import moment, span, table
@@ -57,15 +58,17 @@ def decide_all(
 ) -> tuple[Decision, ...]:
     """Decide over everything, the active site first and every copy after its source.
 
-    A copy is left alone where its source is: what the source keeps, replication would bring back.
+    A copy is left alone where its source is: what the source keeps, replication would bring back. A month
+    that is set apart is a point of the database; its own damage keeps that point, and nothing else.
     """
     source_of = {pull.target: pull.source for pull in pulls}
-    held = sorted(holdings, key=lambda each: _distance(source_of, each.site))
-    damaged = {each.asset: why for each in held if (why := _damage(each))}
+    every = sorted(holdings, key=lambda each: _distance(source_of, each.site))
+    damaged = {each.asset: why for each in every if (why := _damage(each))}
+    held = [each for each in every if not is_month(each.asset)]
     decided: dict[tuple[str, str], Decision] = {}
     for each in held:
         source = decided.get((each.asset, source_of.get(each.site, "")))
-        decided[each.asset, each.site] = _decide(plan, each, source, damaged.get(each.asset, ""), limits)
+        decided[each.asset, each.site] = _decide(plan, each, source, damaged, limits)
     return tuple(decided.values())
 
 
@@ -82,13 +85,15 @@ def decisions_table(decisions: Iterable[Decision], now: datetime) -> str:
     return table(("asset", "site", "point", "taken", "age", "decision"), rows)
 
 
-def _decide(plan: Plan, held: Holding, source: Decision | None, damage: str, limits: Limits) -> Decision:
-    if why := _doubtful(held, source, damage):
+def _decide(
+    plan: Plan, held: Holding, source: Decision | None, damaged: Mapping[str, str], limits: Limits
+) -> Decision:
+    if why := _doubtful(held, source, damaged.get(held.asset, "")):
         return _alone(held, why)
     if not held.points:
         return Decision(held.asset, held.site)
     keep = retention_of(plan, held.asset)
-    done = _without_kept(expire(held.points, keep, limits.now), source)
+    done = _without_doubtful(_without_kept(expire(held.points, keep, limits.now), source), damaged)
     if why := too_much(done.remove, held.points, keep, limits):
         return _alone(held, why)
     gone = {point.name for point in done.remove}
@@ -137,9 +142,17 @@ def too_much(
 
 
 def _without_kept(done: Expiry, source: Decision | None) -> Expiry:
-    kept = set(source.stay) if source else set()
-    spared = [(point.name, _SOURCE_KEEPS) for point in done.remove if point.name in kept]
-    remove = tuple(point for point in done.remove if point.name not in kept)
+    return _sparing(done, dict.fromkeys(source.stay if source else (), _SOURCE_KEEPS))
+
+
+def _without_doubtful(done: Expiry, damaged: Mapping[str, str]) -> Expiry:
+    months = [point.name for point in done.remove if folder_of(point.name) in damaged]
+    return _sparing(done, {month: damaged[folder_of(month)] for month in months})
+
+
+def _sparing(done: Expiry, why: Mapping[str, str]) -> Expiry:
+    spared = [(point.name, why[point.name]) for point in done.remove if point.name in why]
+    remove = tuple(point for point in done.remove if point.name not in why)
     return Expiry(done.asset, done.site, remove, done.kept + len(spared), (*done.spared, *spared))
 
 

@@ -5,15 +5,22 @@ Source: pgBackRest's `backup.info`, sections `backup:current` and `db:history`.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from tasks.clients.walnames import Segment
+from tasks.errors import DrError
+from tasks.facts.backups import Verified
+from tasks.policy.verification import is_label
 
 _BACKUP = re.compile(r"^(\d{8}-\d{6}F)=(\{.*\})$", re.MULTILINE)
 _HISTORY = re.compile(r'^(\d+)=(\{.*"db-version":.*\})$', re.MULTILINE)
 _DIRECTORY, _SEGMENT = 16, 24
 _ROOT = "long-term"
+_NEVER = datetime.fromtimestamp(0, UTC)
+Record = Verified | DrError
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,47 @@ def missing_wal(backup: FullBackup, keys: Iterable[str]) -> list[str]:
 
 
 def folder_of(month: str) -> str:
-    """Where a month's point lies."""
+    """Where a month's point lies; its verification is on record under the same name, as an asset's."""
     return f"{_ROOT}/{month}"
+
+
+def is_month(asset: str) -> bool:
+    """Whether a name among the assets is that of a month that is set apart."""
+    return asset.startswith(f"{_ROOT}/")
+
+
+def months_on_record(records: Mapping[tuple[str, str], Record]) -> dict[str, Record]:
+    """Of all verifications on record, those of months, by month."""
+    return {asset.rpartition("/")[2]: each for (asset, _), each in records.items() if is_month(asset)}
+
+
+def due_months(
+    marked: Collection[str], records: Mapping[str, Record], now: datetime, retention: timedelta
+) -> tuple[str, ...]:
+    """The months to verify now: the newest, and of the others the one whose verification is oldest.
+
+    Besides, what has damage on record, so that its healing is seen; and a month on record whose mark is gone
+    before its retention let anything of it go.
+    """
+    *others, newest = sorted(marked) or [""]
+    oldest = min(others, key=lambda month: (_verified_at(records.get(month)), month), default="")
+    damaged = [month for month in others if _is_damaged(records.get(month))]
+    lost = [month for month in records if month not in marked and now < _begin(month) + retention]
+    return tuple(month for month in dict.fromkeys([newest, oldest, *damaged, *sorted(lost)]) if month)
+
+
+def is_of(label: str, name: str) -> bool:
+    """Whether a file of a month's repository is its backup's, or no backup's; not a broken-off run's."""
+    labels = [part for part in name.split("/") if is_label(part)]
+    return not labels or label in labels
+
+
+def missing_segments(backup: FullBackup, keys: Iterable[str]) -> list[str]:
+    """The WAL of a backup that is not among some objects, for segments of 16 MiB."""
+    have = {key.rpartition("/")[2][:_SEGMENT] for key in keys}
+    first, last = Segment.parse(backup.start), Segment.parse(backup.stop)
+    needed = (Segment(first.timeline, number).name() for number in range(first.number, last.number + 1))
+    return [name for name in needed if name not in have]
 
 
 def month_of(moment: datetime) -> str:
@@ -92,3 +138,15 @@ def _backup(label: str, told: dict[str, Any], versions: dict[str, str]) -> FullB
         stop=told["backup-archive-stop"],
         stopped_at=datetime.fromtimestamp(told["backup-timestamp-stop"], UTC),
     )
+
+
+def _verified_at(record: Record | None) -> datetime:
+    return record.at if isinstance(record, Verified) else _NEVER
+
+
+def _is_damaged(record: Record | None) -> bool:
+    return isinstance(record, Verified) and bool(record.damages)
+
+
+def _begin(month: str) -> datetime:
+    return datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)

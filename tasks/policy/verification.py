@@ -10,7 +10,7 @@ from tasks.facts.backups import Damage, Verified
 from tasks.plan.plan import Plan
 from tasks.policy.tables import moment, size, table
 
-KINDS = ("database", "files", "points")
+KINDS = ("database", "files", "points", "long-term")
 _KIND_OF = {"pgbackrest": "database", "restic": "files", "points": "points"}
 EVERYWHERE = "every site"
 _LABEL = re.compile(r"\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?")

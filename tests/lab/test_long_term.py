@@ -1,8 +1,9 @@
 """Real backups: copies taken while backups run restore, and so does a month's point of the archive."""
 
 import shlex
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -13,13 +14,14 @@ from botocore.exceptions import ClientError
 from tasks.clients import longterm, patroni, pgbackrest
 from tasks.clients.infofile import read_info
 from tasks.clients.layout import Layout
-from tasks.clients.objects import Bucket
+from tasks.clients.objects import Bucket, Missing
 from tasks.clients.remote import run_on
 from tasks.copying import pull_repository
 from tasks.long_term import keep_long_term
 from tasks.policy.long_term import full_backups
 from tasks.policy.replication import label_of, replication_pairs, repositories
 from tasks.replicate import pull_wal, rules_of
+from tasks.verify_long_term import verify_month
 
 pytestmark = pytest.mark.lab
 
@@ -166,6 +168,65 @@ def test_a_month_s_point_restores_by_itself(plan, point):
     with restored(plan, plan.site_of("archive"), point.label, f"/{point.name}/pgbackrest") as query:
         assert query("select pg_is_in_recovery()") == "f"
         assert int(query("select count(*) from pg_database")) >= 3
+
+
+def content(bucket, key):
+    with suppress(Missing):
+        return bucket.get(key)
+    return None
+
+
+def plant(bucket, key, data):
+    """Put an object, or delete it for None, and see that: a store may take the older of two versions."""
+    for _ in range(10):
+        bucket.delete(key) if data is None else bucket.put(key, data)
+        if content(bucket, key) == data:
+            return
+        time.sleep(1)
+    raise AssertionError(f"{bucket.name} does not take {key}")
+
+
+@contextmanager
+def planted(bucket, key, change):
+    """An object is another, or gone, to whoever asks for its newest version; the locked one stays below."""
+    whole = bucket.get(key)
+    try:
+        plant(bucket, key, change(whole))
+        yield
+    finally:
+        plant(bucket, key, whole)
+
+
+def flipped(data):
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :]
+
+
+def gone(_data):
+    return None
+
+
+def damages(plan, point):
+    [found] = verify_month.fn(plan, point.month)
+    return [each.name for each in found.damages]
+
+
+def test_a_month_s_point_is_proven_and_what_is_damaged_or_lost_of_it_is_named(plan, point):
+    [whole] = verify_month.fn(plan, point.month)
+    assert (whole.damages, whole.objects, whole.bytes) == ((), point.objects, point.size)
+    bucket = Bucket.owned(plan, plan.site_of("archive"))
+    keys = [entry.key for entry in bucket.list(f"{point.name}/pgbackrest") if entry.size]
+    bundle = next(key for key in keys if "/bundle/" in key)
+    segment = next(key for key in keys if "/archive/" in key and key.endswith(".zst"))
+    copy = next(key for key in keys if key.endswith("/backup.info.copy"))
+    with planted(bucket, bundle, flipped):
+        # A bundle is told by the files inside it.
+        assert any(point.label in name for name in damages(plan, point))
+    with planted(bucket, segment, gone):
+        assert any(name.endswith(segment.rpartition("/")[2][:24]) for name in damages(plan, point))
+    with planted(bucket, copy, gone):
+        assert damages(plan, point) == [copy]
+    assert damages(plan, point) == []
 
 
 def test_not_even_the_archives_owner_deletes_a_locked_version_or_shortens_its_retention(plan, point):

@@ -189,6 +189,30 @@ def test_long_term_points_outlive_full_ones_and_take_no_wal():
     assert done.wal_backups == 2
 
 
+def month(days, *damages):
+    """A month that is set apart: a point of the database, and an asset of its own with its record."""
+    asset = f"long-term/long-term-{days}"
+    record = Verified(asset, A, NOW, "read", 1, 1, tuple(Damage(asset, A, each, "gone") for each in damages))
+    return point(days, "long-term", asset="database"), Holding(
+        asset, A, (point(days, "long-term", asset=asset),), verified=record
+    )
+
+
+def test_a_month_in_doubt_stays_and_keeps_nothing_else():
+    years = 7 * 365
+    (bad, held_bad), (good, held_good) = month(years + 2, "bundle/1"), month(years + 1)
+    backups = held(A, 60, 2, 1, asset="database", variant="full").points
+    database = Holding("database", A, (bad, good, *backups))
+    done = decide(database, held_bad, held_good)
+    assert done.keys() == {("database", A)}
+    [decision] = done.values()
+    assert gone(decision) == ["full-60", good.name]
+    assert [name for name, _ in decision.spared] == [bad.name]
+    assert "damaged" in decision.spared[0][1]
+    unknown = replace(held_bad, verified=None, doubt="its record cannot be read")
+    assert gone(decide(database, unknown, held_good)["database", A]) == ["full-60", good.name]
+
+
 def test_what_remains_is_compared_with_what_was_decided():
     [done] = files(held(A, 15, 2, 1)).values()
     assert differences(done, held(A, 2, 1, 0).points) == (), "one is new meanwhile"

@@ -87,6 +87,15 @@ def test_each_variant_of_the_database_is_a_backup_of_its_own():
     assert ages == {"full_backup": 9, "incremental_backup": 1, "archive": 300}
 
 
+def test_a_month_that_is_set_apart_is_no_further_backup():
+    point = Point("long-term/2026-05", "here", "2026-05", "long-term", NOW - HOUR)
+    damage = Damage("long-term/2026-05", "here", "x", "flipped")
+    record = Verified("long-term/2026-05", "here", NOW, "read", damages=(damage,))
+    found = samples(Holding("long-term/2026-05", "here", (point,), verified=record))
+    assert found["dr_verified_damages", "long-term/2026-05", "here"] == 1
+    assert not [key for key in found if key[0].startswith(("dr_backup_last", "dr_verified_timestamp"))]
+
+
 def test_coverage_freeze_and_damages_are_told():
     point = Point("redis", "here", "p", "snapshot", NOW - HOUR)
     record = Verified("redis", "here", NOW, "read", damages=(Damage("redis", "here", "x", "flipped"),))
