@@ -265,6 +265,7 @@ def settled(lab, case):
     until(told_all, 120, pause=3)
 
 
+@pytest.mark.long
 def test_two_speakers_at_once_tell_each_once(lab):
     case = approved_and_ended(lab)
     with ThreadPoolExecutor() as both:

@@ -175,6 +175,7 @@ def test_exactly_what_is_past_its_retention_goes_at_every_site_and_stays_away(la
     assert after == before | {ASSET: before[ASSET] - 3}
 
 
+@pytest.mark.long
 def test_only_the_environment_moves_the_clock(lab):
     ahead = f"now={(datetime.now(UTC) + timedelta(days=40)).isoformat()}"
     before = names(lab.plan, PRIMARY)

@@ -187,6 +187,7 @@ def test_of_two_ups_at_once_one_waits_for_nobody_and_nothing_starts_twice(labs):
     assert processes(lab) == before
 
 
+@pytest.mark.long
 def test_what_was_broken_comes_back_with_up(labs):
     lab = labs.shared("loopback")
     site = lab.plan.site_of("dr")

@@ -135,6 +135,7 @@ def test_a_dead_site_returns_as_a_standby_and_its_loss_is_exact(labs):
     assert_one_redis_master(lab, new)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(Namespaces.available() is not None, reason=str(Namespaces.available()))
 def test_a_site_that_was_cut_off_takes_no_write_after_its_return(labs):
