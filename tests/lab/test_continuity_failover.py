@@ -96,6 +96,11 @@ def steps(lab, incident):
     return [json.loads(text) for text in journal.read_all(lab.plan, incident, "steps/")]
 
 
+def has_thrown(lab):
+    incident = read_truth(lab.plan)[0].incident  # none before it is declared
+    return incident and THROWN in {each["name"] for each in steps(lab, incident)}
+
+
 def latest(url, **headers):
     return httpx.get(f"{url}/orders?limit=1", headers=headers, timeout=3, trust_env=False).status_code
 
@@ -115,7 +120,7 @@ def test_every_accepted_note_survives_a_failover_or_is_counted(labs):
         time.sleep(CUT_OFF_S)
         lab.dr("lab", "break", old)
         with killed(lab, new, "run", "fail-over", "--param", "reason=power loss"):
-            until(lambda: THROWN in {each["name"] for each in steps(lab, read_truth(lab.plan)[0].incident)})
+            until(lambda: has_thrown(lab))
         incident = read_truth(lab.plan)[0].incident
         assert not read_truth(lab.plan)[0].done
         lab.dr("incident", "resume", incident, "--here", site=new)
