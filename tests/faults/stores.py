@@ -15,6 +15,8 @@ from infra.lab.home import DEFAULT_PLAN, Home, lab_plan
 from infra.lab.hosts import remove_sockets, write_host
 from infra.lab.processes import kill_all, running
 from infra.lab.servers import servers
+from infra.lab.sites import prepare
+from infra.lab.starting import start_missing
 from tasks.clients.objects import Bucket
 
 
@@ -33,7 +35,7 @@ class Stores:
 
     def up(self):
         for site in self.plan.sites:
-            lab._prepare(self.home, self.plan, site, self.plan.site_of("primary"), "storage", "etcd")
+            prepare(self.home, self.plan, site, self.plan.site_of("primary"), "storage", "etcd")
             for host in self.plan.sites[site].running("service"):
                 write_host(self.home, self.plan, site, host, self.plan.site_of("primary"), {"service"})
         self.start(*self.plan.sites)
@@ -44,7 +46,7 @@ class Stores:
         """Start what does not run of these sites, and see their stores serve."""
         for site in sites:
             remove_sockets(self.plan.sites[site].storage.endpoint)
-            lab._start(self.home, *servers(self.home, self.plan, site, "storage", "etcd"))
+            start_missing(self.home.directory, servers(self.home, self.plan, site, "storage", "etcd"))
 
     def storage(self, site):
         """The process of a site's store."""
