@@ -51,3 +51,10 @@ class Leases:
         self.asked += 1
         if self.down:
             raise Transient("etcd does not answer")
+
+
+def etcd_of_speakers(monkeypatch):
+    """Leases of which speakers have their places."""
+    etcd = Leases()
+    monkeypatch.setattr("tasks.speaker.etcd_of", lambda *_, **__: etcd)
+    return etcd

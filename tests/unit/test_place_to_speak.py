@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from memory_etcd import Leases
+from memory_etcd import Leases, etcd_of_speakers
 
 from tasks import speaker as module
 from tasks.speaker import Silenced, Speaker, speaker
@@ -13,9 +13,7 @@ ONE, OTHER = "inc-20261123T110000Z-aaaa", "inc-20261123T120000Z-bbbb"
 
 @pytest.fixture
 def etcd(monkeypatch):
-    etcd = Leases()
-    monkeypatch.setattr(module, "etcd_of", lambda *_, **__: etcd)
-    return etcd
+    return etcd_of_speakers(monkeypatch)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from memory_etcd import Leases
+from memory_etcd import etcd_of_speakers
 from memory_journal import Journal
 from third_parties import INCIDENT, NOON
 
@@ -33,9 +33,7 @@ def journal(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def etcd(monkeypatch):
-    etcd = Leases()
-    monkeypatch.setattr("tasks.speaker.etcd_of", lambda *_, **__: etcd)
-    return etcd
+    return etcd_of_speakers(monkeypatch)
 
 
 @pytest.fixture

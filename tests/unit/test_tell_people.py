@@ -1,7 +1,7 @@
 """Subscribers are told each once; what a channel refuses to all of them is not their fault."""
 
 import pytest
-from memory_etcd import Leases
+from memory_etcd import etcd_of_speakers
 from memory_journal import Journal
 from public_parties import channels
 from third_parties import ADDRESS, INCIDENT, NOON, answering
@@ -9,7 +9,6 @@ from third_parties import ADDRESS, INCIDENT, NOON, answering
 import tasks.crisis_record
 from infra.edge.edge import serving
 from infra.edge.inbox import messages
-from tasks import speaker
 from tasks.facts.crisis import Crisis, Notice
 from tasks.plan.crisis import CrisisCommunication
 from tasks.plan.public_channels import PublicChannels
@@ -117,8 +116,7 @@ def test_words_that_cannot_be_said_in_a_language_are_said_in_the_plans_own(plans
 def test_a_speaker_that_has_lost_its_place_tells_nobody_more_and_the_next_one_the_rest(
     plans, telling, monkeypatch
 ):
-    etcd = Leases()
-    monkeypatch.setattr(speaker, "etcd_of", lambda *_, **__: etcd)
+    etcd = etcd_of_speakers(monkeypatch)
     speaks = Speaker(plans.plan)
     assert speaks.other(INCIDENT.id) == ""
     with answering(plans.tls, TAKEN) as (port, asked):
