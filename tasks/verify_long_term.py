@@ -12,6 +12,7 @@ from tasks.clients.infofile import read_info
 from tasks.clients.longterm import LongTermPoint
 from tasks.clients.manifest import MANIFEST, ROOT, point_of
 from tasks.clients.objects import Bucket, Entry, Missing
+from tasks.clients.repository import ROOT as REPOSITORY
 from tasks.clients.repository import archive_of, backups_of
 from tasks.errors import Permanent
 from tasks.facts.backups import Damage, Verified
@@ -145,4 +146,4 @@ def _lost_segments(plan: Plan, bucket: Bucket, point: LongTermPoint, held: Seque
 
 
 def _repository(point: LongTermPoint) -> str:
-    return f"{point.name}/pgbackrest"
+    return f"{point.name}/{REPOSITORY}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tasks.clients.longterm import ROOT
 from tasks.clients.walnames import Segment
 from tasks.errors import DrError
 from tasks.facts.backups import Verified
@@ -18,7 +19,6 @@ from tasks.policy.verification import is_label
 _BACKUP = re.compile(r"^(\d{8}-\d{6}F)=(\{.*\})$", re.MULTILINE)
 _HISTORY = re.compile(r'^(\d+)=(\{.*"db-version":.*\})$', re.MULTILINE)
 _DIRECTORY, _SEGMENT = 16, 24
-_ROOT = "long-term"
 _NEVER = datetime.fromtimestamp(0, UTC)
 Record = Verified | DrError
 
@@ -82,12 +82,12 @@ def missing_wal(backup: FullBackup, keys: Iterable[str]) -> list[str]:
 
 def folder_of(month: str) -> str:
     """Where a month's point lies; its verification is on record under the same name, as an asset's."""
-    return f"{_ROOT}/{month}"
+    return f"{ROOT}/{month}"
 
 
 def is_month(asset: str) -> bool:
     """Whether a name among the assets is that of a month that is set apart."""
-    return asset.startswith(f"{_ROOT}/")
+    return asset.startswith(f"{ROOT}/")
 
 
 def months_on_record(records: Mapping[tuple[str, str], Record]) -> dict[str, Record]:

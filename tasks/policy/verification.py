@@ -5,12 +5,13 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import replace
 from datetime import datetime
 
+from tasks.clients import longterm
 from tasks.errors import DrError
 from tasks.facts.backups import Damage, Verified
 from tasks.plan.plan import Plan
 from tasks.policy.tables import moment, size, table
 
-KINDS = ("database", "files", "points", "long-term")
+KINDS = ("database", "files", "points", longterm.ROOT)
 _KIND_OF = {"pgbackrest": "database", "restic": "files", "points": "points"}
 EVERYWHERE = "every site"
 _LABEL = re.compile(r"\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?")
