@@ -9,7 +9,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.clients import fingerprints, journal, postgres, standby
+from tasks.clients import fingerprints, journal, postgres
 from tasks.clients.moment import require_zone
 from tasks.clients.observation import last_observation
 from tasks.clients.truth import Truth, claim, go_on_as, read_truth
@@ -129,28 +129,27 @@ def assess(plan: Plan, incident: Incident, *, force: bool) -> Assessment:
             ", ".join(writable),
             "a planned move is a switchover; to fail over all the same, run again with force",
         )
-    looked = [_look(plan, address) for address in plan.sites[incident.to_site].addresses("postgres")]
-    standbys = [each for each in looked if each]
+    positions = [_position(plan, address) for address in plan.sites[incident.to_site].addresses("postgres")]
+    standbys = [position for position in positions if position]
     if not standbys:
         raise Refused(
             f"{incident.to_site} has no PostgreSQL node that answers",
             hint=f"recover from backups: `dr run recover-cold --param incident={incident.id}`",
         )
-    furthest = max(standbys, key=lambda each: each.position.next_xid)
+    furthest = max(standbys, key=lambda position: position.next_xid)
     seen = last_observation(plan, incident.failed_site)
     return Assessment(
         seen=Observation.model_validate_json(seen) if seen else None,
         old_primary_writable=bool(writable),
-        standby_lsn=furthest.position.lsn,
-        standby_next_xid=furthest.position.next_xid,
-        standby_last_commit=furthest.position.last_commit,
-        standby_timeline=furthest.timeline,
+        standby_lsn=furthest.lsn,
+        standby_next_xid=furthest.next_xid,
+        standby_last_commit=furthest.last_commit,
     )
 
 
-def _look(plan: Plan, address: str) -> standby.Standby | None:
+def _position(plan: Plan, address: str) -> postgres.Position | None:
     try:
-        return standby.look(plan, address)
+        return postgres.position(plan, address)
     except DrError:
         return None
 

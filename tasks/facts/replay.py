@@ -15,7 +15,7 @@ class Stood(Fact):
         standby_lsn: its position: received or replayed.
         standby_next_xid: no more transactions were unknown to it than ids from this one on.
         standby_last_commit: the last commit it had replayed.
-        standby_timeline: the newest timeline of which it had WAL; 0 where nobody wrote that down.
+        standby_timeline: the newest timeline of which it had WAL; 0 where only the assessment looked.
     """
 
     standby_lsn: str
