@@ -41,7 +41,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --durations=25
 
 # Recoveries from backups, to a moment, every validation and drill with its planted fault, and what else takes long.
 test-long: setup

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,23 +22,28 @@ _started: list[Lab] = []
 class Labs:
     """At most one lab at a time: two would fight for the processors, and stores name sockets by port."""
 
-    def shared(self, kind, plan=_PLAN):
-        """A lab of this network and plan that other tests used before, and left as they found it."""
-        known = _started and (_started[0].kind, _started[0].source) == (kind, plan)
-        return _started[0] if known else self.fresh(kind, plan)
+    def __init__(self):
+        self._shared = None
+
+    def shared(self, kind="loopback"):
+        """A lab on this network whose other users leave it as they find it."""
+        if not self._shared or self._shared.kind != kind:
+            self._shared = self.fresh(kind)
+        return self._shared
 
     def fresh(self, kind, plan=_PLAN):
-        """A lab on this network that nobody used."""
+        """A lab on this network that nobody used, nor will once its module has ended."""
         self.end()
         # Short, because sockets lie in it.
         directory = Path(tempfile.mkdtemp(prefix="dr-", dir="/tmp"))
         directory.chmod(0o755)
-        lab = Lab(Home(directory), kind, plan)
+        lab = Lab(Home(directory), kind)
         _started.append(lab)
         lab.dr("lab", "up", "--network", kind, "--plan", str(plan), timeout=600)
         return lab
 
     def end(self):
+        self._shared = None
         while _started:
             lab = _started.pop()
             lab.dr("lab", "down")
@@ -53,6 +59,20 @@ def labs() -> Iterator[Labs]:
         yield labs
     finally:
         labs.end()
+
+
+@pytest.fixture(scope="session")
+def shared_lab(labs):
+    """Brings up the lab that tests share, unless it is up."""
+    return labs.shared
+
+
+def pytest_collection_modifyitems(items):
+    """Modules that need no lab run first, then those that share one, so that it comes up once."""
+    fixtures = defaultdict(set)
+    for item in items:
+        fixtures[item.path].update(item.fixturenames)
+    items.sort(key=lambda item: ("labs" in fixtures[item.path], "shared_lab" not in fixtures[item.path]))
 
 
 def _other_labs():

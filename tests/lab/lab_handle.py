@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from infra.lab.home import DEFAULT_PLAN, Home
+from infra.lab.home import Home
 from infra.lab.processes import MARK
 
 DR = os.environ.get("TEST_DR") or str(Path(sys.executable).with_name("dr"))
@@ -24,12 +24,10 @@ class Lab:
     Attributes:
         home: where it lives.
         kind: its network.
-        source: the plan that it was made from.
     """
 
     home: Home
     kind: str
-    source: Path = DEFAULT_PLAN
 
     @property
     def plan(self):

@@ -23,8 +23,8 @@ FLOW = "drill-failover-testing"
 
 
 @pytest.fixture(scope="module")
-def lab(labs):
-    return labs.shared("loopback")
+def lab(shared_lab):
+    return shared_lab()
 
 
 def orders(plan):

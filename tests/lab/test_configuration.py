@@ -36,8 +36,8 @@ SITE = "us-east-1"
 
 
 @pytest.fixture(scope="module")
-def lab(labs):
-    return labs.shared("loopback")
+def lab(shared_lab):
+    return shared_lab()
 
 
 @pytest.fixture

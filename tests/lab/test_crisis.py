@@ -32,8 +32,8 @@ REPEATABLE = {"email", "sms"}
 
 
 @pytest.fixture
-def lab(labs):
-    return labs.shared("loopback")
+def lab(shared_lab):
+    return shared_lab()
 
 
 @pytest.fixture

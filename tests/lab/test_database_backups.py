@@ -20,8 +20,8 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def lab(labs):
-    lab = labs.shared("loopback")
+def lab(shared_lab):
+    lab = shared_lab()
     plan, site = lab.plan, lab.plan.site_of("primary")
     sql(lab, "create table if not exists kept (id int, note text)")
     sql(lab, "insert into kept select g, md5(g::text) from generate_series(1, 20000) g")

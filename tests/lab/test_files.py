@@ -56,8 +56,8 @@ class Files:
 
 
 @pytest.fixture(scope="module")
-def files(labs):
-    lab = labs.shared("loopback")
+def files(shared_lab):
+    lab = shared_lab()
     lab.dr("run", "backup_files")
     [first] = [each for each in restic.snapshots(lab.plan, SITE) if each.asset == ASSET][-1:]
     return Files(lab, lab.plan, first.id)

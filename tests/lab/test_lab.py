@@ -103,8 +103,8 @@ def test_a_directory_that_is_not_a_labs_is_neither_taken_nor_removed(tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-def test_up_again_leaves_what_runs_alone(labs):
-    lab = labs.shared("loopback")
+def test_up_again_leaves_what_runs_alone(shared_lab):
+    lab = shared_lab()
     before = processes(lab)
     began = time.monotonic()
     lab.dr("lab", "up")
@@ -113,8 +113,8 @@ def test_up_again_leaves_what_runs_alone(labs):
     assert_serves(lab)
 
 
-def test_up_repairs_what_died_and_status_tells_the_truth_before_and_after(labs):
-    lab = labs.shared("loopback")
+def test_up_repairs_what_died_and_status_tells_the_truth_before_and_after(shared_lab):
+    lab = shared_lab()
     assert lab.attempt("lab", "status").returncode == 0
     killed = ["patroni", "redis", "sentinel", "haproxy", "storage", "etcd", "loop-observe", "receiver"]
     victims = {
@@ -136,8 +136,8 @@ def test_up_repairs_what_died_and_status_tells_the_truth_before_and_after(labs):
 
 
 @pytest.mark.long
-def test_up_repairs_a_cluster_that_only_one_dead_node_can_lead(labs):
-    lab = labs.shared("loopback")
+def test_up_repairs_a_cluster_that_only_one_dead_node_can_lead(labs, shared_lab):
+    lab = shared_lab()
     site = lab.plan.site_of("primary")
     first = next(iter(lab.plan.sites[site].running("postgres")))
     if patroni.leader(lab.plan, site).name == first:
@@ -171,15 +171,15 @@ def takes_writes(lab, address):
         return postgres.prove_write(lab.plan, address, "alone")
 
 
-def test_another_network_than_the_running_one_is_refused(labs):
-    lab = labs.shared("loopback")
+def test_another_network_than_the_running_one_is_refused(shared_lab):
+    lab = shared_lab()
     assert refused(lab.attempt("lab", "up", "--network", "namespaces"), "runs on loopback", "dr lab down")
     assert refused(lab.attempt("lab", "cut", lab.plan.site_of("primary")), "cannot be cut", "namespaces")
     assert refused(lab.attempt("lab", "break", "atlantis"), "no site atlantis")
 
 
-def test_of_two_ups_at_once_one_waits_for_nobody_and_nothing_starts_twice(labs):
-    lab = labs.shared("loopback")
+def test_of_two_ups_at_once_one_waits_for_nobody_and_nothing_starts_twice(shared_lab):
+    lab = shared_lab()
     before = processes(lab)
     ups = [start_up(lab.home.directory, "loopback") for _ in range(2)]
     codes = sorted(up.wait(timeout=120) for up in ups)
@@ -188,8 +188,8 @@ def test_of_two_ups_at_once_one_waits_for_nobody_and_nothing_starts_twice(labs):
 
 
 @pytest.mark.long
-def test_what_was_broken_comes_back_with_up(labs):
-    lab = labs.shared("loopback")
+def test_what_was_broken_comes_back_with_up(shared_lab):
+    lab = shared_lab()
     site = lab.plan.site_of("dr")
     lab.dr("lab", "break", site)
     assert not any(key.startswith(f"{site}/") for key in processes(lab))
@@ -202,8 +202,8 @@ def test_what_was_broken_comes_back_with_up(labs):
 
 @pytest.mark.long
 @pytest.mark.skipif(Namespaces.available() is not None, reason=str(Namespaces.available()))
-def test_a_broken_site_heals_among_namespaces_and_the_link_outlives_every_command(labs):
-    lab = labs.shared("namespaces")
+def test_a_broken_site_heals_among_namespaces_and_the_link_outlives_every_command(shared_lab):
+    lab = shared_lab("namespaces")
     site = lab.plan.site_of("dr")
     (link,) = control.links(State(lab.home.directory / "network"))
     lab.dr("lab", "break", site)

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.lab
 
 
 @pytest.fixture
-def lab(labs):
-    return labs.shared("loopback")
+def lab(shared_lab):
+    return shared_lab()
 
 
 @pytest.fixture

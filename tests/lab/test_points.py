@@ -23,8 +23,8 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def plan(labs):
-    return labs.shared("loopback").plan
+def plan(shared_lab):
+    return shared_lab().plan
 
 
 @pytest.fixture
@@ -123,9 +123,9 @@ points.store(plan, "us-west-2", asset, at, {"a": b"whole", "b": endless()}, {})
 """
 
 
-def test_a_run_killed_between_its_objects_and_its_manifest_leaves_no_point(plan, labs, asset):
+def test_a_run_killed_between_its_objects_and_its_manifest_leaves_no_point(plan, shared_lab, asset):
     before = store(plan, asset)
-    file, later = labs.shared("loopback").home.plan_file, AT + timedelta(hours=4)
+    file, later = shared_lab().home.plan_file, AT + timedelta(hours=4)
     argv = [sys.executable, "-c", KILLED, str(file), asset, later.isoformat()]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"stored the first\n"

@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.fault, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
-def grounds(labs):
-    with validating(labs.shared("loopback")) as grounds:
+def grounds(shared_lab):
+    with validating(shared_lab()) as grounds:
         yield grounds
 
 

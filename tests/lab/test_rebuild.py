@@ -116,9 +116,13 @@ def assert_equal(lab, *sites, patience_s=20):
     assert first[f"{lab.plan.service.database}/public.ballast"].rows == 1000000
 
 
+@pytest.fixture(scope="module")
+def lab(labs):
+    return labs.fresh("namespaces")
+
+
 @pytest.mark.timeout(800)
-def test_a_site_that_cannot_be_rewound_is_restored_from_its_own_repository(labs):
-    lab = labs.fresh("namespaces")
+def test_a_site_that_cannot_be_rewound_is_restored_from_its_own_repository(lab):
     old, new = lab.plan.site_of("primary"), lab.plan.site_of("dr")
     nodes = list(lab.plan.sites[old].running("postgres"))
     ask(lab, old, BALLAST)
@@ -182,8 +186,7 @@ def make_anew(lab, site):
 
 
 @pytest.mark.timeout(300)
-def test_where_the_repository_leads_elsewhere_another_server_is_copied(labs):
-    lab = labs.shared("namespaces")
+def test_where_the_repository_leads_elsewhere_another_server_is_copied(lab):
     old, new = lab.plan.site_of("primary"), lab.plan.site_of("dr")
     assert make_anew(lab, old) == rebuild.RESTORED
     bucket = Bucket.owned(lab.plan, old)

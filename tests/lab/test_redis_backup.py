@@ -23,8 +23,8 @@ SITE = "us-east-1"
 
 
 @pytest.fixture(scope="module")
-def plan(labs):
-    return labs.shared("loopback").plan
+def plan(shared_lab):
+    return shared_lab().plan
 
 
 @pytest.fixture(scope="module")

@@ -36,9 +36,9 @@ def manager(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def plan(labs, manager):
+def plan(shared_lab, manager):
     """The lab's plan with a manager beside, in the lab's own folder."""
-    lab = labs.shared("loopback")
+    lab = shared_lab()
     document = yaml.safe_load(lab.home.plan_file.read_text())
     credentials = lab.home.directory / "secrets/manager.json"
     credentials.write_text('{"access_key": "a", "secret_key": "manager-planted-secret"}')

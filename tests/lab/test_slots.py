@@ -20,8 +20,8 @@ HOLDER = (
 
 
 @pytest.fixture
-def plan(labs):
-    return labs.shared("loopback").plan
+def plan(shared_lab):
+    return shared_lab().plan
 
 
 def holder(plan):

@@ -34,8 +34,8 @@ MOST_RUNS = 6
 
 
 @pytest.fixture
-def lab(labs):
-    return labs.shared("loopback")
+def lab(shared_lab):
+    return shared_lab()
 
 
 @pytest.fixture

@@ -59,9 +59,13 @@ def assert_moved(lab, target, other):
     assert read_truth(lab.plan)[0].done
 
 
+@pytest.fixture(scope="module")
+def lab(labs):
+    return labs.fresh("loopback")
+
+
 @pytest.mark.timeout(300)
-def test_a_move_there_and_back_under_load_loses_nothing(labs):
-    lab = labs.fresh("loopback")
+def test_a_move_there_and_back_under_load_loses_nothing(lab):
     home, away = lab.plan.site_of("primary"), lab.plan.site_of("dr")
     ready(lab, away)
     lab.dr("lab", "load", "--rate", "25")
@@ -75,8 +79,7 @@ def test_a_move_there_and_back_under_load_loses_nothing(labs):
 
 
 @pytest.mark.timeout(200)
-def test_a_move_is_refused_where_redis_does_not_replicate(labs):
-    lab = labs.shared("loopback")
+def test_a_move_is_refused_where_redis_does_not_replicate(lab):
     plan, away = lab.plan, lab.plan.site_of("dr")
     ready(lab, away)
     before, _ = read_truth(plan)
@@ -89,8 +92,7 @@ def test_a_move_is_refused_where_redis_does_not_replicate(labs):
 
 
 @pytest.mark.timeout(300)
-def test_a_move_whose_wal_does_not_arrive_is_undone(labs):
-    lab = labs.shared("loopback")
+def test_a_move_whose_wal_does_not_arrive_is_undone(lab):
     plan, home, away = lab.plan, lab.plan.site_of("primary"), lab.plan.site_of("dr")
     ready(lab, away)
     before, _ = read_truth(plan)

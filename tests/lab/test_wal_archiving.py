@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.fault]
 
 
 @pytest.fixture(scope="module")
-def ground(labs):
-    lab = labs.shared("loopback")
+def ground(shared_lab):
+    lab = shared_lab()
     lab.dr("run", "backup-database")
     lab.dr("run", "replicate-backups")
     with without_server():

@@ -75,8 +75,8 @@ def assert_detected(lab, site, since, serves_s=0):
         assert vantage["level"] == "lost"
 
 
-def test_a_whole_lab_is_healthy_to_both_vantages(labs):
-    lab = labs.shared("loopback")
+def test_a_whole_lab_is_healthy_to_both_vantages(shared_lab):
+    lab = shared_lab()
     last = until(lab, healthy)
     assert set(last["vantages"]) == set(vantages_of(lab.plan))
     for vantage in last["vantages"].values():
@@ -84,8 +84,8 @@ def test_a_whole_lab_is_healthy_to_both_vantages(labs):
     assert lab.attempt("watch").returncode == 0
 
 
-def test_the_loss_of_the_primary_site_is_detected_in_time_and_cleared_when_it_returns(labs):
-    lab = labs.shared("loopback")
+def test_the_loss_of_the_primary_site_is_detected_in_time_and_cleared_when_it_returns(shared_lab):
+    lab = shared_lab()
     site = lab.plan.site_of("primary")
     until(lab, healthy)
     before = len(events(lab, "naas-dr.site.suspected"))
@@ -97,8 +97,8 @@ def test_the_loss_of_the_primary_site_is_detected_in_time_and_cleared_when_it_re
     assert events(lab, "naas-dr.site.declared") == []
 
 
-def test_a_dead_vantage_is_told_by_the_other_one(labs):
-    lab = labs.shared("loopback")
+def test_a_dead_vantage_is_told_by_the_other_one(shared_lab):
+    lab = shared_lab()
     dr, archive = vantages_of(lab.plan)
     until(lab, healthy)
     host = next(iter(lab.plan.sites[archive].running("watch")))
