@@ -1,6 +1,5 @@
 """The `dr` command."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from deployments.alert_commands import alert
 from deployments.backup_commands import backups
+from deployments.ending import told_by
 from deployments.flag_commands import flags
 from deployments.hook_commands import hook
 from deployments.incident_commands import declare, incident
@@ -20,7 +20,6 @@ from deployments.recovery_commands import add_recovery_commands
 from deployments.report_commands import report
 from deployments.watch_commands import watch
 from infra.render import write_all
-from tasks.errors import DrError, Refused
 from tasks.plan.load import load_plan
 
 app = typer.Typer(
@@ -56,8 +55,5 @@ def render(
 
 def main() -> None:
     """Run the command; an error becomes its own lines and an exit code: 2 refused, 1 failed."""
-    try:
+    with told_by("dr"):
         app()
-    except DrError as error:
-        print(f"dr: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, Refused) else 1)

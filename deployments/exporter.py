@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from deployments.ending import told_by
 from deployments.measures import PARTS, Measure, Samples
 from deployments.telemetry import written
 from deployments.watchers import WATCHERS
@@ -101,8 +102,9 @@ def serve(exporter: Exporter, address: str, port: int = EXPORTER_PORT) -> int:
     return int(server.server_port)
 
 
+@told_by("exporter")
 def main() -> None:
-    """Serve the plan's control host until the process is ended."""
+    """Serve the plan's control host until the process is ended; exit code 2 where it must not."""
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s")
     plan = current_plan()
     site = plan.site_of("dr")

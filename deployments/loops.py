@@ -9,10 +9,11 @@ import sys
 import time
 from collections.abc import Callable
 
+from deployments.ending import told_by
 from deployments.speaking import speak
 from deployments.telemetry import written
 from tasks.current import current_plan
-from tasks.errors import DrError
+from tasks.errors import DrError, Refused
 from tasks.observe import observe
 from tasks.plan.plan import Plan
 from tasks.replicate import pull_wal
@@ -46,8 +47,9 @@ def repeat(act: Callable[[], object], interval_s: float) -> None:
         time.sleep(max(0.0, interval_s - (time.monotonic() - began)))
 
 
+@told_by("loops")
 def main() -> None:
-    """Run the loop that the first argument names."""
+    """Run the loop that the first argument names; exit code 2 where the plan has none of that name."""
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s")
     plan = current_plan()
     loops: dict[str, tuple[Callable[[Plan], object], float]] = {
@@ -55,8 +57,11 @@ def main() -> None:
         "pull": (pull_wal, plan.recovery.pull_interval.total_seconds()),
         **({"inform": (speak, plan.crisis.look.total_seconds())} if plan.crisis_communication else {}),
     }
-    act, interval_s = loops[sys.argv[1]]
-    with written(f"loop-{sys.argv[1]}", plan, plan.site_of("dr")):
+    name = "".join(sys.argv[1:2])
+    if name not in loops:
+        raise Refused(f"the plan has no loop {name!r}", f"its loops: {', '.join(loops)}")
+    act, interval_s = loops[name]
+    with written(f"loop-{name}", plan, plan.site_of("dr")):
         repeat(lambda: act(plan), interval_s)
 
 

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import secrets
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from deployments.ending import told_by
 from deployments.notice_formats import FORMATS
 from deployments.notice_formats.notice import Notice, admitted, words
 from deployments.telemetry import written
@@ -209,15 +209,12 @@ def open_door() -> Door:
     return Door(plan, plan.secret("notices_token"), api)
 
 
+@told_by("notices")
 def main() -> None:
     """Serve the plan's control host until the process is ended; exit code 2 where it must not."""
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s")
     _log.setLevel(logging.INFO)
-    try:
-        door = open_door()
-    except DrError as error:
-        print(f"notices: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, Refused) else 1)
+    door = open_door()
     site = door.plan.site_of("dr")
     with written("notices", door.plan, site):
         uvicorn.run(

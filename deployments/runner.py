@@ -44,6 +44,7 @@ from prefect.utilities.engine import propose_state_sync
 
 from deployments import reclaim
 from deployments.child import execute
+from deployments.ending import told_by
 from deployments.reclaim import Attempt, Verdict
 from deployments.register import recovery_modules
 from deployments.telemetry import written
@@ -157,8 +158,9 @@ def only_one(directory: Path) -> Iterator[None]:
         yield
 
 
+@told_by("runner")
 def main(modules: Sequence[str]) -> None:
-    """Serve until SIGTERM, with `modules` imported ahead of every run."""
+    """Serve until SIGTERM, with `modules` imported ahead of every run; exit code 2 beside another."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     context = multiprocessing.get_context("forkserver")

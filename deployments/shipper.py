@@ -12,7 +12,6 @@ import logging
 import platform
 import random
 import signal
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from deployments.ending import told_by
 from deployments.telemetry import written
 from tasks.clients.dead_letters import DeadLetters
 from tasks.clients.elasticsearch import Cluster, Document, Outcome, create_all, index_of
@@ -154,17 +154,14 @@ def _cluster_of(plan: Plan, logs: LogShipping) -> Cluster:
     return Cluster(logs.elasticsearch, read_secret(plan.folder, logs.api_key), authority)
 
 
+@told_by("shipper")
 def main() -> None:
     """Ship until SIGTERM; exit code 2 where the plan wants none of it."""
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s")
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    try:
-        plan = current_plan()
-        shipper = shipper_of(plan)
-    except DrError as error:
-        print(f"shipper: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, Refused) else 1)
+    plan = current_plan()
+    shipper = shipper_of(plan)
     with written("shipper", plan):
         while not stopping.is_set():
             if not shipper.ship(stopping):

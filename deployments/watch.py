@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from deployments.ending import told_by
 from deployments.outbox import Outbox
 from deployments.telemetry import written
 from deployments.trigger import Api
@@ -57,13 +58,14 @@ def _guarded(act: Callable[[], None]) -> bool:
     return True
 
 
+@told_by("watch")
 def main() -> None:
-    """Watch from the site that the first argument names."""
+    """Watch from the site that the first argument names; exit code 2 where that is no vantage."""
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s")
-    plan, vantage = current_plan(), sys.argv[1]
+    plan, vantage = current_plan(), "".join(sys.argv[1:2])
     vantages = vantages_of(plan)
     if vantage not in vantages:
-        raise Refused(f"the plan has no watch at {vantage}", f"its vantages: {', '.join(vantages)}")
+        raise Refused(f"the plan has no watch at {vantage!r}", f"its vantages: {', '.join(vantages)}")
     rule = rule_of(plan)
     outbox = Outbox(Api(os.environ["PREFECT_API_URL"], os.environ.get("PREFECT_API_AUTH_STRING", "")))
     outbox.begin()
