@@ -25,10 +25,16 @@ from tasks.plan.sites import Host, Program, Site
 
 @dataclass(frozen=True)
 class Rendered:
-    """One configuration file; `secret` ones are readable by their program's account only."""
+    """One file; `secret` ones are readable by their program's account only, a `program` can be run."""
 
     text: str
     secret: bool = False
+    program: bool = False
+
+    @property
+    def mode(self) -> int:
+        """The file's permissions."""
+        return 0o600 if self.secret else 0o755 if self.program else 0o644
 
 
 Files = dict[str, Rendered]
@@ -71,7 +77,8 @@ def host_files(  # noqa: PLR0913 -- a host is named by its plan, site and name; 
     runs = plan.sites[site_name].hosts[host_name].runs
     for program in runs if programs is None else set(runs) & set(programs):
         for path, template in _PLAIN.get(program, {}).items():
-            files[path] = Rendered(_templates().get_template(template).render(context))
+            text = _templates().get_template(template).render(context)
+            files[path] = Rendered(text, program=text.startswith("#!"))
         if secrets:
             for path, template in _SECRET.get(program, {}).items():
                 files[path] = Rendered(_templates().get_template(template).render(context), secret=True)
@@ -105,6 +112,7 @@ _PLAIN: Mapping[Program, Mapping[str, str]] = {
     "postgres": {
         "etc/patroni/10-patroni.yml": "patroni.yml.j2",
         "etc/patroni/from_repository.py": "from_repository.py",
+        "etc/patroni/pg_isready": "pg_isready.j2",
         "etc/pgbackrest/pgbackrest.conf": "pgbackrest.conf.j2",
     },
     "gateway": {"etc/haproxy/haproxy.cfg": "gateway.cfg.j2"},
@@ -264,7 +272,7 @@ def write_all(plan: Plan, folder: Path, *, secrets: bool) -> int:
 
 def _put(target: Path, rendered: Rendered) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.touch(mode=0o600 if rendered.secret else 0o644)
-    if rendered.secret:  # the file may have been there before it held one
-        target.chmod(0o600)
+    target.touch(mode=rendered.mode)
+    if rendered.secret or rendered.program:  # the file may have been there before it was one
+        target.chmod(rendered.mode)
     target.write_text(rendered.text, encoding="utf-8")

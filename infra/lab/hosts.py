@@ -10,7 +10,7 @@ from infra.lab.processes import own
 from infra.lab.secrets import EDGE, certificate_paths
 from infra.lab.storage import storage_identities, storage_sockets
 from infra.lab.uploads import seed_uploads
-from infra.render import endpoint_config, host_files
+from infra.render import Rendered, endpoint_config, host_files
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Program
 
@@ -29,12 +29,14 @@ def write_host(  # noqa: PLR0913 -- a host of a site of a plan, in a lab, in a r
         _folder(root, folder)
     files = host_files(plan, site, host, programs=programs, active=active, secrets=True)
     for path, rendered in files.items():
-        write_file(root, path, rendered.text, secret=rendered.secret)
+        write_file(root, path, rendered)
     if "postgres" in programs and plan.sites[site].dcs == "own":
-        write_file(root, OWN_DCS, own_dcs_file(plan, site), secret=False)
+        write_file(root, OWN_DCS, Rendered(own_dcs_file(plan, site)))
     if "service" in programs:
-        write_file(root, "etc/service/database_password", plan.secret("database_service"), secret=True)
-        write_file(root, "etc/service/redis_password", plan.secret("redis"), secret=True)
+        write_file(
+            root, "etc/service/database_password", Rendered(plan.secret("database_service"), secret=True)
+        )
+        write_file(root, "etc/service/redis_password", Rendered(plan.secret("redis"), secret=True))
     for asset in plan.protection.files.values():
         if asset.program in programs:
             protected = Path(asset.path.lstrip("/"))
@@ -47,7 +49,7 @@ def write_host(  # noqa: PLR0913 -- a host of a site of a plan, in a lab, in a r
 def write_edge(home: Home, plan: Plan, active: str) -> None:
     """Write the public endpoint's configuration and the third parties' certificate."""
     _folder(home.edge, "etc")
-    write_file(home.edge, "etc/haproxy/haproxy.cfg", endpoint_config(plan, active), secret=False)
+    write_file(home.edge, "etc/haproxy/haproxy.cfg", Rendered(endpoint_config(plan, active)))
     _write_certificate(home, EDGE, home.edge, "etc/")
 
 
@@ -62,14 +64,14 @@ def _write_store(home: Home, plan: Plan, site: str, root: Path) -> None:
     remove_sockets(storage.endpoint)
     owner, reader = plan.credentials(storage.owner), plan.credentials(storage.reader)
     identities = storage_identities(storage.bucket, owner, reader, storage.status_bucket)
-    write_file(root, "identities.json", identities, secret=True)
+    write_file(root, "identities.json", Rendered(identities, secret=True))
     _write_certificate(home, site, root)
 
 
 def _write_certificate(home: Home, name: str, root: Path, folder: str = "") -> None:
     certificate, key = certificate_paths(home.directory, name)
-    write_file(root, f"{folder}server.crt", certificate.read_text(), secret=False)
-    write_file(root, f"{folder}server.key", key.read_text(), secret=True)
+    write_file(root, f"{folder}server.crt", Rendered(certificate.read_text()))
+    write_file(root, f"{folder}server.key", Rendered(key.read_text(), secret=True))
 
 
 def _folder(root: Path, relative: str) -> None:
@@ -84,13 +86,13 @@ def _folder(root: Path, relative: str) -> None:
         path.chmod(0o750)
 
 
-def write_file(root: Path, relative: str, text: str, *, secret: bool) -> None:
-    """Write a file of a host, owned by the account of its programs; a secret one is for that account only."""
+def write_file(root: Path, relative: str, rendered: Rendered) -> None:
+    """Write a file of a host, owned by the account of its programs."""
     _folder(root, str(Path(relative).parent))
     path = root / relative
     partial = path.with_name(path.name + ".partial")
     partial.unlink(missing_ok=True)
-    partial.touch(mode=0o600 if secret else 0o644)
-    partial.write_text(text)
+    partial.touch(mode=rendered.mode)
+    partial.write_text(rendered.text)
     own(partial)
     partial.rename(path)

@@ -13,6 +13,7 @@ from infra.lab.sites import alone
 from infra.lab.starting import start_missing
 from infra.platform.monitoring import storage_argument
 from infra.platform.render import platform_files, platform_secrets
+from infra.render import Rendered
 from tasks.plan.plan import Plan
 from tasks.plan.ports import (
     ALERTMANAGER_PORT,
@@ -44,12 +45,12 @@ def start_monitoring(home: Home) -> str:
 
 def _write(plan: Plan, root: Path) -> None:
     for path, text in _of_ours(platform_files(plan)).items():
-        write_file(root, f"etc/{path}", text, secret=False)
+        write_file(root, f"etc/{path}", Rendered(text))
     for path, reference in _of_ours(platform_secrets(plan)).items():
-        write_file(root, f"etc/{path}", read_secret(plan.folder, reference), secret=True)
-    write_file(root, _AUTHORITY, plan.secret("ca_certificate"), secret=False)
+        write_file(root, f"etc/{path}", Rendered(read_secret(plan.folder, reference), secret=True))
+    write_file(root, _AUTHORITY, Rendered(plan.secret("ca_certificate")))
     for data in ("prometheus", "alertmanager"):
-        write_file(root, f"var/lib/{data}/.kept", "", secret=False)
+        write_file(root, f"var/lib/{data}/.kept", Rendered(""))
 
 
 def _of_ours(files: Mapping[str, str]) -> dict[str, str]:

@@ -38,6 +38,7 @@ FILES: Mapping[Program, tuple[str, ...]] = {
     "postgres": (
         "etc/patroni/10-patroni.yml",
         "etc/patroni/from_repository.py",
+        "etc/patroni/pg_isready",
         "etc/pgbackrest/pgbackrest.conf",
     ),
     "gateway": ("etc/haproxy/haproxy.cfg",),
