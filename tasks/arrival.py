@@ -7,7 +7,7 @@ from tasks.clients.objects import Bucket
 from tasks.clients.parallel import ask_all
 from tasks.clients.truth import active_site
 from tasks.clients.walnames import SEGMENT_SIZE, Segment, parse_archived, parse_lsn
-from tasks.errors import DrError, Permanent
+from tasks.errors import DrError, Permanent, Transient
 from tasks.plan.plan import Plan
 from tasks.policy.arrival import Newest, Track, Writing
 
@@ -28,7 +28,7 @@ def look_at_writing(plan: Plan, track: Track) -> Writing:
 
 
 def standby_lags(plan: Plan, track: Track) -> dict[str, float]:
-    """Seconds that each other site's database is behind; nothing of one that does not answer."""
+    """Seconds that each other site's database is behind; nothing of one of which that is not known."""
     active = active_site(plan)
     sites = [name for name, site in plan.sites.items() if name != active and site.running("postgres")]
     answers = ask_all({site: partial(_lag, plan, site, track) for site in sites}, _ALL_S)
@@ -67,4 +67,7 @@ def newest_segment(plan: Plan, site: str, segment_size: int = SEGMENT_SIZE) -> N
 
 def _lag(plan: Plan, site: str, track: Track) -> float:
     standby = postgres.position(plan, patroni.leader(plan, site).host)
-    return track.behind(parse_lsn(standby.lsn), standby.last_commit).total_seconds()
+    late = track.behind(parse_lsn(standby.lsn), standby.last_commit)
+    if late is None:
+        raise Transient(f"how far {site} is behind is not known: it has replayed no commit since it began")
+    return late.total_seconds()

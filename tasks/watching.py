@@ -138,7 +138,7 @@ def _require_following(plan: Plan, site: str, track: Track) -> None:
         if other != site and plan.sites[other].running("postgres"):
             standby = postgres.position(plan, patroni.leader(plan, other).host, timeout=2)
             late = track.behind(parse_lsn(standby.lsn), standby.last_commit)
-            if late > allowed:
+            if late is not None and late > allowed:  # not known at the first look only
                 raise Permanent(f"{other} is {_seconds(late)} behind", f"allowed: {_seconds(allowed)}")
 
 

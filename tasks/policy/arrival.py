@@ -55,9 +55,15 @@ class Track:
             self._seen.clear()
         self._seen.append(writing)
 
-    def behind(self, lsn: int, last_commit: datetime | None) -> timedelta:
-        """How long ago the primary was where the standby is; else the age of the standby's last commit."""
+    def behind(self, lsn: int, last_commit: datetime | None) -> timedelta | None:
+        """How long ago the primary was where the standby is; else the age of the standby's last commit.
+
+        A standby that has replayed no commit since it began is as late as it is looked at, at least; None
+        at the first look.
+        """
         now = self._seen[-1].at
         reached = [writing.at for writing in self._seen if writing.lsn <= lsn]
+        if not reached and last_commit is None and len(self._seen) == 1:
+            return None
         since = max(reached) if reached else last_commit or self._seen[0].at
         return max(timedelta(0), now - since)

@@ -53,9 +53,8 @@ def _lag(plan: Plan, seen: Sights) -> Iterator[Finding]:
         if isinstance(lag, DrError):
             yield _amiss(what, lag)
         elif lag is None:
-            yield Finding(
-                what, "unknown", "its database does not answer", f"`dr run check_drift`; see {site}"
-            )
+            why = "its database does not answer, or has replayed no commit since it began"
+            yield Finding(what, "unknown", why, f"`dr run check_drift`; see {site}")
         else:
             hint = f"look at the network between the sites, and at the standby leader of {site}"
             yield _limited(what, f"{lag:.1f} s behind", lag, allowed, hint)

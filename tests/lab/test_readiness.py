@@ -11,7 +11,7 @@ from validation_planting import TLS_SERVER, expired_store, not_receiving, valida
 from waiting import until
 
 from infra.lab.processes import running
-from tasks.clients import patroni
+from tasks.clients import patroni, postgres
 from tasks.policy.readiness import QUESTIONS, judge_readiness
 from tasks.policy.watch import rule_of
 from tasks.readiness_record import last_readiness
@@ -81,8 +81,12 @@ def test_the_flow_tells_every_answer_and_keeps_it(grounds):
 
 def test_a_standby_that_receives_nothing(grounds, before):
     plan, site = grounds.plan, grounds.standby
-    with not_receiving(plan, site, patroni.leader(plan, site).name), grounds.leading() as connection:
-        connection.execute("update naas_dr.heartbeat set at = clock_timestamp()")
+    standby, write = patroni.leader(plan, site), "update naas_dr.heartbeat set at = clock_timestamp()"
+    with grounds.leading() as connection:
+        connection.execute(write)
+        until(lambda: postgres.position(plan, standby.host).last_commit)
+    with not_receiving(plan, site, standby.name), grounds.leading() as connection:
+        connection.execute(write)
         time.sleep(2)
         seen = look_around(plan, ())
         assert seen.lags[site] >= 1

@@ -155,6 +155,16 @@ def test_a_standby_is_as_late_as_the_primary_was_last_seen_where_it_is():
     assert track.behind(20, None) == timedelta(0), "another primary begins a new track"
 
 
+def test_how_late_a_standby_is_that_has_replayed_no_commit_is_not_known_at_the_first_look():
+    track = Track()
+    track.saw(writing(100, 0))
+    assert track.behind(100, None) == timedelta(0)
+    assert track.behind(50, NOW - HOUR) == HOUR
+    assert track.behind(50, None) is None
+    track.saw(writing(100, 15))
+    assert track.behind(50, None) == 15 * SECOND
+
+
 def scraped(port):
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
         families = text_string_to_metric_families(answer.read().decode())
