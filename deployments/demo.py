@@ -13,7 +13,7 @@ from deployments.trigger import trigger, wait_for
 from infra.lab import lab
 from infra.lab.home import DEFAULT_PLAN, Home, default_directory
 from infra.lab.traffic import add_rows, start_load, stop_load
-from tasks.clients import orders
+from tasks.clients import service
 from tasks.errors import Permanent, Transient
 from tasks.evidence import latest_incident, read_report
 from tasks.plan.plan import Plan
@@ -83,7 +83,7 @@ def lose_the_primary(home: Home, plan: Plan, line: Timeline) -> None:
     detected = detect(plan, line)
     line.tell("[red]disaster detected[/red]; failing over through the Prefect API")
     run(line, "fail-over", {"reason": f"{site} does not answer", "detected_at": detected.isoformat()})
-    line.tell(f"users are served by {orders.round_trip(plan.service.endpoint.url)}")
+    line.tell(f"users are served by {service.round_trip(plan, plan.service.endpoint.url)}")
 
 
 def bring_it_home(home: Home, plan: Plan, line: Timeline) -> None:
@@ -136,7 +136,7 @@ def ui_address() -> str:
 
 def _healthy(plan: Plan) -> bool:
     try:
-        return orders.healthy(plan.service.endpoint.url)
+        return service.healthy(plan.service.endpoint.url, plan.high_availability.failover.quickest.endpoint)
     except Transient:
         return False
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import get_args
 
 from tasks import arrival, inventory
-from tasks.clients import certificates, orders
+from tasks.clients import certificates, service
 from tasks.clients.truth import active_site
 from tasks.drill_evidence import read_drill_reports
 from tasks.errors import DrError, Refused, Transient
@@ -137,7 +137,7 @@ def _probed(plan: Plan) -> Samples:
     began = time.monotonic()
     try:
         path = plan.high_availability.failover.quickest.endpoint
-        success = orders.healthy(plan.service.endpoint.url, path)
+        success = service.healthy(plan.service.endpoint.url, path)
     except Transient:
         success = False
     took = time.monotonic() - began

@@ -4,9 +4,10 @@ import time
 from datetime import UTC, datetime
 from functools import partial
 
-from tasks.clients import orders, switch
+from tasks.clients import switch
 from tasks.clients.listeners import listening
 from tasks.clients.parallel import ask_all
+from tasks.clients.service import healthy
 from tasks.clients.truth import Truth, active_site, require_epoch
 from tasks.errors import Permanent, Refused, Transient
 from tasks.facts.incident import Incident
@@ -92,6 +93,6 @@ def _until_served(plan: Plan, incident: Incident, service: str) -> None:
 
 def _serves(base: str, path: str) -> bool:
     try:
-        return orders.healthy(base, path)
+        return healthy(base, path)
     except Transient:
         return False

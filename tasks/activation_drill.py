@@ -20,9 +20,10 @@ from tasks.clients.walnames import parse_lsn
 from tasks.errors import Permanent, Refused, Transient
 from tasks.facts.drill import Drill
 from tasks.plan.drills import Apart
+from tasks.plan.http_probe import HttpProbe
 from tasks.plan.plan import Plan
 from tasks.plan.sites import Program
-from tasks.plan.validation import HttpProbe, SqlProbe, WorkflowStep
+from tasks.plan.validation import SqlProbe, WorkflowStep
 from tasks.policy.database_backup import choose_standby
 from tasks.policy.switchover import MAX_LAG_BYTES
 from tasks.retry import retried

@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
-from tasks.clients import journal, orders, patroni, postgres, redis_site
+from tasks.clients import journal, patroni, postgres, redis_site, service
 from tasks.clients.moment import require_zone
 from tasks.clients.objects import Bucket
 from tasks.clients.parallel import ask_all
@@ -94,7 +94,7 @@ def assess_alarm(plan: Plan, alarm: Alarm, decision: Decision | None) -> Impact:
         Transient: etcd has no quorum, or no store takes the record.
     """
     answers = ask_all(_looks(plan, alarm.site), _ALL_S)
-    served = ask_all({"users": partial(orders.round_trip, plan.service.endpoint.url)}, _ALL_S)["users"]
+    served = ask_all({"users": partial(service.round_trip, plan, plan.service.endpoint.url)}, _ALL_S)["users"]
     ways = strategies(plan, alarm)
     recommended, why = recommend(ways, plan.tier)
     impact = Impact(
@@ -154,8 +154,8 @@ def _looks(plan: Plan, site: str) -> dict[str, Callable[[], Any]]:
 
 
 def _service(gateway: str, path: str = "/health") -> str:
-    if not orders.healthy(gateway, path):
-        raise Refused("it says that it cannot take orders", gateway)
+    if not service.healthy(gateway, path):
+        raise Refused("it does not call itself healthy", gateway)
     return "healthy"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tasks.clients import cache, orders, patroni, postgres
+from tasks.clients import cache, patroni, postgres, service
 from tasks.clients.parallel import ask_all
 from tasks.clients.truth import active_site, read_truth
 from tasks.clients.walnames import parse_lsn
@@ -89,5 +89,5 @@ def _absent(plan: Plan, site: str) -> list[str]:
 
 
 def _gateway_answers(plan: Plan, site: str) -> bool:
-    orders.healthy(plan.sites[site].gateway)
+    service.healthy(plan.sites[site].gateway, plan.high_availability.failover.quickest.endpoint)
     return True

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from tasks.clients import orders, traffic
+from tasks.clients import service, traffic
 from tasks.clients.truth import Truth, require_epoch
 from tasks.errors import DrError, Permanent, Transient
 from tasks.facts.incident import Incident
@@ -35,7 +35,7 @@ def smoke_before_traffic(plan: Plan, incident: Incident) -> Traffic:
     deadline = time.monotonic() + _READY_S
     while True:
         try:
-            return Traffic(served_by=orders.round_trip(gateway), states={})
+            return Traffic(served_by=service.round_trip(plan, gateway), states={})
         except Transient as error:
             if time.monotonic() > deadline:
                 raise Permanent(f"{incident.to_site} does not serve its users", str(error)) from error
@@ -69,7 +69,8 @@ def redirect_traffic(
     require_epoch(plan, Truth(active=incident.to_site, epoch=incident.epoch, incident=incident.id))
     to, steps = incident.to_site, shift or plan.service.endpoint.shift
     if planned and steps:
-        move_in_steps(plan, to, steps, probe or (lambda: orders.round_trip(plan.sites[to].gateway) == to))
+        gateway = plan.sites[to].gateway
+        move_in_steps(plan, to, steps, probe or (lambda: service.round_trip(plan, gateway) == to))
     else:
         traffic.move(plan, {to: 100})
     standing = traffic.standing(plan)

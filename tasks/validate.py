@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.clients import orders, patroni, postgres, redis_site, traffic
+from tasks.clients import patroni, postgres, redis_site, service, traffic
 from tasks.errors import Permanent, Transient
 from tasks.facts.incident import Incident
 from tasks.facts.recovery import Validation
@@ -59,7 +59,7 @@ def _served(plan: Plan, site: str) -> Validation:
     deadline = settled + _PATIENCE_S
     while True:
         try:
-            served_by = orders.round_trip(url)
+            served_by = service.round_trip(plan, url)
             if served_by == site or time.monotonic() >= settled:
                 break
         except Transient as error:

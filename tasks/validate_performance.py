@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import ValidationError
 
-from tasks.clients import orders, records
+from tasks.clients import records, service
 from tasks.clients.pace import measure
 from tasks.clients.truth import read_truth
 from tasks.errors import Permanent, Refused, Transient
@@ -44,7 +44,7 @@ def record_pace(plan: Plan) -> Baseline:
         raise Refused(
             "an incident is open", truth.incident, "record the baseline when the service is healthy"
         )
-    served_by = orders.round_trip(plan.service.endpoint.url)
+    served_by = service.round_trip(plan, plan.service.endpoint.url)
     if served_by != truth.active:
         raise Permanent(f"users are served by {served_by}", f"the active site is {truth.active}")
     # Of several rounds the middle one: neither a lucky nor an unlucky moment is the measure of a disaster.

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.clients import orders, patroni, postgres, redis_site
+from tasks.clients import patroni, postgres, redis_site, service
 from tasks.clients.etcd import Entry
 from tasks.clients.objects import Bucket
 from tasks.clients.parallel import ask_all
@@ -115,8 +115,8 @@ def _probe(what: str, answer: DrError | None) -> Probe:
 
 
 def _require_service(url: str, path: str) -> None:
-    if not orders.healthy(url, path):
-        raise Permanent(f"{url} cannot take orders")
+    if not service.healthy(url, path):
+        raise Permanent(f"{url} does not call itself healthy")
 
 
 def _require_primary(plan: Plan, site: str) -> None:

@@ -18,8 +18,9 @@ from tasks.clients.layout import Layout
 from tasks.clients.postgres import connected
 from tasks.clients.remote import run_on
 from tasks.errors import DrError, Permanent, Transient
+from tasks.plan.http_probe import HttpProbe
 from tasks.plan.plan import Plan
-from tasks.plan.validation import CacheProbe, CommandProbe, HttpProbe, Probe, SqlProbe
+from tasks.plan.validation import CacheProbe, CommandProbe, Probe, SqlProbe
 
 Words = Mapping[str, str]
 _POLL_S = 0.2
@@ -156,11 +157,12 @@ def differences(answer: Any, fields: Mapping[str, Any]) -> list[str]:
     return [
         f"{path} is {json.dumps(seen)[:_SHOWN]}, not {json.dumps(value)}"
         for path, value in fields.items()
-        if (seen := _at(answer, path)) != value or isinstance(seen, bool) != isinstance(value, bool)
+        if (seen := field_at(answer, path)) != value or isinstance(seen, bool) != isinstance(value, bool)
     ]
 
 
-def _at(answer: Any, path: str) -> Any:
+def field_at(answer: Any, path: str) -> Any:
+    """The value at a dotted path of a JSON answer; None where there is none."""
     for part in path.split("."):
         answer = answer.get(part) if isinstance(answer, dict) else None
     return answer

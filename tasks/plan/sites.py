@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from tasks.plan.base import Block
 from tasks.plan.fencing import Fencing
+from tasks.plan.http_probe import Proof
 from tasks.plan.infrastructure import Infrastructure
 from tasks.plan.schedule import Schedule
 from tasks.plan.services import Priority, Turn
@@ -60,6 +61,7 @@ class Service(Block):
     tier: str
     database: Database
     endpoint: Endpoint
+    proof: Proof
     priority: Priority = 1
     depends_on: tuple[Name, ...] = ()
 

@@ -10,31 +10,16 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tasks.plan.base import Block
+from tasks.plan.http_probe import HttpProbe, RequestPath
 from tasks.plan.sites import Program
 from tasks.plan.values import Duration, Integer, Key, Name, Port, Sentence, matching, refusal
 
 Suite = Literal["smoke", "integration", "performance", "security"]
 Privilege = Literal["select", "insert", "update", "delete", "truncate", "references", "trigger"]
-RequestPath = Annotated[str, matching(r"/\S*", "a path below the public endpoint, such as '/health'")]
 Relation = Annotated[
     str, matching(r"[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*", "a table with its schema, such as 'public.orders'")
 ]
 Ratio = Annotated[float, Field(gt=0, le=1000)]
-
-
-class HttpProbe(Block):
-    """One request through the public endpoint.
-
-    `fields` are what the JSON answer must hold, by dotted path; where the answer is a list, what one of its
-    items must hold. The answer must come `within`.
-    """
-
-    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
-    path: RequestPath
-    body: dict[str, Any] | None = None
-    status: Annotated[Integer, Field(ge=100, le=599)] = 200
-    fields: dict[str, Any] = Field(default_factory=dict)
-    within: Duration = timedelta(seconds=5)
 
 
 class SqlProbe(Block):

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from infra.lab.control import client_settings
 from infra.lab.home import Home, default_directory, program
-from tasks.clients import orders, patroni
+from tasks.clients import patroni, service
 from tasks.errors import Permanent, Transient
 from tasks.facts.report import Report
 from tasks.plan.plan import Plan
@@ -54,7 +54,7 @@ class Bench:
         self.dr("deploy")
         plan = self.home.plan()
         self.dr("lab", "load")
-        if orders.round_trip(plan.service.endpoint.url) != plan.site_of("primary"):
+        if service.round_trip(plan, plan.service.endpoint.url) != plan.site_of("primary"):
             raise Permanent("the lab does not begin at its primary site")
         time.sleep(SETTLE_S)
         return plan
@@ -128,6 +128,6 @@ def count_asked() -> int:
 
 def _healthy(plan: Plan) -> bool:
     try:
-        return orders.healthy(plan.service.endpoint.url)
+        return service.healthy(plan.service.endpoint.url, plan.high_availability.failover.quickest.endpoint)
     except Transient:
         return False

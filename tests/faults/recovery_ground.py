@@ -8,7 +8,7 @@ from campaign import Campaign
 from recovery_cases import FLOW_OF, Case
 
 from infra.edge.inbox import messages
-from tasks.clients import ledger, orders, patroni, postgres
+from tasks.clients import ledger, patroni, postgres, service
 from tasks.clients.public.mail import mail_id
 from tasks.clients.public.subscribers import subscribers
 from tasks.clients.truth import read_truth
@@ -136,7 +136,7 @@ class Ground:
         if (truth.active, truth.done) != (target, True):
             return f"the truth is {truth}"
         try:
-            served = orders.round_trip(self.plan.service.endpoint.url)
+            served = service.round_trip(self.plan, self.plan.service.endpoint.url)
         except DrError as error:
             return f"users are not served: {error}"
         return "" if served == target else f"users are served by {served}"

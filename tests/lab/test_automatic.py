@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tasks.clients import journal, orders, patroni, postgres
+from tasks.clients import journal, patroni, postgres, service
 from tasks.clients.truth import read_truth
 from tasks.facts.response import Decision
 from tasks.incidents import on_record
@@ -38,7 +38,7 @@ def test_a_lost_region_is_declared_and_recovered_with_nobody_asked(lab):
     while not ((truth := read_truth(plan)[0]).active == away and truth.done):
         assert time.monotonic() < deadline, truth
         time.sleep(0.5)
-    assert orders.round_trip(plan.service.endpoint.url) == away
+    assert service.round_trip(plan, plan.service.endpoint.url) == away
     assert timeline(plan, away) == before + 1
     decision = Decision.model_validate_json(journal.read(plan, truth.incident, "decision.json"))
     assert decision.recovers

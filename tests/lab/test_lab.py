@@ -25,7 +25,7 @@ from infra.lab.home import DEFAULT_PLAN, Home
 from infra.lab.network import Namespaces, control
 from infra.lab.network.state import State
 from infra.lab.processes import kill_all, running
-from tasks.clients import orders, patroni, postgres
+from tasks.clients import patroni, postgres, service
 from tasks.errors import DrError
 
 pytestmark = pytest.mark.lab
@@ -239,7 +239,7 @@ def crash_and_recover(directory, kind, rng, *, group):
     took = time.monotonic() - began
     assert up.returncode == 0, (SEED, seconds, tail(up))
     assert run_dr("lab", "status", directory=directory).returncode == 0
-    orders.round_trip(home.plan().service.endpoint.url)
+    service.round_trip(home.plan(), home.plan().service.endpoint.url)
     down(directory)
     moments = ", ".join(f"{second:.2f}" for second in seconds)
     print(f"seed {SEED}, {kind}, group={group}: killed after {moments} s; up took {took:.1f} s")  # noqa: T201
@@ -282,6 +282,6 @@ def processes(lab):
 
 def assert_serves(lab):
     # The endpoint looks at a gateway that came back every ten seconds.
-    served = partial(orders.round_trip, lab.plan.service.endpoint.url)
+    served = partial(service.round_trip, lab.plan, lab.plan.service.endpoint.url)
     assert provision._until(served, "the public endpoint", timeout=60) == lab.plan.site_of("primary")
     assert httpx.get(f"{lab.plan.service.endpoint.url}/health", timeout=5).json()

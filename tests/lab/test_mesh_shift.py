@@ -20,7 +20,7 @@ from waiting import until
 
 from infra.platform.surroundings import virtual_service
 from tasks import redirect
-from tasks.clients import orders, traffic
+from tasks.clients import service, traffic
 from tasks.errors import Permanent
 from tasks.facts.incident import Incident
 from tasks.plan.traffic import Shift
@@ -128,7 +128,7 @@ class World:
     def patient(self):
         """A try that is made once enough users saw the step, however busy the machine is."""
         until(lambda: self.step.asked >= USERS, pause=0.05)
-        return orders.round_trip(self.plan.sites[WEST].gateway) == WEST
+        return service.round_trip(self.plan, self.plan.sites[WEST].gateway) == WEST
 
     def shares(self):
         return [step.share for step in self.steps]

@@ -17,7 +17,7 @@ from infra.lab.control import client_settings
 from infra.lab.home import DEFAULT_PLAN
 from infra.lab.processes import MARK, running
 from infra.load.ledger import Ledger
-from tasks.clients import journal, ledger, orders, patroni, postgres
+from tasks.clients import journal, ledger, patroni, postgres, service
 from tasks.clients.truth import read_truth
 from tasks.errors import DrError
 
@@ -164,7 +164,7 @@ def test_a_dead_site_is_proven_dead_by_a_command_and_returns_as_a_second_primary
         lab.dr("lab", "heal", old)
         # Its own etcd knows nothing of all this.
         until(lambda: leader_writes(lab, old), PATIENCE_S)
-    assert orders.round_trip(lab.plan.service.endpoint.url) == new
+    assert service.round_trip(lab.plan, lab.plan.service.endpoint.url) == new
     lost = order_at(lab, old, "of a program beside the second primary")
     lab.dr("run", "bring-back", site=new, timeout=400)
     done = report(lab)
@@ -244,7 +244,7 @@ def split_brain(lab, old, new, api):
     # It was alive: now two sites take writes.
     until(lambda: leader_writes(lab, old), PATIENCE_S)
     lost = order_at(lab, old, "of the other half of a split brain")
-    assert orders.round_trip(lab.plan.service.endpoint.url) == new
+    assert service.round_trip(lab.plan, lab.plan.service.endpoint.url) == new
     lab.dr("run", "bring-back", site=new, timeout=400)
     assert lost in saved_ids(lab, told["incident"])
     assert report(lab)["rpo"]["basis"] == "exact"

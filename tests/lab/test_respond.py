@@ -16,7 +16,7 @@ from waiting import until
 from deployments.trigger import Api, trigger, wait_for
 from infra.lab.control import client_settings
 from infra.platform.metrics import NOTICES_PORT
-from tasks.clients import journal, orders, patroni, postgres
+from tasks.clients import journal, patroni, postgres, service
 from tasks.clients.truth import read_truth
 from tasks.errors import DrError
 from tasks.facts.response import Decision, Impact
@@ -84,7 +84,7 @@ def test_a_refusal_is_recorded_and_ends_quietly(lab, api):
     assert wait_for(api, run, 60)["type"] == "COMPLETED"
     assert on_record(lab.plan, incident).state == "refused"
     assert read_truth(lab.plan) == truth
-    assert orders.round_trip(lab.plan.service.endpoint.url) == lab.plan.site_of("primary")
+    assert service.round_trip(lab.plan, lab.plan.service.endpoint.url) == lab.plan.site_of("primary")
     impact = Impact.model_validate_json(journal.read(lab.plan, incident, "impact.json"))
     assert impact.recommended.kind == "hot standby"
     assert impact.users_served
@@ -178,7 +178,7 @@ def test_a_declared_disaster_is_recovered_and_its_record_is_whole(lab, api):
     answer(api, run, **declared(lab))
     assert wait_for(api, run, 120)["type"] == "COMPLETED"
     lab.dr("lab", "load", "--stop")
-    assert orders.round_trip(plan.service.endpoint.url) == away
+    assert service.round_trip(plan, plan.service.endpoint.url) == away
     record = on_record(plan, incident)
     assert record.state == "ended, met"
     assert record.report.incident == incident

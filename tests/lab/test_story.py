@@ -11,7 +11,7 @@ from lab_handle import Lab
 from playwright.sync_api import Page, expect
 
 from infra.lab.home import DEFAULT_PLAN
-from tasks.clients import journal, orders
+from tasks.clients import journal, service
 from tasks.clients.truth import read_truth
 from tasks.facts.response import Decision
 
@@ -58,7 +58,7 @@ def test_an_operator_recovers_the_service_with_nothing_but_the_ui(lab, page):
     watches_it_move(page, run, away)
     incident = reads_the_report(page, home, away)
 
-    assert orders.round_trip(plan.service.endpoint.url) == away
+    assert service.round_trip(plan, plan.service.endpoint.url) == away
     truth, _ = read_truth(plan)
     assert (truth.active, truth.done, truth.incident) == (away, True, incident)
     decision = Decision.model_validate_json(journal.read(plan, incident, "decision.json"))

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from infra.lab import lab
 from infra.lab.control import client_settings
 from infra.lab.home import Home
-from tasks.clients import orders
+from tasks.clients import service
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -91,4 +91,4 @@ def test_a_failover_started_from_the_form_shows_its_steps_and_its_report(
     expect(page.get_by_text("the region lost power").first).to_be_visible(timeout=15_000)
     page.screenshot(path=BUILD / "ui-report.png")
 
-    assert orders.round_trip(plan.service.endpoint.url) == plan.site_of("dr")
+    assert service.round_trip(plan, plan.service.endpoint.url) == plan.site_of("dr")

@@ -9,7 +9,7 @@ import pytest
 from lab_handle import SECOND_PLAN
 from waiting import until
 
-from tasks.clients import orders, switch
+from tasks.clients import service, switch
 from tasks.clients.layout import service_file
 from tasks.clients.listeners import listening
 from tasks.clients.truth import read_truth
@@ -40,7 +40,7 @@ def served(base, plan):
 
 def well(base, path):
     try:
-        return orders.healthy(base, path)
+        return service.healthy(base, path)
     except DrError:
         return False
 
@@ -94,7 +94,7 @@ def test_a_service_that_fails_stops_what_needs_it_and_nothing_else_until_it_is_m
     assert "not recovered: billing, report" in done.stderr
     assert "billing is not installed" in done.stderr
     assert "not begun: report needs billing" in done.stderr
-    assert orders.round_trip(public) == away
+    assert service.round_trip(plan, public) == away
     assert served(public, plan) == {"search"} == running(plan, away)
     assert unwell(plan, away) == {"billing", "report"}
     truth, _ = read_truth(plan)

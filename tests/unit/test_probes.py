@@ -14,8 +14,9 @@ from tasks.clients.etcd import Entry
 from tasks.clients.pace import measure
 from tasks.clients.probes import ask, differences, execute, filled
 from tasks.errors import Permanent, Transient
+from tasks.plan.http_probe import HttpProbe
 from tasks.plan.load import load_plan
-from tasks.plan.validation import CommandProbe, HttpProbe
+from tasks.plan.validation import CommandProbe
 
 PLAN = load_plan(Path(__file__).parents[2] / "deployments" / "plan.yaml")
 WORDS = {"id": "42", "site": "west"}

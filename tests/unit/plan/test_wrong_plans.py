@@ -147,7 +147,7 @@ def test_syntax_error_repeats_no_line_of_the_file(check):
 
 def _required(data, path=""):
     """Every key of the plan that has a meaning of its own; entries of tables are not required."""
-    tables = {"sites", "sla_tiers", "hosts", "files", "repositories", "approvals"}
+    tables = {"sites", "sla_tiers", "hosts", "files", "repositories", "approvals", "body", "fields"}
     optional = {
         "full_failover",
         "object_lock",
@@ -157,6 +157,7 @@ def _required(data, path=""):
         "notices_token",
         "replay_within",
         "evidence",
+        "served_by",
     }
     if isinstance(data, list):
         for index, item in enumerate(data):
@@ -166,6 +167,7 @@ def _required(data, path=""):
             inside = path.rsplit(".", 1)[-1]
             is_step = path.startswith(("disaster_recovery.", "continuity_strategies.")) and path[-1].isdigit()
             is_channel = path.startswith("alerting.notification_channels.")
+            is_probe = path.startswith("service.proof.") and key != "path"
             here = f"{path}.{key}" if path else key
             is_optional = key in optional or here == "protection.secrets.files"
             if here in {
@@ -180,7 +182,7 @@ def _required(data, path=""):
                 "maintenance",
             }:  # a service may define none of it
                 continue
-            if inside not in tables and not is_optional and not is_step and not is_channel:
+            if inside not in tables and not (is_optional or is_step or is_channel or is_probe):
                 yield here
             yield from _required(item, here)
 
