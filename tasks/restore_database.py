@@ -5,6 +5,8 @@ Source: pgBackRest command reference, "Restore Command"; PostgreSQL manual, "pg_
 """
 
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +22,13 @@ from tasks.clients.pgbackrest_command import answering_host, recovery_secrets
 from tasks.clients.pgbackrest_log import share_done
 from tasks.clients.private import PrivateServer
 from tasks.clients.truth import active_site
-from tasks.errors import Permanent, Refused
+from tasks.errors import DrError, Permanent, Refused
 from tasks.facts.backups import Damage, Verified
 from tasks.facts.place import Place
+from tasks.facts.point_in_time import Rescued
 from tasks.plan.plan import Plan
 from tasks.policy.database_restore import recovery_gap
+from tasks.policy.point_in_time import rescued_words
 from tasks.progress import shown
 from tasks.retry import retried
 
@@ -152,6 +156,32 @@ def put_away(plan: Plan, place: Place, *, keep: bool) -> None:
     _server(plan, place).stop(remove=not keep)
 
 
+@contextmanager
+def put_away_after(
+    plan: Plan, place: Place, *, keep: bool = False, rescued: Sequence[Rescued] = ()
+) -> Iterator[None]:
+    """Put the copy away when the block ends; where that fails, the block's own error comes first.
+
+    Args:
+        plan: the plan.
+        place: where it was restored to.
+        keep: whether its directory stays.
+        rescued: what the block brought back by its end, which the error must tell.
+
+    Raises:
+        Permanent, Transient: the block's own error, or that of `put_away`.
+    """
+    try:
+        yield
+    except BaseException as error:
+        left = _not_put_away(plan, place, keep=keep)
+        if left and isinstance(error, DrError):
+            raise error.adding(f"nor was the copy put away: {left.seen}") from error
+        raise
+    if left := _not_put_away(plan, place, keep=keep):
+        raise left.adding(*rescued_words(rescued)) from left
+
+
 @task(name="tell what was restored", cache_policy=NO_CACHE)
 def tell_restored(restored: Restored) -> None:
     """Show a restored copy's tables in an artifact."""
@@ -225,6 +255,14 @@ def _open(plan: Plan, place: Place, *, keep: bool) -> Restored:
     digests = digests_of(server.psql)
     when = datetime.fromisoformat(reached) if reached else None
     return Restored(place, when, (int(last[0]), last[1]), size, recover_s, digests)
+
+
+def _not_put_away(plan: Plan, place: Place, *, keep: bool) -> DrError | None:
+    try:
+        put_away(plan, place, keep=keep)
+    except DrError as error:
+        return error
+    return None
 
 
 def _server(plan: Plan, place: Place, *, keep: bool = True) -> PrivateServer:

@@ -44,8 +44,7 @@ def plan(monkeypatch):
         monkeypatch.setattr(flow, "current_plan", lambda: plan)
         monkeypatch.setattr(flow, "restore_files", chosen)
     monkeypatch.setattr(moment, "require_moment", lambda *_: None)
-    monkeypatch.setattr(moment, "put_away", lambda *_, **__: None)
-    monkeypatch.setattr(database, "put_away", lambda *_, **__: None)
+    monkeypatch.setattr(restore_database, "put_away", lambda *_, **__: None)
     return plan
 
 
