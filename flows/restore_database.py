@@ -9,8 +9,8 @@ from tasks.restore_database import (
     Restored,
     choose_place,
     open_restored,
-    put_away_after,
     restore_files,
+    restoring,
     tell_restored,
 )
 
@@ -40,7 +40,7 @@ async def restore_database(  # noqa: PLR0913 -- what an operator may choose
     """
     plan = current_plan()
     place = choose_place(plan, from_site, host, into, keep=keep, now=datetime.now(UTC))
-    with put_away_after(plan, place, keep=keep):
+    with restoring(plan, place, keep=keep):
         restore_files(plan, place, label, at)
         restored = open_restored(plan, place, keep=keep)
     tell_restored(restored)

@@ -76,8 +76,8 @@ def choose_place(  # noqa: PLR0913 -- what an operator may choose
 ) -> Place:
     """The copy to restore from and the directory to restore into, which must be free.
 
-    Where none is given and nothing is kept, it is `scratch` beside the live one, and what lies there goes:
-    each flow has one of its own, and so never takes another one's copy for what a killed run left.
+    Where none is given and nothing is kept, it is `scratch` beside the live one, and what a killed run left
+    there goes when it is restored into. Each flow has one of its own, and `restoring` lets in one run of it.
 
     Raises:
         Refused: there is no such site or host, or the directory is in use, or is a live one.
@@ -102,9 +102,7 @@ def choose_place(  # noqa: PLR0913 -- what an operator may choose
             "give an absolute path beside it",
         )
     place = Place(source, *where, directory)
-    if into is None and not keep:
-        _server(plan, place).stop(remove=True)  # what a run that was killed left
-    if not _server(plan, place).is_free():
+    if (into or keep) and not _server(plan, place).is_free():
         raise Refused(f"{directory} on {place.host} is not empty", hint="give another, or empty it yourself")
     return place
 
@@ -124,7 +122,7 @@ def restore_files(
         Transient: the host cannot be reached.
     """
     if not _server(plan, place).is_free():
-        # Of a first attempt; the place was free when it was chosen.
+        # Of a first attempt, or of a run that was killed; any other place was free when it was chosen.
         _server(plan, place).stop(remove=True)
     _restore(plan, place, label, at, lsn)
 
@@ -157,10 +155,10 @@ def put_away(plan: Plan, place: Place, *, keep: bool) -> None:
 
 
 @contextmanager
-def put_away_after(
+def restoring(
     plan: Plan, place: Place, *, keep: bool = False, rescued: Sequence[Rescued] = ()
 ) -> Iterator[None]:
-    """Put the copy away when the block ends; where that fails, the block's own error comes first.
+    """Have the place for this run alone, and put the copy away at the end; the block's own error comes first.
 
     Args:
         plan: the plan.
@@ -169,17 +167,19 @@ def put_away_after(
         rescued: what the block brought back by its end, which the error must tell.
 
     Raises:
+        Refused: another run restores there.
         Permanent, Transient: the block's own error, or that of `put_away`.
     """
-    try:
-        yield
-    except BaseException as error:
-        left = _not_put_away(plan, place, keep=keep)
-        if left and isinstance(error, DrError):
-            raise error.adding(f"nor was the copy put away: {left.seen}") from error
-        raise
-    if left := _not_put_away(plan, place, keep=keep):
-        raise left.adding(*rescued_words(rescued)) from left
+    with _server(plan, place).claim():
+        try:
+            yield
+        except BaseException as error:
+            left = _not_put_away(plan, place, keep=keep)
+            if left and isinstance(error, DrError):
+                raise error.adding(f"nor was the copy put away: {left.seen}") from error
+            raise
+        if left := _not_put_away(plan, place, keep=keep):
+            raise left.adding(*rescued_words(rescued)) from left
 
 
 @task(name="tell what was restored", cache_policy=NO_CACHE)

@@ -1,6 +1,7 @@
 """A restored copy that cannot be put away: its error tells what came back, and hides no earlier one."""
 
 import asyncio
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import pytest
@@ -21,12 +22,19 @@ class Copy:
     site, host, directory, digests = "east", "pg1", "/dr-moment", None
 
 
+class Server:
+    """Nobody else restores there."""
+
+    claim = nullcontext
+
+
 def recover(monkeypatch, *, stuck=None, work=lambda *_: [BACK]):
     def put_away(*_, **__):
         if stuck:
             raise stuck
 
     monkeypatch.setattr(restore_database, "put_away", put_away)
+    monkeypatch.setattr(restore_database, "_server", lambda *_: Server)
     for name in ("choose_place", "open_restored"):
         monkeypatch.setattr(moment, name, lambda *_, **__: Copy)
     for name in ("current_plan", "require_moment", "restore_files", "live_digests"):
