@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.environment import active_plan
-from tasks.errors import Refused
+from tasks.errors import Refused, Transient
 from tasks.facts.archive import Finding
 from tasks.facts.catalogue import Catalogue, Row
 from tasks.inventory import catalogue
@@ -37,10 +37,14 @@ def backups(
     found = catalogue(plan)
     rows = [row for row in found.rows if _wanted(row.asset, asset) and site in {None, row.site}]
     coverage = [] if asset or site else list(found.coverage)
+    if not rows:
+        _require_months_listed(plan, found)
     if as_json:
         print(json.dumps(_document(found, rows, coverage), default=_plain, indent=2))
-    else:
+    elif rows:
         _show(found, rows, coverage)
+    else:
+        print(f"no month is set apart at {site or plan.site_of('archive')}")
     if any(finding.red for finding in (*(row.finding for row in rows), *coverage)):
         raise typer.Exit(1)
 
@@ -51,6 +55,14 @@ def _require_known(plan: Plan, asset: str | None, site: str | None) -> None:
     known = (*plan.protection.assets(), LONG_TERM)
     if asset is not None and not any(_wanted(each, asset) for each in known):
         raise Refused(f"there is no asset {asset}", hint=f"one of: {', '.join(known)}")
+
+
+def _require_months_listed(plan: Plan, found: Catalogue) -> None:
+    """The plan does not name the months: where the archive site cannot be listed, no row tells so."""
+    site = plan.site_of("archive")
+    for held in found.holdings:
+        if (held.asset, held.site) == ("database", site) and held.points is None:
+            raise Transient(f"the months at {site} cannot be listed", held.why, "is the site's store up?")
 
 
 def _wanted(asset: str, wanted: str | None) -> bool:

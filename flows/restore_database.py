@@ -9,8 +9,8 @@ from tasks.restore_database import (
     Restored,
     choose_place,
     open_restored,
-    put_away,
     restore_files,
+    restoring,
     tell_restored,
 )
 
@@ -40,10 +40,8 @@ async def restore_database(  # noqa: PLR0913 -- what an operator may choose
     """
     plan = current_plan()
     place = choose_place(plan, from_site, host, into, keep=keep, now=datetime.now(UTC))
-    try:
+    with restoring(plan, place, keep=keep):
         restore_files(plan, place, label, at)
         restored = open_restored(plan, place, keep=keep)
-    finally:
-        put_away(plan, place, keep=keep)
     tell_restored(restored)
     return restored

@@ -9,7 +9,7 @@ from tasks.current import current_plan
 from tasks.facts.point_in_time import Rescued
 from tasks.point_in_time import compare, export, live_digests, require_moment, swap
 from tasks.policy.point_in_time import in_words
-from tasks.restore_database import choose_place, open_restored, put_away, restore_files
+from tasks.restore_database import choose_place, open_restored, restore_files, restoring
 
 
 # Async for the reason that `backup_database` is.
@@ -39,15 +39,13 @@ async def restore_point_in_time(
     now = datetime.now(UTC)
     place = choose_place(plan, from_site, host, None, keep=False, now=now, scratch="dr-moment")
     rescued: list[Rescued] = []
-    try:
+    with restoring(plan, place, rescued=rescued):
         restore_files(plan, place, None, at)
         then = open_restored(plan, place).digests
         found = compare(then, live_digests(plan), at)
         where = (place.site, place.host, place.directory)
         if action == "export":
-            rescued = export(plan, where, found, wanted, at)
+            rescued += export(plan, where, found, wanted, at)
         elif action == "swap":
-            rescued = swap(plan, where, found, wanted, at)
-    finally:
-        put_away(plan, place, keep=False)
+            rescued += swap(plan, where, found, wanted, at)
     return in_words(found, rescued)

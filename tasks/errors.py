@@ -1,5 +1,7 @@
 """The errors every floor speaks: what failed, the facts, the next action."""
 
+from typing import Self
+
 
 class DrError(Exception):
     """A failure told to a tired person.
@@ -20,6 +22,10 @@ class DrError(Exception):
     def seen(self) -> str:
         """What failed and the facts, in one line, for a table."""
         return ": ".join(filter(None, (self.message, self.detail)))
+
+    def adding(self, *facts: str) -> Self:
+        """The same error, with further facts."""
+        return type(self)(self.message, "; ".join(filter(None, (self.detail, *facts))), self.hint)
 
     def __str__(self) -> str:
         parts = [self.message]

@@ -1,7 +1,9 @@
 """Reading what incidents left: their steps and reports. No Prefect here: `dr report` is quick."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
 
 from tasks.clients import journal
 from tasks.drill_evidence import drill_texts
@@ -14,15 +16,17 @@ from tasks.plan.plan import Plan
 from tasks.policy.communication import furthest
 from tasks.policy.recovery import merge_attempts
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
 
 def read_report(plan: Plan, incident: str) -> Report:
-    """A report from the journal.
+    """A report from the journal, in its newest state.
 
     Raises:
         Refused: there is none.
         Transient: no store answers.
     """
-    text = journal.read(plan, incident, "report.json")
+    text = _newest_text(plan, incident)
     if text is None:
         raise Refused(f"{incident} has no report", hint="`dr report list` shows what there is")
     return Report.model_validate_json(text)
@@ -38,15 +42,27 @@ def read_reports(plan: Plan) -> list[Report]:
 
 
 def report_texts(plan: Plan) -> Iterator[tuple[str, str]]:
-    """Every incident that has a report, with its text as the journal has it, oldest first.
+    """Every incident that has a report, with the text of its newest state, oldest first.
 
     Raises:
         Transient: no store answers.
     """
     for incident in journal.incidents(plan, having="report.json"):
-        text = journal.read(plan, incident, "report.json")
+        text = _newest_text(plan, incident)
         if text is not None:
             yield incident, text
+
+
+def _newest_text(plan: Plan, incident: str) -> str | None:
+    return max(journal.copies(plan, incident, "report.json"), key=_state, default=None)
+
+
+def _state(text: str) -> tuple[bool, datetime]:
+    """Whether it can be read, and when it was written."""
+    try:
+        return True, Report.model_validate_json(text).written_at or _NEVER
+    except ValidationError:
+        return False, _NEVER
 
 
 def unended_since(plan: Plan, since: datetime) -> list[str]:

@@ -31,6 +31,7 @@ from tasks.policy.point_in_time import (
     differences,
     require_action,
     require_reach,
+    rescued_words,
     schema_of,
 )
 from tasks.retry import retried
@@ -161,10 +162,7 @@ def swap(
         try:
             done.append(_brought(server, table, schema, live, leader.host))
         except DrError as error:
-            told = "; ".join(f"{each.table} is back in {each.where}" for each in done)
-            raise type(error)(
-                error.message, "; ".join(filter(None, (error.detail, told))), error.hint
-            ) from error
+            raise error.adding(*rescued_words(done)) from error
     return done
 
 

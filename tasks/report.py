@@ -1,6 +1,6 @@
 """The evidence of an incident: what was recovered, how fast, with what loss, against the tier."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -172,7 +172,8 @@ def _targets(plan: Plan) -> Targets:
 
 
 def _publish(plan: Plan, incident: Incident, report: Report) -> None:
-    journal.write(plan, incident.failed_site, incident.id, "report.json", report.model_dump_json(indent=2))
+    text = report.model_copy(update={"written_at": datetime.now(UTC)}).model_dump_json(indent=2)
+    journal.write(plan, incident.failed_site, incident.id, "report.json", text)
     create_markdown_artifact(
         key=f"report-{incident.id.lower()}",
         markdown=report_markdown(report),

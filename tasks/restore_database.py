@@ -5,6 +5,8 @@ Source: pgBackRest command reference, "Restore Command"; PostgreSQL manual, "pg_
 """
 
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +22,13 @@ from tasks.clients.pgbackrest_command import answering_host, recovery_secrets
 from tasks.clients.pgbackrest_log import share_done
 from tasks.clients.private import PrivateServer
 from tasks.clients.truth import active_site
-from tasks.errors import Permanent, Refused
+from tasks.errors import DrError, Permanent, Refused
 from tasks.facts.backups import Damage, Verified
 from tasks.facts.place import Place
+from tasks.facts.point_in_time import Rescued
 from tasks.plan.plan import Plan
 from tasks.policy.database_restore import recovery_gap
+from tasks.policy.point_in_time import rescued_words
 from tasks.progress import shown
 from tasks.retry import retried
 
@@ -72,8 +76,8 @@ def choose_place(  # noqa: PLR0913 -- what an operator may choose
 ) -> Place:
     """The copy to restore from and the directory to restore into, which must be free.
 
-    Where none is given and nothing is kept, it is `scratch` beside the live one, and what lies there goes:
-    each flow has one of its own, and so never takes another one's copy for what a killed run left.
+    Where none is given and nothing is kept, it is `scratch` beside the live one, and what a killed run left
+    there goes when it is restored into. Each flow has one of its own, and `restoring` lets in one run of it.
 
     Raises:
         Refused: there is no such site or host, or the directory is in use, or is a live one.
@@ -98,9 +102,7 @@ def choose_place(  # noqa: PLR0913 -- what an operator may choose
             "give an absolute path beside it",
         )
     place = Place(source, *where, directory)
-    if into is None and not keep:
-        _server(plan, place).stop(remove=True)  # what a run that was killed left
-    if not _server(plan, place).is_free():
+    if (into or keep) and not _server(plan, place).is_free():
         raise Refused(f"{directory} on {place.host} is not empty", hint="give another, or empty it yourself")
     return place
 
@@ -120,7 +122,7 @@ def restore_files(
         Transient: the host cannot be reached.
     """
     if not _server(plan, place).is_free():
-        # Of a first attempt; the place was free when it was chosen.
+        # Of a first attempt, or of a run that was killed; any other place was free when it was chosen.
         _server(plan, place).stop(remove=True)
     _restore(plan, place, label, at, lsn)
 
@@ -150,6 +152,34 @@ def put_away(plan: Plan, place: Place, *, keep: bool) -> None:
         Transient: the host cannot be reached.
     """
     _server(plan, place).stop(remove=not keep)
+
+
+@contextmanager
+def restoring(
+    plan: Plan, place: Place, *, keep: bool = False, rescued: Sequence[Rescued] = ()
+) -> Iterator[None]:
+    """Have the place for this run alone, and put the copy away at the end; the block's own error comes first.
+
+    Args:
+        plan: the plan.
+        place: where it was restored to.
+        keep: whether its directory stays.
+        rescued: what the block brought back by its end, which the error must tell.
+
+    Raises:
+        Refused: another run restores there.
+        Permanent, Transient: the block's own error, or that of `put_away`.
+    """
+    with _server(plan, place).claim():
+        try:
+            yield
+        except BaseException as error:
+            left = _not_put_away(plan, place, keep=keep)
+            if left and isinstance(error, DrError):
+                raise error.adding(f"nor was the copy put away: {left.seen}") from error
+            raise
+        if left := _not_put_away(plan, place, keep=keep):
+            raise left.adding(*rescued_words(rescued)) from left
 
 
 @task(name="tell what was restored", cache_policy=NO_CACHE)
@@ -225,6 +255,14 @@ def _open(plan: Plan, place: Place, *, keep: bool) -> Restored:
     digests = digests_of(server.psql)
     when = datetime.fromisoformat(reached) if reached else None
     return Restored(place, when, (int(last[0]), last[1]), size, recover_s, digests)
+
+
+def _not_put_away(plan: Plan, place: Place, *, keep: bool) -> DrError | None:
+    try:
+        put_away(plan, place, keep=keep)
+    except DrError as error:
+        return error
+    return None
 
 
 def _server(plan: Plan, place: Place, *, keep: bool = True) -> PrivateServer:

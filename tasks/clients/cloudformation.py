@@ -23,6 +23,9 @@ _NOTHING = "No updates are to be performed"
 _GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 # As it was before an update that failed: what is wanted, where nothing differs from that.
 _AS_BEFORE = {*_GOOD, "UPDATE_ROLLBACK_COMPLETE"}
+# A change set that nobody executed leaves the second: nothing goes on with it by itself.
+_REVIEWED = "REVIEW_IN_PROGRESS"
+_NEVER_MADE = {"ROLLBACK_COMPLETE", _REVIEWED}
 _BEGUN = {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"}
 
 
@@ -51,8 +54,8 @@ def activate(plan: Plan, site: str, *, timeout: float) -> dict[str, str]:
     deadline = time.monotonic() + timeout
     with _told(name):
         stack = _settled(client, name, deadline)
-        if stack and stack["StackStatus"] == "ROLLBACK_COMPLETE":
-            # A stack that was never made whole can only be made anew.
+        if stack and stack["StackStatus"] in _NEVER_MADE:
+            # Such a stack can only be made anew; it has no resources.
             delete(plan, site, timeout=deadline - time.monotonic())
             stack = None
         known = {each["ParameterKey"]: each["ParameterValue"] for each in (stack or {}).get("Parameters", ())}
@@ -103,9 +106,13 @@ def _settled(client: Any, name: str, until: float) -> dict[str, Any] | None:
     """The stack, once nothing is under way with it; None where there is none."""
     while True:
         stack = _stack(client, name)
-        if stack is None or not stack["StackStatus"].endswith("_IN_PROGRESS"):
+        if stack is None or not _moves(stack["StackStatus"]):
             return stack
         _wait(name, stack["StackStatus"], until)
+
+
+def _moves(status: str) -> bool:
+    return status.endswith("_IN_PROGRESS") and status != _REVIEWED
 
 
 def _stack(client: Any, name: str) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from typing import IO
 from tasks.clients.telemetry.spans import called, told_to
 from tasks.errors import DrError, Permanent, Transient
 
+_END_S = 10.0
 Tell = Callable[[str], None]
 
 
@@ -106,6 +107,46 @@ def follow(  # noqa: PLR0913 -- the one door
             raise _late(argv, timeout)
         if code:
             raise _failed(argv, code, _text(errors))
+
+
+class Held(AbstractContextManager[None]):
+    """A program that runs until its input ends, which it does with this process at the latest."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def __exit__(self, *_: object) -> None:
+        with self._process, _killed_after(self._process, _END_S):
+            if self._process.stdin:
+                self._process.stdin.close()
+            self._process.wait()
+
+
+def hold(argv: Sequence[str], *, timeout: float) -> Held:
+    """Start a program that runs until its input ends, and wait for its first line.
+
+    Args:
+        argv: the program and its arguments; no shell is involved.
+        timeout: seconds until that line.
+
+    Raises:
+        Permanent: the program is missing, or ended without a line; its standard error is the detail.
+        Transient: it said nothing within the timeout.
+    """
+    with _traced(argv) as passed_on, TemporaryFile("w+", errors="backslashreplace") as errors:
+        try:
+            process = subprocess.Popen(
+                list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+                env=told_to(os.environ, None, passed_on),
+            )  # fmt: skip
+        except FileNotFoundError as error:
+            raise _missing(argv, error) from error
+        with _killed_after(process, timeout) as late:
+            began = process.stdout and process.stdout.readline()
+        if not began:
+            Held(process).__exit__()
+            raise _late(argv, timeout) if late.is_set() else _failed(argv, process.returncode, _text(errors))
+        return Held(process)
 
 
 def _traced(argv: Sequence[str]) -> AbstractContextManager[dict[str, str]]:

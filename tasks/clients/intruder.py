@@ -4,6 +4,7 @@ Each door is first tried with the right key, since a door that nobody passes tel
 beyond that, and what is asked for changes nothing even where it is granted.
 """
 
+import re
 import secrets
 import socket
 from collections.abc import Mapping
@@ -28,6 +29,11 @@ _DENIED = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
 _NO_CHANGE = {"naas_dr_no_such_setting": None}
 # Otherwise libpq would look for a password of its own.
 _NO_FILE = "/dev/null/none"
+# How PostgreSQL 15, PgBouncer and libpq say so: while it connects, psycopg has no SQLSTATE.
+_NOT_LET_IN = re.compile(
+    r"authentication failed|no password supplied|no pg_hba\.conf entry|pg_hba\.conf rejects|no such user"
+    r"|login rejected|is not permitted to log in"
+)
 _INTRUSION = "validation/written-by-an-intruder"
 
 
@@ -35,7 +41,7 @@ def at_postgres(plan: Plan, address: str) -> Attempts:
     """PostgreSQL of a node, as its superuser and as the service's role.
 
     Raises:
-        Transient: it does not take the right password.
+        Transient: it does not answer, or does not take the right password.
     """
     as_superuser = _at_database(plan, (address, 5432), SUPERUSER, "database_superuser")
     return {**as_superuser, **_at_database(plan, (address, 5432), SERVICE_ROLE, "database_service")}
@@ -45,7 +51,7 @@ def at_pgbouncer(plan: Plan, address: str) -> Attempts:
     """PgBouncer, as the service's role.
 
     Raises:
-        Transient: it does not take the right password.
+        Transient: it does not answer, or does not take the right password.
     """
     return _at_database(plan, (address, 6432), SERVICE_ROLE, "database_service")
 
@@ -152,8 +158,12 @@ def _connects(plan: Plan, where: tuple[str, int], user: str, password: str) -> b
             host=where[0], port=where[1], dbname=plan.service.database, user=user, password=password,
             passfile=_NO_FILE, connect_timeout=3, application_name="naas-dr",
         ).close()  # fmt: skip
-    except psycopg.OperationalError:
-        return False
+    except psycopg.OperationalError as error:
+        if (error.sqlstate or "").startswith("28") or _NOT_LET_IN.search(str(error)):
+            return False
+        hint = "see that it runs and is reached, then validate again"
+        neither = f"{where[0]}:{where[1]} neither lets {user} in nor refuses"
+        raise Transient(neither, str(error), hint) from error
     return True
 
 

@@ -24,6 +24,15 @@ def read(plan: Plan, incident: str, name: str, failed_site: str = "") -> str | N
     return records.read(plan, f"{_FOLDER}/{incident}/{name}", failed_site)
 
 
+def copies(plan: Plan, incident: str, name: str) -> list[str]:
+    """One record as each store has it: one that was away while it was written anew has an older state.
+
+    Raises:
+        Transient: no store answers.
+    """
+    return records.copies(plan, f"{_FOLDER}/{incident}/{name}")
+
+
 def read_all(plan: Plan, incident: str, prefix: str) -> list[str]:
     """All records whose names begin with a prefix, in name order.
 

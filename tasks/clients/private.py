@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tasks.clients.command import Held
 from tasks.clients.psql import Psql
-from tasks.clients.remote import run_on
+from tasks.clients.remote import hold_on, run_on
+from tasks.errors import Permanent, Refused
 from tasks.plan.plan import Plan
 
 _START = """
@@ -42,6 +44,9 @@ fi
 """
 _REMOVE = "rm -rf {copy}\n"
 _ROOM = '[ ! -e {copy} ] || [ -z "$(ls -A {copy})" ]'
+# Never removed: whoever waited at a removed file would hold another lock than who comes next.
+_CLAIM = "exec 9>{lock} && {{ flock -n 9 || exit {taken}; }} && echo held && exec cat >/dev/null"
+_TAKEN = 75
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,24 @@ class PrivateServer:
     directory: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     within: tuple[str, ...] = ()
+
+    def claim(self) -> Held:
+        """Keep the directory from other runs until the claim, this process or its connection ends.
+
+        Raises:
+            Refused: another run has it.
+            Permanent: the host has no `flock`.
+            Transient: the host cannot be reached.
+        """
+        lock = f"{self.psql.socket}/dr-{self.psql.port}.lock"
+        argv = ["sh", "-c", _CLAIM.format(lock=shlex.quote(lock), taken=_TAKEN)]
+        try:
+            return hold_on(self.plan, self._address, argv, timeout=30)
+        except Permanent as error:
+            if not error.detail.startswith(f"exit {_TAKEN}:"):
+                raise
+            where, hint = f"{self.directory} on {self.host}", "wait for its end, or name another host"
+            raise Refused(f"another restore is at work in {where}", f"it holds {lock}", hint) from error
 
     def start(self, *, timeout: float, secrets: Mapping[str, str] | None = None) -> None:
         """Start it and wait until it has recovered to the end, or to its target.

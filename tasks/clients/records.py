@@ -57,8 +57,17 @@ def read(plan: Plan, key: str, failed_site: str = "") -> str | None:
     Raises:
         Transient: no store answers.
     """
+    return next(iter(copies(plan, key, failed_site)), None)
+
+
+def copies(plan: Plan, key: str, failed_site: str = "") -> list[str]:
+    """One record as each store has it that answers and has it, the nearest to the recovery first.
+
+    Raises:
+        Transient: no store answers.
+    """
     answers = _ask(plan, survivors(plan, failed_site), partial(_text, key))
-    return next((text for text in answers if text is not None), None)
+    return [text for text in answers if text is not None]
 
 
 def read_at(plan: Plan, site: str, key: str) -> str | None:

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
-from tasks.clients.command import Tell, follow, run
+from tasks.clients.command import Held, Tell, follow, hold, run
 from tasks.clients.telemetry.labels import labelled
 from tasks.errors import DrError, Permanent, Transient
 from tasks.plan.plan import Plan
@@ -62,6 +62,20 @@ def follow_on(  # noqa: PLR0913 -- as above
     try:
         with labelled(**plan.place_of(address)):
             follow(shell, tell, timeout=timeout, stdin=given)
+    except Permanent as error:
+        raise _told(error, address, argv) from error
+
+
+def hold_on(plan: Plan, address: str, argv: Sequence[str], *, timeout: float) -> Held:
+    """Start a program on a host that runs until its input ends, and wait for its first line.
+
+    Raises:
+        Transient, Permanent: see `run_on`.
+    """
+    shell, _ = _remote(plan, address, argv, "", None)
+    try:
+        with labelled(**plan.place_of(address)):
+            return hold(shell, timeout=timeout)
     except Permanent as error:
         raise _told(error, address, argv) from error
 

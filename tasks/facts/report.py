@@ -42,6 +42,7 @@ class Report(Fact):
         write_pause_seconds: of a planned move, from when the old primary was told to stop to the first order
             that a user placed at the new site.
         services: every service, in the order in which it was recovered.
+        written_at: which of its states this is; those of earlier versions do not tell.
     """
 
     incident: str
@@ -69,3 +70,4 @@ class Report(Fact):
     replay: Replay | None = None
     services: tuple[Activation, ...] = ()
     steps: tuple[StepRecord, ...]
+    written_at: datetime | None = None

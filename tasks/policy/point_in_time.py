@@ -97,5 +97,10 @@ def in_words(found: Sequence[TableDifference], rescued: Sequence[Rescued]) -> st
     return "\n".join([*lines, f"{same} tables are the same"])
 
 
+def rescued_words(rescued: Sequence[Rescued]) -> list[str]:
+    """What was brought back, for an error that comes after it."""
+    return [f"{each.table} is back in {each.where}" for each in rescued]
+
+
 def _rows(count: int | None) -> str:
     return "not there" if count is None else f"{count} rows"

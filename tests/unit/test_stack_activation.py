@@ -21,12 +21,22 @@ class Amazon:
         self.status, self.update, self.after, self.events = status, update, after, events
 
     def describe_stacks(self, **_):
+        if self.status is None:
+            raise refusal("DescribeStacks", message=f"Stack with id {NAME} does not exist")
         return {"Stacks": [{"StackStatus": self.status, "Outputs": []}]}
 
     def update_stack(self, **_):
         if self.update:
             raise self.update
         self.status = self.after
+
+    def create_stack(self, **_):
+        if self.status:
+            raise refusal("CreateStack", "AlreadyExistsException")
+        self.status = "CREATE_COMPLETE"
+
+    def delete_stack(self, **_):
+        self.status = None
 
     def describe_stack_events(self, **_):
         keys = ("LogicalResourceId", "ResourceStatus")
@@ -46,6 +56,13 @@ def activated(monkeypatch, amazon):
 @pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
 def test_a_stack_that_is_as_wanted_is_good_whatever_failed_before(monkeypatch, status):
     assert activated(monkeypatch, Amazon(status, NOTHING)) == {}
+
+
+@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"])
+def test_a_stack_that_was_never_made_is_made_anew(monkeypatch, status):
+    amazon = Amazon(status, refusal("UpdateStack", message=f"is in {status} state and can not be updated"))
+    assert activated(monkeypatch, amazon) == {}
+    assert amazon.status == "CREATE_COMPLETE"
 
 
 def test_an_update_that_was_rolled_back_is_no_success_and_tells_its_own_reasons(monkeypatch):
