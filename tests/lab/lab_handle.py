@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from infra.lab.home import Home
 from infra.lab.processes import MARK
 
 DR = os.environ.get("TEST_DR") or str(Path(sys.executable).with_name("dr"))
+KINDS = "database", "files", "redis", "configuration", "secrets"
 # Other names, other timings, and services that depend on each other.
 SECOND_PLAN = Path(__file__).with_name("second_plan.yaml")
 
@@ -42,6 +44,13 @@ class Lab:
     def attempt(self, *arguments, site=None, timeout=150):
         prefix = self.home.network().prefix(site) if site else []
         return run_dr(*arguments, directory=self.home.directory, prefix=prefix, timeout=timeout)
+
+    def back_up(self, *kinds):
+        """A point of each of these kinds of asset, or of every kind, at every site."""
+        with ThreadPoolExecutor() as pool:
+            flows = [f"backup-{kind}" for kind in kinds or KINDS]
+            list(pool.map(lambda flow: self.dr("run", flow, timeout=600), flows))
+        self.dr("run", "replicate-backups", timeout=600)
 
 
 def run_dr(*arguments, directory, prefix=(), timeout=150, path=None):

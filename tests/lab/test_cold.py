@@ -29,15 +29,9 @@ def lab(labs):
     """A lab whose backups are at every site."""
     lab = labs.fresh("loopback")
     add_rows(lab.plan, lab.plan.site_of("primary"), 20_000)
-    backed_up(lab, "database")
+    lab.back_up("database")
     yield lab
     labs.end()
-
-
-def backed_up(lab, *kinds):
-    for kind in kinds:
-        lab.dr("run", f"backup-{kind}", timeout=600)
-    lab.dr("run", "replicate-backups", timeout=600)
 
 
 def master(lab, role):
@@ -142,7 +136,7 @@ def test_from_the_archive_with_the_standby_sites_store_files_and_redis_gone_as_w
     uploads = lab.home.root(new, host) / lab.plan.protection.files["uploads"].path.lstrip("/")
     with redis.Redis(host=master(lab, "primary"), password=plan.secret("redis")) as server:
         server.mset(KEYS)
-    backed_up(lab, "files", "redis", "configuration", "secrets")
+    lab.back_up("files", "redis", "configuration", "secrets")
     before = tree_digest(uploads)
     application = lab.home.directory / "repositories/application"
     under_load_until_some_is_archived(lab, old)

@@ -35,9 +35,7 @@ def lab(labs):
     """A lab under load, with a point of every kind at every site."""
     lab = labs.fresh("loopback")
     add_rows(lab.plan, lab.plan.site_of("primary"), 50_000)
-    for flow in ("database", "files", "redis", "configuration", "secrets"):
-        lab.dr("run", f"backup-{flow}", timeout=300)
-    lab.dr("run", "replicate-backups", timeout=300)
+    lab.back_up()
     lab.dr("lab", "load", "--rate", "20")
     yield lab
     labs.end()

@@ -33,10 +33,8 @@ ASSET = "configuration/application"
 @pytest.fixture(scope="module")
 def lab(labs):
     lab = labs.fresh("loopback")
-    for kind in ("database", "files", "redis", "configuration"):
-        lab.dr("run", f"backup_{kind}", timeout=300)
     old_points(lab.plan)
-    lab.dr("run", "replicate_backups", timeout=300)
+    lab.back_up("database", "files", "redis", "configuration")
     lab.attempt("run", "check_wal_archiving", timeout=300)
     lab.attempt("run", "evaluate_readiness", timeout=300)
     yield lab

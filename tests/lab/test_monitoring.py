@@ -34,9 +34,8 @@ class Prometheus:
 def lab(labs):
     lab = labs.fresh("loopback")
     lab.dr("deploy")
-    for asset in ("database", "redis", "files", "configuration", "secrets"):
-        lab.dr("run", f"backup-{asset}", timeout=300)
-    for flow in ("replicate-backups", "verify-backups", "check-wal-archiving", "drill-backup-restoration"):
+    lab.back_up()
+    for flow in ("verify-backups", "check-wal-archiving", "drill-backup-restoration"):
         lab.dr("run", flow, timeout=300)
     return lab
 

@@ -61,9 +61,7 @@ def lab(labs):
     add_rows(plan, site, 20_000)
     with redis.Redis(host=cache.master_of(plan, site), password=plan.secret("redis")) as server:
         server.mset(KEYS)
-    for flow in ("database", "files", "redis", "configuration", "secrets"):
-        lab.dr("run", f"backup-{flow}", timeout=300)
-    lab.dr("run", "replicate-backups", timeout=300)
+    lab.back_up()
     yield lab
     labs.end()
 

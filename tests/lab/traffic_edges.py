@@ -88,6 +88,8 @@ class Gateway:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Its answers are two writes, of which the second waits 40 ms for the first one's ACK otherwise.
+            disable_nagle_algorithm = True
 
             def do_GET(self):
                 order = gateway.orders.get(self.path.rpartition("/")[2])
