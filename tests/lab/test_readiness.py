@@ -81,12 +81,11 @@ def test_the_flow_tells_every_answer_and_keeps_it(grounds):
 
 def test_a_standby_that_receives_nothing(grounds, before):
     plan, site = grounds.plan, grounds.standby
-    standby, write = patroni.leader(plan, site), "update naas_dr.heartbeat set at = clock_timestamp()"
-    with grounds.leading() as connection:
-        connection.execute(write)
-        until(lambda: postgres.position(plan, standby.host).last_commit)
-    with not_receiving(plan, site, standby.name), grounds.leading() as connection:
-        connection.execute(write)
+    standby, primary = patroni.leader(plan, site), patroni.leader(plan, grounds.subject.site).host
+    postgres.prove_write(plan, primary, "that it receives")
+    until(lambda: postgres.position(plan, standby.host).last_commit)
+    with not_receiving(plan, site, standby.name):
+        postgres.prove_write(plan, primary, "that it does not receive")
         time.sleep(2)
         seen = look_around(plan, ())
         assert seen.lags[site] >= 1
