@@ -69,6 +69,13 @@ def test_what_is_read_must_be_what_was_written():
     assert "note.text" in raised.value.detail
 
 
+def test_what_the_write_answers_must_be_what_the_plan_says():
+    told = NOTES | {"write": NOTES["write"] | {"fields": {"meta.kept": True}}}
+    with notes() as url, pytest.raises(Permanent, match="another than was written") as raised:
+        round_trip(proving(told), url)
+    assert "meta.kept" in raised.value.detail
+
+
 @pytest.mark.parametrize("region", [None, "atlantis", {"name": WEST}])
 def test_the_answer_must_name_a_site_of_the_plan(region):
     with notes(region=region) as url, pytest.raises(Permanent, match="which site took it") as raised:
