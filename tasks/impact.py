@@ -141,11 +141,11 @@ def _looks(plan: Plan, site: str) -> dict[str, Callable[[], Any]]:
     """One look at each part of a site; what it returns is shown."""
     gateway = plan.sites[site].gateway
     further = {
-        f"service {name}": partial(_service, gateway, service.public_health)
-        for name, service in plan.services.items()
+        f"service {name}": partial(_service, gateway, each.public_health)
+        for name, each in plan.services.items()
     }
     return {
-        "service": partial(_service, gateway),
+        "service": partial(_service, gateway, plan.high_availability.failover.quickest.endpoint),
         **further,
         "PostgreSQL": partial(_leader, plan, site),
         "Redis": partial(redis_site.require_serving, plan, site),
@@ -153,7 +153,7 @@ def _looks(plan: Plan, site: str) -> dict[str, Callable[[], Any]]:
     }
 
 
-def _service(gateway: str, path: str = "/health") -> str:
+def _service(gateway: str, path: str) -> str:
     if not service.healthy(gateway, path):
         raise Refused("it does not call itself healthy", gateway)
     return "healthy"
