@@ -23,7 +23,7 @@ _NOTHING = "No updates are to be performed"
 _GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 # As it was before an update that failed: what is wanted, where nothing differs from that.
 _AS_BEFORE = {*_GOOD, "UPDATE_ROLLBACK_COMPLETE"}
-# A change set that nobody executed leaves the second: nothing goes on with it by itself.
+# What a change set leaves that nobody executed: nothing goes on by itself.
 _REVIEWED = "REVIEW_IN_PROGRESS"
 _NEVER_MADE = {"ROLLBACK_COMPLETE", _REVIEWED}
 _BEGUN = {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"}
