@@ -8,6 +8,7 @@ import typer
 from deployments.alert_commands import alert
 from deployments.backup_commands import backups
 from deployments.ending import told_by
+from deployments.environment import active_plan
 from deployments.flag_commands import flags
 from deployments.hook_commands import hook
 from deployments.incident_commands import declare, incident
@@ -19,7 +20,8 @@ from deployments.readiness_commands import readiness
 from deployments.recovery_commands import add_recovery_commands
 from deployments.report_commands import report
 from deployments.watch_commands import watch
-from infra.render import write_all
+from infra.prepare import prepare as prepared
+from infra.tree import write_all
 from tasks.plan.load import load_plan
 
 app = typer.Typer(
@@ -51,6 +53,13 @@ def render(
     """Write every configuration file from the plan."""
     written = write_all(load_plan(plan_file or plan_path()), folder, secrets=secrets)
     print(f"{written} files in {folder}")
+
+
+@app.command()
+def prepare() -> None:
+    """Make on servers that run what no flow makes: buckets, database, its role, pgBackRest's stanza."""
+    for line in prepared(active_plan()):
+        print(line, flush=True)
 
 
 def main() -> None:

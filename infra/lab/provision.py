@@ -1,4 +1,4 @@
-"""What a running lab is given once: buckets, the database with its roles, the backup stanza, the truth."""
+"""What a running lab is given: what any servers are, and what the lab waits for."""
 
 import time
 from collections.abc import Callable
@@ -6,10 +6,8 @@ from functools import partial
 from importlib.resources import files
 from typing import TypeVar
 
-from psycopg import sql
-
+from infra.prepare import make_buckets, make_database
 from tasks.clients import patroni, pgbackrest, postgres
-from tasks.clients.buckets import ensure_bucket, ensure_status_bucket
 from tasks.clients.truth import read_truth
 from tasks.errors import Transient
 from tasks.plan.plan import Plan
@@ -19,18 +17,12 @@ T = TypeVar("T")
 _FOLLOWING = frozenset({"running", "streaming"})
 # A site that failed follows nobody until it is brought back.
 _HELD = frozenset({"in archive recovery"})
-_HEARTBEAT = """
-create schema if not exists naas_dr;
-create table if not exists naas_dr.heartbeat
-    (id int primary key, note text not null, at timestamptz not null);
-"""
 
 
 def stores(plan: Plan) -> None:
     """Make each site's buckets, once its store answers."""
     for site in plan.sites:
-        _until(partial(ensure_bucket, plan, site), f"the store of {site}")
-        _until(partial(ensure_status_bucket, plan, site), f"the store of {site}")
+        _until(partial(make_buckets, plan, site), f"the store of {site}")
 
 
 def truth(plan: Plan) -> str:
@@ -40,14 +32,9 @@ def truth(plan: Plan) -> str:
 
 def database(plan: Plan, site: str) -> None:
     """Make the service's database, its role and tables, and the backup stanza, on the site's leader."""
-    leader = _until(lambda: _writable_leader(plan, site), f"a PostgreSQL leader in {site}", timeout=180)
-    _create_database(plan, leader.host)
+    leader = _until(partial(make_database, plan, site), f"a PostgreSQL leader in {site}", timeout=180)
     with postgres.connected(plan, leader.host, timeout=10) as connection:
         connection.execute(files("infra.service").joinpath("schema.sql").read_text())
-        connection.execute(_HEARTBEAT)
-        connection.execute(
-            sql.SQL("alter role naas_service login password {}").format(plan.secret("database_service"))
-        )
     pgbackrest.create_stanza(plan, site, leader.name)
 
 
@@ -69,22 +56,6 @@ def _all_follow(plan: Plan, site: str, good: frozenset[str]) -> None:
     follow = [m for m in members if m.state in good]
     if len(follow) < wanted:
         raise Transient(f"{len(follow)} of {wanted} PostgreSQL nodes of {site} follow", str(members))
-
-
-def _writable_leader(plan: Plan, site: str) -> patroni.Member:
-    leader = patroni.leader(plan, site)
-    if postgres.position(plan, leader.host, database="postgres").in_recovery:
-        raise Transient(f"{leader.name} is still in recovery")
-    return leader
-
-
-def _create_database(plan: Plan, address: str) -> None:
-    name = plan.service.database
-    with postgres.connected(plan, address, database="postgres", timeout=10) as connection:
-        if not connection.execute("select 1 from pg_roles where rolname = 'naas_service'").fetchone():
-            connection.execute("create role naas_service login")
-        if not connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone():
-            connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
 
 
 def _until(attempt: Callable[[], T], what: str, timeout: float = 40) -> T:
