@@ -2,7 +2,7 @@
 
 APT := python3-venv postgresql-15 pgbackrest etcd-server etcd-client haproxy redis-server redis-sentinel \
        pgbouncer iproute2 chromium curl procps util-linux restic git age faketime prometheus prometheus-alertmanager \
-       prometheus-node-exporter prometheus-postgres-exporter prometheus-redis-exporter
+       prometheus-node-exporter prometheus-postgres-exporter prometheus-redis-exporter systemd
 BIN := .venv/bin
 
 .PHONY: setup lock demo down lint test test-long test-second bench-failover bench-loss bench-backup \

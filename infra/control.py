@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infra.platform.metrics import EXPORTER_PORT, NOTICES_PORT
+from tasks.plan.plan import Plan
+
 RECOVERY_POOL = "recovery"
 ROUTINE_POOL = "routine"
 # On the deployments of drills, and so on their runs.
@@ -22,12 +25,14 @@ class Control:
         home: Prefect's directory, writable by the account of its programs.
         password: the shared password of API and UI, as "user:password".
         port: the server's port.
+        authority: the certificates that its clients trust; well-known ones where None.
     """
 
     address: str
     home: Path
     password: str = field(repr=False)
     port: int = 4200
+    authority: Path | None = None
 
     @property
     def api_url(self) -> str:
@@ -45,6 +50,50 @@ class Control:
         return self.home / "ui"
 
 
+@dataclass(frozen=True)
+class ControlProgram:
+    """One program of the control plane, started again whenever it ends.
+
+    Attributes:
+        name: what it is called.
+        argv: its command line.
+        port: where it listens; None where it does not.
+        serves: whether it is Prefect's server, which alone knows its database's password.
+    """
+
+    name: str
+    argv: list[str]
+    port: int | None = None
+    serves: bool = False
+
+
+def control_programs(plan: Plan, control: Control) -> list[ControlProgram]:
+    """What the plan's control plane is made of, beside Prefect's database, in starting order."""
+    loops = ("observe", "pull", *(["inform"] if plan.crisis_communication else []))
+    ports: dict[str, int | None] = {"exporter": EXPORTER_PORT}
+    if plan.secrets.notices_token:
+        ports["notices"] = NOTICES_PORT
+    if plan.telemetry.logs:
+        ports["shipper"] = None
+    return [
+        ControlProgram("prefect-server", server_command(control), control.port, serves=True),
+        ControlProgram("runner", runner_command()),
+        *(ControlProgram(f"worker-{pool}", worker_command(pool)) for pool in (RECOVERY_POOL, ROUTINE_POOL)),
+        *(ControlProgram(f"loop-{name}", _ours("loops", name)) for name in loops),
+        *(ControlProgram(name, _ours(name), port) for name, port in ports.items()),
+    ]
+
+
+def watch_command(site: str) -> list[str]:
+    """A vantage: it knows Prefect's address, and watches without it."""
+    return _ours("watch", site)
+
+
+def database_url(plan: Plan, control: Control) -> str:
+    """Prefect's own database, beside its server, with its password."""
+    return f"postgresql+asyncpg://prefect:{plan.secret('prefect_database')}@{control.address}:5432/prefect"
+
+
 def client_environment(control: Control) -> dict[str, str]:
     """The settings of everything that talks to the server: workers, the warm runner, flows, `dr`.
 
@@ -54,6 +103,8 @@ def client_environment(control: Control) -> dict[str, str]:
         "PREFECT_API_URL": control.api_url,
         "PREFECT_API_AUTH_STRING": control.password,
         "PREFECT_HOME": str(control.home),
+        # Prefect's client reads all it trusts for each connection, also for one without TLS: here just one.
+        **({"PREFECT_API_SSL_CERT_FILE": str(control.authority)} if control.authority else {}),
         # Prefect retries 408, 429, 502 and 503 itself; its server answers 500 while PostgreSQL restarts.
         "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
         # The one requirements file pins both sides; the check is a request before every run's first line.
@@ -113,7 +164,11 @@ def worker_command(pool: str) -> list[str]:
 
 def runner_command(modules: Sequence[str] = ()) -> list[str]:
     """The warm runner; it imports `modules` ahead of time, or those of the recovery deployments."""
-    return [sys.executable, "-m", "deployments.runner", *modules]
+    return _ours("runner", *modules)
+
+
+def _ours(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"deployments.{module}", *arguments]
 
 
 _PREFECT = (sys.executable, "-m", "prefect")

@@ -1,4 +1,4 @@
-"""Every configuration file, rendered from the plan.
+"""Every configuration file of the servers, rendered from the plan.
 
 The lab runs on exactly these files; `dr render` writes the same ones for real hosts. Files that hold
 secrets are rendered apart, so that a plan can be rendered and read without any.
@@ -6,20 +6,15 @@ secrets are rendered apart, so that a plan can be rendered and read without any.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-from infra.platform.render import platform_files, platform_secrets
 from infra.platform.surroundings import INSTANCE_COOKIE
 from infra.service_files import further_config, service_config
+from infra.templating import templates
 from tasks.clients.layout import REDIS_MASTER, Layout, scope_of, sentinel_user_of, service_file, slot_of
 from tasks.clients.pgbackrest_command import peer_shell
 from tasks.plan.plan import Plan
-from tasks.plan.references import read_secret
 from tasks.plan.sites import Host, Program, Site
 
 
@@ -38,19 +33,6 @@ class Rendered:
 
 
 Files = dict[str, Rendered]
-
-
-@cache
-def _templates() -> Environment:
-    return Environment(
-        # A program of a host is rendered as it is.
-        loader=ChoiceLoader([PackageLoader("infra", "templates"), PackageLoader("infra", "replicas")]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 -- configuration files, not HTML
-    )
 
 
 def host_files(  # noqa: PLR0913 -- a host is named by its plan, site and name; the rest is keyword-only
@@ -77,11 +59,11 @@ def host_files(  # noqa: PLR0913 -- a host is named by its plan, site and name; 
     runs = plan.sites[site_name].hosts[host_name].runs
     for program in runs if programs is None else set(runs) & set(programs):
         for path, template in _PLAIN.get(program, {}).items():
-            text = _templates().get_template(template).render(context)
+            text = templates().get_template(template).render(context)
             files[path] = Rendered(text, program=text.startswith("#!"))
         if secrets:
             for path, template in _SECRET.get(program, {}).items():
-                files[path] = Rendered(_templates().get_template(template).render(context), secret=True)
+                files[path] = Rendered(templates().get_template(template).render(context), secret=True)
         if program == "service":
             files["etc/service/service.json"] = Rendered(service_config(plan, context))
             for name in plan.services:
@@ -104,7 +86,7 @@ def endpoint_config(plan: Plan, active: str) -> str:
         "active": active,
         **_balancing(plan),
     }
-    return _templates().get_template("endpoint.cfg.j2").render(context)
+    return templates().get_template("endpoint.cfg.j2").render(context)
 
 
 _PLAIN: Mapping[Program, Mapping[str, str]] = {
@@ -239,40 +221,3 @@ class _Lazy:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._resolve(), name)
-
-
-def write_all(plan: Plan, folder: Path, *, secrets: bool) -> int:
-    """Write every configuration file of the plan below a folder.
-
-    Args:
-        plan: the plan.
-        folder: hosts' files go to `hosts/SITE/HOST/`, the public endpoint's to `edge/`, the rest beside.
-        secrets: whether to resolve secrets and write the files that hold them.
-
-    Returns:
-        how many files were written.
-    """
-    active = plan.site_of("primary")
-    files: Files = {path: Rendered(text) for path, text in platform_files(plan).items()}
-    if secrets:
-        for path, reference in platform_secrets(plan).items():
-            files[path] = Rendered(read_secret(plan.folder, reference), secret=True)
-    if plan.service.endpoint.driver == "haproxy":
-        files["edge/etc/haproxy/haproxy.cfg"] = Rendered(endpoint_config(plan, active))
-    for site_name, site in plan.sites.items():
-        for host_name in site.hosts:
-            for path, rendered in host_files(
-                plan, site_name, host_name, active=active, secrets=secrets
-            ).items():
-                files[f"hosts/{site_name}/{host_name}/{path}"] = rendered
-    for path, rendered in files.items():
-        _put(folder / path, rendered)
-    return len(files)
-
-
-def _put(target: Path, rendered: Rendered) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.touch(mode=rendered.mode)
-    if rendered.secret or rendered.program:  # the file may have been there before it was one
-        target.chmod(rendered.mode)
-    target.write_text(rendered.text, encoding="utf-8")

@@ -4,16 +4,15 @@ from pathlib import Path
 
 from infra.control import (
     Control,
+    ControlProgram,
     client_environment,
-    runner_command,
-    server_command,
+    control_programs,
+    database_url,
     server_environment,
-    worker_command,
+    watch_command,
 )
 from infra.lab.home import Home
-from infra.lab.home import program as program_path
 from infra.lab.processes import Server, as_account, own
-from infra.platform.metrics import EXPORTER_PORT, NOTICES_PORT
 from tasks.clients import command
 from tasks.plan.plan import Plan
 
@@ -23,7 +22,8 @@ def control_of(home: Home, plan: Plan) -> Control:
     site = plan.site_of("dr")
     name, host = next(iter(plan.sites[site].running("control").items()))
     prefect_home = home.root(site, name) / "var/lib/prefect"
-    return Control(str(host.address), prefect_home, f"admin:{plan.secret('prefect_api')}")
+    password, authority = f"admin:{plan.secret('prefect_api')}", plan.secret_path("ca_certificate")
+    return Control(str(host.address), prefect_home, password, authority=authority)
 
 
 def client_settings(home: Home, plan: Plan) -> dict[str, str]:
@@ -34,48 +34,30 @@ def client_settings(home: Home, plan: Plan) -> dict[str, str]:
 def control_servers(home: Home, plan: Plan, site: str, host: str) -> list[Server]:
     """The control plane's servers, in starting order."""
     root, control = home.root(site, host), control_of(home, plan)
-    prefix = tuple(home.network().prefix(site))
-    key, data = f"{site}/{host}", _data(root)
-    postgres = [
-        f"{plan.access.postgres_bin}/postgres",
-        "-D",
-        str(data),
-        f"--config-file={root}/etc/postgresql/postgresql.conf",
-    ]
-    url = f"postgresql+asyncpg://prefect:{plan.secret('prefect_database')}@{control.address}:5432/prefect"
-    server_env = server_environment(control, url, plan.secret("prefect_encryption"))
-    client_env = client_settings(home, plan)
-    ports: dict[str, int | None] = {"exporter": EXPORTER_PORT}
-    if plan.secrets.notices_token:
-        ports["notices"] = NOTICES_PORT
-    if plan.telemetry.logs:
-        ports["shipper"] = None
+    prefix, binaries = tuple(home.network().prefix(site)), plan.access.postgres_bin
+    config = f"--config-file={root}/etc/postgresql/postgresql.conf"
+    postgres = [f"{binaries}/postgres", "-D", str(_data(root)), config]
+    client = client_settings(home, plan)
+    server = server_environment(control, database_url(plan, control), plan.secret("prefect_encryption"))
 
-    def program(name: str, argv: list[str], env: dict[str, str], port: int | None = None) -> Server:
-        return Server(f"{key}/{name}", argv, root, control.address, port, env, prefix, as_root=True)
+    def started(program: ControlProgram) -> Server:
+        key, environment = f"{site}/{host}/{program.name}", server if program.serves else client
+        return Server(
+            key, program.argv, root, control.address, program.port, environment, prefix, as_root=True
+        )
 
     return [
-        Server(f"{key}/prefect-database", postgres, root, control.address, 5432, prefix=prefix),
-        program("prefect-server", server_command(control), server_env, control.port),
-        program("runner", runner_command(), client_env),
-        *(program(f"worker-{pool}", worker_command(pool), client_env) for pool in ("recovery", "routine")),
-        *(
-            program(f"loop-{name}", [program_path("python"), "-m", "deployments.loops", name], client_env)
-            for name in ("observe", "pull", *(["inform"] if plan.crisis_communication else []))
-        ),
-        *(
-            program(name, [program_path("python"), "-m", f"deployments.{name}"], client_env, port)
-            for name, port in ports.items()
-        ),
+        Server(f"{site}/{host}/prefect-database", postgres, root, control.address, 5432, prefix=prefix),
+        *map(started, control_programs(plan, control)),
     ]
 
 
 def watch_server(home: Home, plan: Plan, site: str, host: str) -> Server:
-    """A vantage: it knows Prefect's address, and watches without it."""
-    argv = [program_path("python"), "-m", "deployments.watch", site]
+    """The watch of a site, on one of its hosts."""
     address, prefix = str(plan.sites[site].hosts[host].address), tuple(home.network().prefix(site))
-    root, env = home.root(site, host), client_settings(home, plan)
-    return Server(f"{site}/{host}/watch", argv, root, address, None, env, prefix, as_root=True)
+    root, environment = home.root(site, host), client_settings(home, plan)
+    key, argv = f"{site}/{host}/watch", watch_command(site)
+    return Server(key, argv, root, address, None, environment, prefix, as_root=True)
 
 
 def prepare_database(plan: Plan, root: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from infra.control import Control
 from infra.hooks import install_hook
-from infra.render import write_all
+from infra.tree import write_all
 from tasks.clients.command import run
 from tasks.plan.plan import Plan
 

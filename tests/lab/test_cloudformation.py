@@ -8,7 +8,7 @@ import pytest
 import yaml
 from moto_server import PAIR, moto_server
 
-from infra.render import write_all
+from infra.tree import write_all
 from tasks.clients import cloudformation
 from tasks.errors import Permanent, Refused, Transient
 from tasks.plan.load import load_plan

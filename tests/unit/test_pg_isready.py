@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.render import host_files, write_all
+from infra.render import host_files
+from infra.tree import write_all
 from tasks.plan.load import load_plan
 
 PLAN = load_plan(Path(__file__).parents[2] / "deployments/plan.yaml")

@@ -10,7 +10,7 @@ import yaml
 from infra.lab.home import Home, lab_plan
 from infra.platform.metrics import EXPORTED_BY_OTHERS, MEASURED
 from infra.platform.render import platform_files, platform_secrets
-from infra.render import write_all
+from infra.tree import write_all
 from tasks.clients.running_configuration import EDGE
 from tasks.errors import Refused
 from tasks.plan.load import load_plan

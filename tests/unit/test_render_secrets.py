@@ -5,7 +5,7 @@ import stat
 import pytest
 from third_parties import Plans
 
-from infra.render import write_all
+from infra.tree import write_all
 
 
 @pytest.fixture(scope="module")

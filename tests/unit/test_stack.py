@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from infra.platform.render import platform_files
-from infra.render import write_all
+from infra.tree import write_all
 from tasks.plan.load import load_plan
 
 ROOT = Path(__file__).parents[2]
