@@ -1,5 +1,6 @@
 """What a run's own process does: say who it is, load the flow, and hand the run to Prefect's engine."""
 
+import gc
 import signal
 from types import FrameType
 from typing import Any
@@ -33,6 +34,7 @@ def execute(run_id: UUID, entrypoint: str) -> None:
     Raises:
         Exception: the flow cannot be loaded; the run is CRASHED and says why.
     """
+    gc.freeze()  # What was imported before the fork is looked through no more: 0.1 s each time.
     with SyncClientContext.get_or_create() as context:
         # Recorded before the run is Running: whoever sees it Running can tell whether it is alive.
         context.client.update_flow_run(run_id, infrastructure_pid=own_identity())

@@ -188,14 +188,8 @@ def _create(client: SyncPrefectClient, item: Deployment, plan: Plan) -> Any:
         enforce_parameter_schema=True,
         work_pool_name=item.pool,
         tags=item.tags,
-        job_variables=_job_variables(plan),
+        job_variables={"command": f"{sys.executable} -m deployments.engine {item.pool}"},
         schedules=item.schedules(plan.schedules()),
         concurrency_limit=item.limit,
         concurrency_options=ConcurrencyOptions(collision_strategy=item.collision) if item.limit else None,
     )
-
-
-def _job_variables(plan: Plan) -> dict[str, Any]:
-    """How a worker starts a run: as Prefect does, unless logs or traces begin before it."""
-    wanted = plan.telemetry.logs or plan.telemetry.traces
-    return {"command": f"{sys.executable} -m deployments.engine"} if wanted else {}

@@ -13,7 +13,7 @@ What happens when things break:
     the host is lost: nobody here can tell; Prefect's flow heartbeats (every 30 s) stop, and the run is
         triggered again elsewhere under the same incident.
     SIGTERM to the runner: no new run is claimed, runs under way are finished first. A supervisor must
-        signal this process alone (systemd: KillMode=mixed), for SIGTERM to a run's process ends the run.
+        signal this process alone (systemd: KillMode=process), for SIGTERM to a run's process ends the run.
 """
 
 import fcntl
@@ -45,6 +45,7 @@ from prefect.utilities.engine import propose_state_sync
 from deployments import reclaim
 from deployments.child import execute
 from deployments.ending import told_by
+from deployments.priority import go_first
 from deployments.reclaim import Attempt, Verdict
 from deployments.register import recovery_modules
 from deployments.telemetry import written
@@ -163,8 +164,9 @@ def main(modules: Sequence[str]) -> None:
     """Serve until SIGTERM, with `modules` imported ahead of every run; exit code 2 beside another."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    go_first()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["deployments.child", "deployments.tracing", *modules])
+    context.set_forkserver_preload(["deployments.child", "deployments.tracing", "deployments.warm", *modules])
     forkserver.ensure_running()
     # The loop has its own patience; Prefect's client would block it through long backoffs.
     with (

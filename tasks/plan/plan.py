@@ -1,5 +1,6 @@
 """The whole plan: the service's description and the seed's blocks, frozen."""
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,6 +88,10 @@ class Plan(Block):
         """Remember the plan's own folder, given as `context={"folder": ...}`."""
         if context and "folder" in context:
             self._folder = context["folder"]
+
+    def __iter__(self) -> Generator[tuple[str, Any], None, None]:  # noqa: PYI058 -- as pydantic's own
+        """Nothing: Prefect would look for other tasks' results in each of its 1,200 values."""
+        yield from ()
 
     @property
     def folder(self) -> Path:

@@ -1,4 +1,4 @@
-"""Flows that leave a line for every start: "seconds pid"."""
+"""Flows that leave a line for every start: "seconds pid niceness"."""
 
 import os
 import time
@@ -11,7 +11,7 @@ from prefect import flow
 def check_wal_archiving(path: str = os.devnull, seconds: float = 0.0) -> None:
     """Named as in the plan, whose schedule it is given."""
     with Path(path).open("a", encoding="ascii") as file:
-        file.write(f"{time.time()} {os.getpid()}\n")
+        file.write(f"{time.time()} {os.getpid()} {os.nice(0)}\n")
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         time.sleep(0.05)

@@ -29,6 +29,7 @@ from deployments.trigger import Api, trigger, wait_for
 from deployments.watchers import scheduled
 from infra.control import (
     RECOVERY_POOL,
+    ROUTINE_POOL,
     Control,
     client_environment,
     runner_command,
@@ -45,7 +46,9 @@ ROOT = Path(__file__).parents[2]
 POSTGRES = Path(load_plan(ROOT / "deployments" / "plan.yaml").access.postgres_bin)
 NETWORK = f"127.{64 + os.getpid() % 64}.{os.getpid() // 64 % 254}"
 FLOW = "check-wal-archiving"
-STAMP = Deployment("prefect_flows.check_wal_archiving", RECOVERY_POOL, QUEUED)
+STAMP, ROUTINE_STAMP = (
+    Deployment("prefect_flows.check_wal_archiving", pool, QUEUED) for pool in (RECOVERY_POOL, ROUTINE_POOL)
+)
 
 
 @dataclass
@@ -108,6 +111,10 @@ def eventually(condition, seconds: float = 20):
 def starts(path: Path) -> list[tuple[float, int]]:
     lines = path.read_text().splitlines() if path.exists() else []
     return [(float(line.split()[0]), int(line.split()[1])) for line in lines]
+
+
+def niceness(path: Path) -> list[int]:
+    return [int(line.split()[2]) for line in path.read_text().splitlines()]
 
 
 def stop(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
@@ -304,7 +311,15 @@ def test_the_worker_takes_over_when_the_runner_is_dead(plane, runner):
     stop(runner[-1], signal.SIGKILL)
     run, path = plane.trigger()
     assert wait_for(plane.api, run, 60)["type"] == "COMPLETED"
-    assert len(starts(path)) == 1
+    assert niceness(path) == [os.nice(0)]
+
+
+def test_routine_runs_stand_back(plane):
+    register(load_plan(ROOT / "deployments" / "plan.yaml"), [ROUTINE_STAMP])
+    plane.start(worker_command(ROUTINE_POOL))
+    run, path = plane.trigger()
+    assert wait_for(plane.api, run, 60)["type"] == "COMPLETED"
+    assert niceness(path) == [os.nice(0) + 10]
 
 
 def test_a_second_warm_runner_refuses(plane):

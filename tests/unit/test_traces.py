@@ -16,11 +16,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ParentBased
 from otlp_receiver import collector
 
-from deployments.register import DEPLOYMENTS, _job_variables, tags_of
+from deployments.register import DEPLOYMENTS, tags_of
 from deployments.tracing import Sampling
 from infra.control import DRILL_TAG, RECOVERY_POOL
-from tasks.plan.load import load_plan
-from tasks.plan.telemetry import Telemetry
 
 ROOT = Path(__file__).parents[2]
 UNIT = Path(__file__).parent
@@ -160,10 +158,3 @@ def test_tags_tell_incidents_and_drills_apart_from_the_rest():
     assert tags_of("elsewhere.flow") == []
     drills = [item for item in DEPLOYMENTS if DRILL_TAG in item.tags]
     assert len(drills) == 4
-
-
-def test_workers_start_runs_as_prefect_does_unless_the_plan_wants_more():
-    plan = load_plan(ROOT / "deployments" / "plan.yaml")
-    assert _job_variables(plan) == {}
-    traced = Telemetry.model_validate({"traces": {"endpoint": "https://traces.example.com/v1/traces"}})
-    assert "deployments.engine" in _job_variables(plan.model_copy(update={"telemetry": traced}))["command"]
