@@ -6,6 +6,7 @@ this process.
 
 What happens when things break:
     the server restarts: the runner keeps asking; runs under way do not need the server.
+    the server's events do not arrive: the runner asks twice a second all the same.
     the runner is killed: its runs go on. The next runner finds them by the process recorded on each run, and
         starts those again whose process is gone. Until then the recovery pool's worker takes new runs.
     a run's process is killed: the run is started again within RECLAIM_SECONDS; after three attempts it is
@@ -22,6 +23,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -48,11 +50,12 @@ from deployments.ending import told_by
 from deployments.priority import go_first
 from deployments.reclaim import Attempt, Verdict
 from deployments.register import recovery_modules
+from deployments.scheduled import listen
 from deployments.telemetry import written
 from infra.control import RECOVERY_POOL
 from tasks.errors import Refused
 
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.5
 RECLAIM_SECONDS = 2.0
 RETRY_SECONDS = 1.0
 
@@ -126,20 +129,29 @@ _STATES: dict[Verdict, Callable[[], State[Any]]] = {
 }
 
 
-def serve(runner: WarmRunner, stopping: threading.Event) -> None:
-    """Poll until told to stop, whatever becomes of the server meanwhile."""
-    rounds = round(RECLAIM_SECONDS / POLL_SECONDS)
-    count = 0
-    while not stopping.wait(POLL_SECONDS):
+def serve(runner: WarmRunner, stopping: threading.Event, due: threading.Event) -> None:
+    """Claim what is due until told to stop, whatever becomes of the server meanwhile.
+
+    Args:
+        runner: who claims.
+        stopping: ends it.
+        due: set where something may be due before the next poll.
+    """
+    settle_at = 0.0
+    while True:
+        due.wait(POLL_SECONDS)
+        due.clear()
+        if stopping.is_set():
+            return
         try:
-            if count % rounds == 0:
-                runner.reclaim()
             runner.poll()
-            count += 1
+            if time.monotonic() >= settle_at:
+                runner.reclaim()
+                settle_at = time.monotonic() + RECLAIM_SECONDS
         # A run that somebody deleted meanwhile ends no runner either.
         except (httpx.HTTPError, PrefectException) as error:
             _logger.warning("the Prefect API does not answer, or not so: %r", error)
-            count = 0
+            settle_at = 0.0
             stopping.wait(RETRY_SECONDS)
 
 
@@ -162,7 +174,7 @@ def only_one(directory: Path) -> Iterator[None]:
 @told_by("runner")
 def main(modules: Sequence[str]) -> None:
     """Serve until SIGTERM, with `modules` imported ahead of every run; exit code 2 beside another."""
-    stopping = threading.Event()
+    stopping, due = threading.Event(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     go_first()
     context = multiprocessing.get_context("forkserver")
@@ -175,7 +187,8 @@ def main(modules: Sequence[str]) -> None:
         temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
         get_client(sync_client=True) as client,
     ):
-        serve(WarmRunner(client, context), stopping)
+        listen(due.set)
+        serve(WarmRunner(client, context), stopping, due)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ Probe = Callable[[], bool]
 """One try at the target: whether it served well; an error of ours is a failed try."""
 
 _READY_S = 30
-_POLL_S = 0.1
+# Each user waits for it.
+_POLL_S = 0.03
 _TRY_S = 1.0
 _PATIENCE_S = 30
 

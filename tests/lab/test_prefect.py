@@ -46,6 +46,12 @@ ROOT = Path(__file__).parents[2]
 POSTGRES = Path(load_plan(ROOT / "deployments" / "plan.yaml").access.postgres_bin)
 NETWORK = f"127.{64 + os.getpid() % 64}.{os.getpid() // 64 % 254}"
 FLOW = "check-wal-archiving"
+LISTEN = """
+import threading
+from deployments.scheduled import listen
+listen(lambda: print("scheduled", flush=True))
+threading.Event().wait()
+"""
 STAMP, ROUTINE_STAMP = (
     Deployment("prefect_flows.check_wal_archiving", pool, QUEUED) for pool in (RECOVERY_POOL, ROUTINE_POOL)
 )
@@ -87,6 +93,11 @@ class Plane:
     def trigger(self, **parameters) -> tuple[str, Path]:
         path = self.directory / str(uuid4())
         return trigger(self.api, FLOW, {"path": str(path), **parameters}, path.name), path
+
+    def schedule(self, at: str) -> str:
+        found = self.api.call("GET", f"/deployments/name/{FLOW}/{FLOW}")
+        state = {"state": {"type": "SCHEDULED", "state_details": {"scheduled_time": at}}}
+        return self.api.call("POST", f"/deployments/{found['id']}/create_flow_run", state)["id"]
 
     @property
     def key(self) -> str:
@@ -234,11 +245,26 @@ def test_what_cannot_be_triggered_is_refused_at_once(plane):
         trigger(Api(plane.api.url, "admin:wrong"), FLOW, {}, "third key")
 
 
+def test_the_server_tells_at_once_that_a_run_is_scheduled(plane):
+    rings = plane.directory / "rings"
+    with rings.open("wb") as file:
+        listener = subprocess.Popen([sys.executable, "-c", LISTEN], env=plane.environment, stdout=file)
+
+    def rung():
+        run = plane.schedule("2100-01-01T00:00:00Z")
+        plane.api.call("POST", f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
+        return rings.read_text()
+
+    try:
+        eventually(rung, 30)
+    finally:
+        listener.kill()
+        listener.wait(10)
+
+
 def test_of_many_claimants_one_gets_the_run(plane):
-    found = plane.api.call("GET", f"/deployments/name/{FLOW}/{FLOW}")
-    later = {"state": {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}}
     for _ in range(3):
-        run = plane.api.call("POST", f"/deployments/{found['id']}/create_flow_run", later)["id"]
+        run = plane.schedule("2100-01-01T00:00:00Z")
         claim = {"state": {"type": "PENDING"}}
         with ThreadPoolExecutor(8) as pool:
             claims = [

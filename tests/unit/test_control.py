@@ -128,19 +128,42 @@ def test_recovery_flows_are_imported_ahead():
 
 
 def test_a_run_that_was_deleted_does_not_end_the_warm_runner():
-    stopping, looked = threading.Event(), []
+    stopping, looked, polled = threading.Event(), [], []
 
     class Runner:
+        def poll(self):
+            polled.append(1)
+
         def reclaim(self):
             looked.append(1)
             if len(looked) == 1:
                 raise ObjectNotFound(httpx.ReadError("gone"))
-
-        def poll(self):
             stopping.set()
 
-    serve(Runner(), stopping)
-    assert len(looked) == 2
+    serve(Runner(), stopping, threading.Event())
+    assert len(polled) == len(looked) == 2
+
+
+def test_the_warm_runner_asks_at_once_where_it_is_told(monkeypatch):
+    monkeypatch.setattr("deployments.runner.POLL_SECONDS", 120)
+    stopping, due = threading.Event(), threading.Event()
+
+    class Runner:
+        def poll(self):
+            stopping.set()
+            due.set()
+
+        def reclaim(self):
+            pass
+
+    due.set()
+    serve(Runner(), stopping, due)
+
+
+def test_a_warm_runner_that_is_to_stop_claims_nothing_more():
+    stopping = threading.Event()
+    stopping.set()
+    serve(None, stopping, threading.Event())
 
 
 def test_a_flow_is_found_by_either_spelling():
