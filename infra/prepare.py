@@ -67,7 +67,7 @@ def make_database(plan: Plan, site: str) -> patroni.Member:
     Raises:
         Transient: there is no leader, or it takes no writes.
     """
-    leader = writable_leader(plan, site)
+    leader = _writable_leader(plan, site)
     name = plan.service.database
     with postgres.connected(plan, leader.host, database="postgres", timeout=10) as connection:
         if not connection.execute("select 1 from pg_roles where rolname = %s", (SERVICE_ROLE,)).fetchone():
@@ -86,12 +86,7 @@ def _create_role(connection: psycopg.Connection[Any], password: str) -> None:
     connection.execute(made.format(sql.Identifier(SERVICE_ROLE), verifier.decode()))
 
 
-def writable_leader(plan: Plan, site: str) -> patroni.Member:
-    """The site's leader, once it takes writes.
-
-    Raises:
-        Transient: there is none, or it takes none.
-    """
+def _writable_leader(plan: Plan, site: str) -> patroni.Member:
     leader = patroni.leader(plan, site)
     if postgres.position(plan, leader.host, database="postgres").in_recovery:
         raise Transient(

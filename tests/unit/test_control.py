@@ -145,7 +145,7 @@ def test_a_run_that_was_deleted_does_not_end_the_warm_runner():
 
 
 def test_the_warm_runner_asks_at_once_where_it_is_told(monkeypatch):
-    monkeypatch.setattr("deployments.runner.POLL_SECONDS", 120)
+    monkeypatch.setattr("deployments.runner.POLL_SECONDS", 3600)
     stopping, due = threading.Event(), threading.Event()
 
     class Runner:
